@@ -1,0 +1,5 @@
+//! What knows neither mail nor kernel.
+
+pub mod slab;
+pub mod time;
+pub mod timer_wheel;
