@@ -1,0 +1,72 @@
+//! Everything that a relay can ask for. The worker carries out all of it before the next event.
+
+use super::event::Side;
+use super::record::Record;
+use crate::smtp::client::Client;
+use crate::smtp::xforward::Identity;
+
+/// Why an upstream connection is given up instead of returned to the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DiscardReason {
+    /// It was closed, or announced so by 421, while it was ours.
+    Closed,
+    /// It broke the protocol: malformed, unexpected or surplus replies.
+    Protocol,
+    /// It did not answer, or did not take our bytes, in time.
+    TimedOut,
+    /// Content refused after DATA: closing without the dot is the only way to cancel it.
+    Refused,
+    /// The client left in the middle of DATA.
+    Abandoned,
+    /// It serves one client only.
+    Dedicated,
+    /// A bug of ours.
+    Fault,
+}
+
+#[derive(Debug)]
+pub enum Action {
+    /// Asks for an upstream connection; answered by `CheckedOut` or `CheckOutRefused`.
+    CheckOut {
+        upstream: usize,
+        /// Do not hand out one that was used before: the last one was stale.
+        fresh: bool,
+        /// Whom a dedicated connection speaks for (XCLIENT, PROXY).
+        identity: Box<Identity>,
+    },
+    /// The connection asked for is no longer wanted.
+    CancelCheckOut,
+    /// Gives the connection back. What it still owes is a reply to RSET, if anything.
+    CheckIn(Box<Client>),
+    Discard(DiscardReason),
+    /// Stop and go on reading from the client.
+    Pause,
+    Resume,
+    /// Close the client's connection once everything queued was sent.
+    Finish,
+    /// Close it now.
+    Abort,
+    Record(Box<Record>),
+}
+
+/// What follows from one event: bytes for both sides first, then the list in order.
+#[derive(Debug, Default)]
+pub struct Actions {
+    pub downstream: Vec<u8>,
+    pub upstream: Vec<u8>,
+    pub list: Vec<Action>,
+}
+
+impl Actions {
+    pub fn push(&mut self, action: Action) {
+        self.list.push(action);
+    }
+
+    /// The bytes queued for `side`.
+    pub const fn bytes(&mut self, side: Side) -> &mut Vec<u8> {
+        match side {
+            Side::Downstream => &mut self.downstream,
+            Side::Upstream => &mut self.upstream,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The content of one message on its way: decoded, checked, and held or streamed.
+//!
+//! DESIGN: the first `window` bytes are held, then they stream; the end is held until the verdict.
+//! This file only knows content; what is said to whom stands in `flow`.
+
+use crate::base::time::Instant;
+use crate::policy::facts::Facts;
+use crate::smtp::data::{self, BareNewline, ContentFault, Decoder, Framing};
+
+use super::trace_field::ReceivedCounter;
+
+/// Where the content stands toward the next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// The next hop has seen none of it.
+    Held,
+    /// DATA went up, 354 is awaited.
+    Asked,
+    /// It streams behind 354.
+    Data,
+    /// It streams in BDAT chunks, so many of them unanswered.
+    Bdat { unanswered: usize },
+    /// The end of content is up; the reply to it is awaited.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(super) struct Content {
+    decoder: Decoder,
+    counter: ReceivedCounter,
+    /// Not yet sent up; begins with our Received field.
+    pub(super) held: Vec<u8>,
+    /// Bytes of the worker's window budget that this message may hold.
+    pub(super) window: usize,
+    /// Octets the client sent, unstuffed.
+    pub(super) octets: u64,
+    pub(super) stand: Stand,
+    /// The client's side of it is complete.
+    pub(super) complete: bool,
+    /// All of it was held until the verdict.
+    pub(super) judged_in_window: bool,
+    pub(super) first_byte: Option<Instant>,
+    ends_with_crlf: bool,
+    /// For dot-stuffing: the next byte up begins a line.
+    at_line_start: bool,
+}
+
+impl Content {
+    pub(super) fn new(framing: Framing, bare: BareNewline, line_bytes_max: u64, trace: Vec<u8>, window: usize) -> Self {
+        Self {
+            decoder: Decoder::new(framing, bare, line_bytes_max),
+            counter: ReceivedCounter::new(),
+            held: trace,
+            window,
+            octets: 0,
+            stand: Stand::Held,
+            complete: false,
+            judged_in_window: false,
+            first_byte: None,
+            ends_with_crlf: true,
+            at_line_start: true,
+        }
+    }
+
+    /// Decodes a piece of wire. Returns how much of it was content, and whether the end of data
+    /// was in it.
+    pub(super) fn take(&mut self, now: Instant, wire: &[u8]) -> Result<(usize, bool), ContentFault> {
+        self.first_byte.get_or_insert(now);
+        let begin = self.held.len();
+        let decoded = self.decoder.decode(wire, &mut self.held);
+        self.octets += (self.held.len() - begin) as u64;
+        if self.counter.is_counting() {
+            self.counter.feed(&self.held[begin..]);
+        }
+        match decoded.fault {
+            Some(fault) => Err(fault),
+            None => Ok((decoded.consumed, decoded.end)),
+        }
+    }
+
+    /// The client has sent all of it.
+    pub(super) fn complete(&mut self) -> Result<(), ContentFault> {
+        self.ends_with_crlf = self.decoder.finish()?;
+        self.complete = true;
+        self.judged_in_window = self.stand == Stand::Held;
+        Ok(())
+    }
+
+    pub(super) const fn facts(&self) -> Facts {
+        Facts { size: self.octets, received: self.counter.count() }
+    }
+
+    /// Whether more is held than may be.
+    pub(super) const fn overflows(&self) -> bool {
+        self.held.len() > self.window
+    }
+
+    /// Moves everything held into `out`, dot-stuffed for DATA.
+    pub(super) fn move_stuffed(&mut self, out: &mut Vec<u8>) {
+        let needs_stuffing = data::needs_stuffing(&self.held, self.at_line_start);
+        if needs_stuffing || !out.is_empty() {
+            data::stuff(&self.held, &mut self.at_line_start, out);
+            self.held.clear();
+        } else if let Some(&last) = self.held.last() {
+            self.at_line_start = last == b'\n';
+            std::mem::swap(&mut self.held, out);
+        }
+        if self.complete {
+            data::write_end_of_data(self.ends_with_crlf, out);
+        }
+    }
+}

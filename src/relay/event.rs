@@ -1,0 +1,58 @@
+//! Everything that can happen to a relay.
+
+use std::net::SocketAddr;
+
+use crate::smtp::client::Client;
+
+/// The two sides of a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The side that connected to us.
+    Downstream,
+    /// The side we connected to.
+    Upstream,
+}
+
+/// An upstream connection, greeted and clean, lent to a relay for one transaction.
+#[derive(Debug)]
+pub struct Lease {
+    pub client: Box<Client>,
+    /// Which server of the upstream this is.
+    pub server: SocketAddr,
+    /// No transaction was seen on it yet, so it needs no RSET and cannot be stale.
+    pub fresh: bool,
+}
+
+/// Why there is no upstream connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckOutRefusal {
+    /// No server of the upstream can be reached.
+    Down,
+    /// All connections are busy and too many already wait.
+    Full,
+}
+
+/// Why an upstream connection ended under us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// FIN: everything before it was received.
+    Closed,
+    /// Reset, timeout in the kernel, or a failed send.
+    Broken,
+}
+
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The client is connected; nothing was said yet.
+    Opened,
+    Received(Side, &'a [u8]),
+    Ended(Side, Ending),
+    /// The kernel took this many bytes of what we had queued for that side.
+    Sent(Side, usize),
+    CheckedOut(Lease),
+    CheckOutRefused(CheckOutRefusal),
+    /// The deadline told by [`Relay::deadline`](super::Relay::deadline) has passed.
+    Expired,
+    /// Finish what runs, begin nothing new.
+    Drain,
+}

@@ -1,0 +1,115 @@
+//! The one log entry of a transaction or of a refused connection.
+//!
+//! Field names are CONTRACT: scripts read them. Everything that came from a peer is made safe text
+//! first ([`text`]) and escaped by the JSON writer.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use super::disposition::Disposition;
+use crate::base::time::Wall;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    #[serde(serialize_with = "rfc3339")]
+    pub time: Wall,
+    pub id: String,
+    pub worker: usize,
+    pub listener: String,
+    pub client: ClientFacts,
+    pub sender: SenderFacts,
+    pub recipients: Vec<RecipientFacts>,
+    /// Octets of content as the client sent it, unstuffed.
+    pub size: u64,
+    pub verdict: &'static str,
+    pub rule: Option<String>,
+    pub score: f64,
+    pub symbols: Symbols,
+    pub evidence: Vec<Evidence>,
+    pub disposition: Disposition,
+    /// What the client was told at the end.
+    pub reply: String,
+    pub next_hop: Option<NextHop>,
+    pub lane: Option<String>,
+    /// Whether the whole message was held until the verdict.
+    pub window: bool,
+    pub ms: Millis,
+    /// Hash of the configuration that judged it.
+    pub config: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ClientFacts {
+    pub ip: IpAddr,
+    pub port: u16,
+    pub helo: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct SenderFacts {
+    pub address: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct RecipientFacts {
+    pub address: String,
+    pub reply: String,
+}
+
+/// Symbol name to score. Content is not scored in this version, so it is empty.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Symbols {}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Evidence {
+    pub symbol: String,
+    #[serde(rename = "where")]
+    pub place: String,
+    pub redacted: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct NextHop {
+    pub name: String,
+    pub server: String,
+    pub reply: String,
+}
+
+/// Milliseconds from MAIL: to the end, to the first octet of content, spent waiting for the next
+/// hop's last reply, and for answers of the service.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Millis {
+    pub total: f64,
+    pub first_byte: f64,
+    pub upstream: f64,
+    pub ask: f64,
+}
+
+impl Record {
+    /// Appends the record as one line of JSON.
+    pub fn write_json_line(&self, out: &mut Vec<u8>) {
+        let begin = out.len();
+        if serde_json::to_writer(&mut *out, self).is_err() {
+            // Cannot happen for these types; a half line would spoil the log.
+            out.truncate(begin);
+            return;
+        }
+        out.push(b'\n');
+    }
+}
+
+fn rfc3339<S: Serializer>(time: &Wall, serializer: S) -> Result<S::Ok, S::Error> {
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    match Timestamp::from_millisecond(millis) {
+        Ok(timestamp) => serializer.collect_str(&format_args!("{timestamp:.3}")),
+        Err(_) => serializer.serialize_u64(time.as_millis()),
+    }
+}
+
+/// A peer's bytes as text: valid UTF-8 without control characters, at most `chars_max` long.
+pub fn text(bytes: &[u8], chars_max: usize) -> String {
+    let safe = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    String::from_utf8_lossy(bytes).chars().take(chars_max).map(safe).collect()
+}

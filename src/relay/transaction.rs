@@ -1,0 +1,119 @@
+//! One transaction: MAIL to the reply for its content (RFC 5321 §3.3).
+
+use std::collections::VecDeque;
+
+use ulid::Ulid;
+
+use super::content::Content;
+use super::disposition::Disposition;
+use super::event::Lease;
+use crate::base::time::{Instant, Moment};
+use crate::policy::settings::UpstreamIndex;
+use crate::smtp::parameter::Declared;
+use crate::smtp::reply::Reply;
+
+#[derive(Debug)]
+pub(super) struct Transaction {
+    pub(super) id: Ulid,
+    pub(super) began: Moment,
+    /// The reverse-path as the client wrote it, without brackets.
+    pub(super) path: Box<[u8]>,
+    pub(super) parameters: Box<[u8]>,
+    pub(super) declared: Declared,
+    pub(super) recipients: Vec<Recipient>,
+    /// Replies to RCPT not yet given, in the order of the commands.
+    pub(super) owed: VecDeque<Owed>,
+    /// Fixed by the first recipient that has a route.
+    pub(super) upstream: Option<UpstreamIndex>,
+    pub(super) hop: Hop,
+    /// The server last used, for the record.
+    pub(super) server: Option<std::net::SocketAddr>,
+    /// The one silent retry was used.
+    pub(super) retried: bool,
+    /// The next hop's refusal of MAIL: it answers every RCPT.
+    pub(super) mail_refused: Option<Reply>,
+    /// What everything that follows hears: the transaction cannot succeed any more.
+    pub(super) settled: Option<Settled>,
+    pub(super) content: Option<Box<Content>>,
+    /// The next hop's last reply to content.
+    pub(super) hop_reply: Option<Reply>,
+    pub(super) ended_at: Option<Instant>,
+}
+
+/// How a transaction ends, known before it has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    pub(super) reply: Reply,
+    pub(super) disposition: Disposition,
+}
+
+#[derive(Debug)]
+pub(super) enum Hop {
+    None,
+    /// Asked for, not yet there.
+    Waiting,
+    Bound(Lease),
+}
+
+#[derive(Debug)]
+pub(super) struct Recipient {
+    pub(super) path: Box<[u8]>,
+    pub(super) parameters: Box<[u8]>,
+    pub(super) state: RecipientState,
+}
+
+#[derive(Debug)]
+pub(super) enum RecipientState {
+    /// The next hop was or will be asked.
+    Pending,
+    /// What the client was or will be told.
+    Answered(Reply),
+}
+
+impl Recipient {
+    pub(super) fn is_accepted(&self) -> bool {
+        matches!(&self.state, RecipientState::Answered(reply) if reply.is_positive())
+    }
+
+    pub(super) const fn is_pending(&self) -> bool {
+        matches!(self.state, RecipientState::Pending)
+    }
+}
+
+/// A reply to RCPT that waits for its turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owed(pub(super) usize);
+
+impl Transaction {
+    pub(super) fn new(id: Ulid, began: Moment, path: &[u8], parameters: &[u8], declared: Declared) -> Self {
+        Self {
+            id,
+            began,
+            path: path.into(),
+            parameters: parameters.into(),
+            declared,
+            recipients: Vec::new(),
+            owed: VecDeque::new(),
+            upstream: None,
+            hop: Hop::None,
+            server: None,
+            retried: false,
+            mail_refused: None,
+            settled: None,
+            content: None,
+            hop_reply: None,
+            ended_at: None,
+        }
+    }
+
+    pub(super) fn accepted(&self) -> impl Iterator<Item = &Recipient> {
+        self.recipients.iter().filter(|recipient| recipient.is_accepted())
+    }
+
+    pub(super) const fn lease_mut(&mut self) -> Option<&mut Lease> {
+        match &mut self.hop {
+            Hop::Bound(lease) => Some(lease),
+            Hop::None | Hop::Waiting => None,
+        }
+    }
+}
