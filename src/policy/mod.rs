@@ -1,4 +1,4 @@
-//! What is decided: facts, verdict, route. Pure; looks at settings, changes nothing.
+//! What is decided: settings, facts, route, verdict. Pure: no IO, no clock.
 
 pub mod facts;
 pub mod judge;

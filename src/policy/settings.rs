@@ -1,0 +1,213 @@
+//! What an administrator decided, as plain data: one immutable snapshot per configuration file.
+//!
+//! `control::config` reads and checks the file and is the only one to build these; worker and relay
+//! only look. Everything here is already checked: an [`UpstreamIndex`] is in range, a weight is at
+//! least 1, `warm` is at most `max`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::route::Routes;
+
+/// One configuration. A transaction is judged by exactly one of these.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our name in the greeting, EHLO and Received.
+    pub hostname: String,
+    pub workers: Workers,
+    pub listeners: Vec<Listener>,
+    pub upstreams: Vec<Upstream>,
+    pub routes: Routes,
+    /// Where the admin plane listens; `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+    pub records: RecordSink,
+    /// Names this snapshot in records: a digest of the file's bytes.
+    pub hash: String,
+}
+
+/// What holds for each worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workers {
+    pub cpus: Cpus,
+    /// Client connections of one worker.
+    pub connections: usize,
+    /// Bytes of content held back of each message; 0 streams always.
+    pub window: usize,
+    /// Bytes of all windows of one worker together.
+    pub window_budget: usize,
+    /// Bytes of the largest message (SIZE).
+    pub message: u64,
+    /// Bytes of the longest line of content, CRLF included.
+    pub line: u64,
+    /// Recipients of one transaction (RCPTMAX).
+    pub recipients: u32,
+    /// Transactions of one session (MAILMAX).
+    pub transactions: u32,
+    /// Received fields that a message may bring; more is a loop.
+    pub received: u32,
+    /// Bytes a second below which content counts as stalled; 0 never.
+    pub min_rate: u64,
+    pub timeout: DownstreamTimeouts,
+}
+
+/// Which cores get a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cpus {
+    /// One worker for each core that we may run on.
+    Auto,
+    /// One worker for each core in the list.
+    List(Vec<usize>),
+}
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DownstreamTimeouts {
+    /// For the next command.
+    pub command: Duration,
+    /// For the next bytes of content.
+    pub content: Duration,
+    /// For all that runs when we are told to drain.
+    pub drain: Duration,
+}
+
+/// Where clients connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: String,
+    pub addresses: Vec<SocketAddr>,
+    /// Networks whose connections must begin with a PROXY header.
+    pub proxy_protocol: Vec<IpNet>,
+    /// Networks that may use XCLIENT and XFORWARD toward us.
+    pub xclient: Vec<IpNet>,
+    pub bare_newline: BareNewlinePolicy,
+}
+
+impl Listener {
+    /// Whether a connection from `peer` must begin with a PROXY header.
+    pub fn must_speak_proxy(&self, peer: IpAddr) -> bool {
+        contains(&self.proxy_protocol, peer)
+    }
+
+    /// Whether a client at `peer` may tell us who the client is.
+    pub fn may_xclient(&self, peer: IpAddr) -> bool {
+        contains(&self.xclient, peer)
+    }
+
+    /// Whether bare newlines of a client at `peer` are replaced instead of refused.
+    pub fn replaces_bare_newline(&self, peer: IpAddr) -> bool {
+        match &self.bare_newline {
+            BareNewlinePolicy::Reject => false,
+            BareNewlinePolicy::Replace(networks) => contains(networks, peer),
+        }
+    }
+}
+
+/// What becomes of a bare CR, bare LF or NUL in content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BareNewlinePolicy {
+    Reject,
+    /// Replaced for clients of these networks, refused for all others.
+    Replace(Vec<IpNet>),
+}
+
+/// Place of an [`Upstream`] in [`Config::upstreams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamIndex(pub usize);
+
+/// A next hop: servers that are equal to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    pub name: String,
+    pub servers: Vec<Server>,
+    pub pool: PoolLimits,
+    pub identity: IdentityMode,
+    pub timeout: UpstreamTimeouts,
+    /// BDAT is used where the server announces CHUNKING.
+    pub chunking: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server {
+    pub address: SocketAddr,
+    /// Its share of new connections among the servers of the upstream; at least 1.
+    pub weight: u32,
+}
+
+/// Bounds of one worker's pool toward one upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Connections kept greeted and ready, even when nobody asks.
+    pub warm: usize,
+    /// Connections, busy ones included.
+    pub max: usize,
+    /// Messages after which a connection is replaced.
+    pub messages: u32,
+    /// Age after which a connection is replaced.
+    pub age: Duration,
+    /// Time parked after which a connection beyond `warm` is closed.
+    pub idle: Duration,
+    /// Time a transaction waits for a connection before `451 4.3.2`.
+    pub wait: Duration,
+}
+
+/// How the next hop hears who the client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityMode {
+    None,
+    /// XFORWARD with each transaction.
+    Xforward,
+    /// XCLIENT, on a connection of the session's own.
+    Xclient,
+    /// PROXY v2, on a connection of the session's own.
+    Proxy,
+}
+
+impl IdentityMode {
+    /// Whether a connection belongs to one client and must not be pooled.
+    pub const fn is_dedicated(self) -> bool {
+        matches!(self, Self::Xclient | Self::Proxy)
+    }
+}
+
+/// How long a next hop may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// To connect and to greet.
+    pub connect: Duration,
+    /// For the reply to a command.
+    pub reply: Duration,
+    /// For the reply to the end of content.
+    pub end: Duration,
+}
+
+/// Where records go, one JSON object a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordSink {
+    Stdout,
+    File(PathBuf),
+    Off,
+}
+
+/// An IPv4 client that reaches a dual-stack listener has a mapped address; it is the IPv4 network
+/// that the administrator wrote down.
+fn contains(networks: &[IpNet], peer: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    networks.iter().any(|network| network.contains(&peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mapped_addresses_are_in_their_ipv4_network() {
+        let networks = ["10.0.0.0/8".parse().unwrap()];
+        assert!(contains(&networks, "10.1.2.3".parse().unwrap()));
+        assert!(contains(&networks, "::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!contains(&networks, "11.0.0.1".parse().unwrap()));
+        assert!(!contains(&networks, "::1".parse().unwrap()));
+    }
+}
