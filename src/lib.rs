@@ -19,14 +19,3 @@ pub mod relay;
 
 pub mod reactor;
 
-#[forbid(unsafe_code)]
-pub mod worker;
-
-#[forbid(unsafe_code)]
-pub mod service;
-
-#[forbid(unsafe_code)]
-pub mod control;
-
-#[forbid(unsafe_code)]
-pub mod load;

@@ -39,6 +39,9 @@ pub enum Action {
     /// Gives the connection back. What it still owes is a reply to RSET, if anything.
     CheckIn(Box<Client>),
     Discard(DiscardReason),
+    /// Look once more at the next hop's connection, without waiting: if nothing ended it, answer
+    /// with `Confirmed`.
+    Confirm,
     /// Stop and go on reading from the client.
     Pause,
     Resume,

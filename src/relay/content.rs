@@ -95,6 +95,11 @@ impl Content {
         self.held.len() > self.window
     }
 
+    /// The message is refused already: only its end is looked for.
+    pub(super) fn tolerate(&mut self) {
+        self.decoder.tolerate();
+    }
+
     /// Moves everything held into `out`, dot-stuffed for DATA.
     pub(super) fn move_stuffed(&mut self, out: &mut Vec<u8>) {
         let needs_stuffing = data::needs_stuffing(&self.held, self.at_line_start);

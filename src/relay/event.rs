@@ -23,15 +23,6 @@ pub struct Lease {
     pub fresh: bool,
 }
 
-/// Why there is no upstream connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckOutRefusal {
-    /// No server of the upstream can be reached.
-    Down,
-    /// All connections are busy and too many already wait.
-    Full,
-}
-
 /// Why an upstream connection ended under us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -50,7 +41,10 @@ pub enum Event<'a> {
     /// The kernel took this many bytes of what we had queued for that side.
     Sent(Side, usize),
     CheckedOut(Lease),
-    CheckOutRefused(CheckOutRefusal),
+    /// No server of the upstream can be reached.
+    CheckOutRefused,
+    /// A turn after `Confirm`: the connection to the next hop is still there.
+    Confirmed,
     /// The deadline told by [`Relay::deadline`](super::Relay::deadline) has passed.
     Expired,
     /// Finish what runs, begin nothing new.

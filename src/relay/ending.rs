@@ -1,0 +1,192 @@
+//! How a transaction ends: the reply that was earned, and the record.
+
+use super::action::{Action, DiscardReason};
+use super::disposition::Disposition;
+use super::record::{ClientFacts, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text};
+use super::transaction::{RecipientState, Settled, Transaction};
+use super::{Context, Relay, Stage};
+use crate::smtp::reply::Reply;
+
+/// Characters of a peer's text that a record keeps.
+const TEXT_CHARS_MAX: usize = 512;
+
+impl Relay {
+    /// The next hop took responsibility: so may we say (RFC 5321 §6.1).
+    pub(super) fn conclude_delivered(&mut self, cx: &mut Context<'_>, reply: Reply) {
+        // After 2xx for content nothing is left of the transaction on that connection.
+        self.check_in(cx, false);
+        if let Some(transaction) = self.transaction.as_deref_mut() {
+            transaction.hop_reply = Some(reply.clone());
+        }
+        self.conclude(cx, reply, Disposition::Delivered);
+    }
+
+    /// Ends with what was settled before.
+    pub(super) fn conclude_settled(&mut self, cx: &mut Context<'_>) {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let Some(Settled { reply, disposition }) = transaction.settled.take() else { return };
+        let ours = matches!(disposition, Disposition::Refused | Disposition::Deferred | Disposition::Unknown);
+        let reply = if ours { reply.with_id(&transaction.id.to_string()) } else { reply };
+        self.conclude(cx, reply, disposition);
+    }
+
+    pub(super) fn conclude_if_settled(&mut self, cx: &mut Context<'_>) {
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.settled.is_some()) {
+            self.conclude_settled(cx);
+        }
+    }
+
+    fn conclude(&mut self, cx: &mut Context<'_>, reply: Reply, disposition: Disposition) {
+        self.say(cx, &reply);
+        self.await_command(cx);
+        self.end_transaction(cx, &reply.first_line(), disposition);
+    }
+
+    /// RSET, a new EHLO, QUIT, or the client's end in the middle of a transaction.
+    pub(super) fn abandon_transaction(&mut self, cx: &mut Context<'_>, reply: &str) {
+        self.session.forwarded = None;
+        let Some(transaction) = self.transaction.as_deref() else { return };
+        let refused = transaction.accepted().next().is_none() && !transaction.recipients.is_empty();
+        let disposition = match &transaction.settled {
+            Some(settled) => settled.disposition,
+            None if refused => refused_by(transaction),
+            None => Disposition::Aborted,
+        };
+        self.end_transaction(cx, reply, disposition);
+    }
+
+    fn end_transaction(&mut self, cx: &mut Context<'_>, reply: &str, disposition: Disposition) {
+        self.release_next_hop(cx);
+        self.hop_deadline = None;
+        self.swallow_reply = None;
+        self.session.forwarded = None;
+        let Some(transaction) = self.transaction.take() else { return };
+        if let Some(content) = &transaction.content {
+            cx.shared.window_left += content.window;
+        }
+        let record = self.record(cx, &transaction, reply, disposition);
+        cx.actions.push(Action::Record(Box::new(record)));
+    }
+
+    fn record(&self, cx: &Context<'_>, transaction: &Transaction, reply: &str, disposition: Disposition) -> Record {
+        let content = transaction.content.as_deref();
+        let since = |at: Option<crate::base::time::Instant>| {
+            at.map_or(0.0, |at| at.since(transaction.began.instant).as_secs_f64() * 1e3)
+        };
+        let waited = transaction.ended_at.map_or(0.0, |at| cx.now.instant.since(at).as_secs_f64() * 1e3);
+        Record {
+            id: transaction.id.to_string(),
+            sender: SenderFacts { address: text(&transaction.path, TEXT_CHARS_MAX) },
+            recipients: recipients(transaction),
+            size: content.map_or(0, |content| content.octets),
+            verdict: verdict(disposition),
+            disposition,
+            reply: text(reply.as_bytes(), TEXT_CHARS_MAX),
+            next_hop: next_hop(cx, transaction),
+            window: content.is_some_and(|content| content.judged_in_window),
+            ms: Millis {
+                total: since(Some(cx.now.instant)),
+                first_byte: since(content.and_then(|content| content.first_byte)),
+                upstream: waited,
+                ask: 0.0,
+            },
+            ..self.blank_record(cx)
+        }
+    }
+
+    /// A connection that is turned away before it said MAIL has a record too.
+    pub(super) fn refuse_connection(&mut self, cx: &mut Context<'_>, why: &'static str) {
+        let id = ulid::Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
+        let record = Record { id: id.to_string(), reply: why.to_owned(), ..self.blank_record(cx) };
+        cx.actions.push(Action::Record(Box::new(record)));
+    }
+
+    fn blank_record(&self, cx: &Context<'_>) -> Record {
+        let config = &cx.shared.config;
+        Record {
+            time: cx.now.wall,
+            id: String::new(),
+            worker: cx.shared.worker,
+            listener: config.listeners[self.session.listener].name.clone(),
+            client: ClientFacts {
+                ip: self.session.client.ip(),
+                port: self.session.client.port(),
+                helo: text(self.session.helo.as_deref().unwrap_or_default(), TEXT_CHARS_MAX),
+            },
+            sender: SenderFacts { address: String::new() },
+            recipients: Vec::new(),
+            size: 0,
+            verdict: "reject",
+            rule: None,
+            score: 0.0,
+            symbols: Symbols::default(),
+            evidence: Vec::new(),
+            disposition: Disposition::Refused,
+            reply: String::new(),
+            next_hop: None,
+            lane: None,
+            window: false,
+            ms: Millis::default(),
+            config: config.hash.clone(),
+        }
+    }
+
+    /// A bug of ours ended the event half way: says so, and lets go of everything.
+    pub fn on_panic(&mut self, shared: &mut super::Shared, actions: &mut super::Actions) {
+        self.stage = Stage::Over;
+        actions.upstream.clear();
+        actions.list.clear();
+        if let Some(transaction) = self.transaction.take() {
+            shared.window_left += transaction.content.map_or(0, |content| content.window);
+            // The worker knows whether there is a connection; the pool must not get it back.
+            actions.push(Action::Discard(DiscardReason::Fault));
+        }
+        actions.push(Action::CancelCheckOut);
+        Reply::new(421, "4.3.0", "internal error, closing").write(&mut actions.downstream);
+        actions.push(Action::Finish);
+    }
+}
+
+/// Who turned all recipients away, and for how long.
+fn refused_by(transaction: &Transaction) -> Disposition {
+    let upstream = transaction.server.is_some();
+    let permanent = transaction.recipients.iter().all(|recipient| match &recipient.state {
+        RecipientState::Answered(reply) => reply.code().to_u16() >= 500,
+        RecipientState::Pending => false,
+    });
+    match (upstream, permanent) {
+        (true, true) => Disposition::RefusedUpstream,
+        (true, false) => Disposition::DeferredUpstream,
+        (false, true) => Disposition::Refused,
+        (false, false) => Disposition::Deferred,
+    }
+}
+
+const fn verdict(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Refused => "reject",
+        Disposition::Deferred => "defer",
+        _ => "pass",
+    }
+}
+
+fn recipients(transaction: &Transaction) -> Vec<RecipientFacts> {
+    let facts = |recipient: &super::transaction::Recipient| RecipientFacts {
+        address: text(&recipient.path, TEXT_CHARS_MAX),
+        reply: match &recipient.state {
+            RecipientState::Answered(reply) => text(reply.first_line().as_bytes(), TEXT_CHARS_MAX),
+            RecipientState::Pending => String::new(),
+        },
+    };
+    transaction.recipients.iter().map(facts).collect()
+}
+
+fn next_hop(cx: &Context<'_>, transaction: &Transaction) -> Option<NextHop> {
+    let index = transaction.upstream?;
+    let reply = transaction.hop_reply.as_ref().map(Reply::first_line).unwrap_or_default();
+    Some(NextHop {
+        name: cx.shared.config.upstreams[index.0].name.clone(),
+        server: transaction.server.map(|server| server.to_string()).unwrap_or_default(),
+        reply: text(reply.as_bytes(), TEXT_CHARS_MAX),
+    })
+}

@@ -1,0 +1,273 @@
+//! MAIL and RCPT: checked and answered here as far as we can, routed, and asked of the next hop.
+//!
+//! RFC 5321 §3.3, §4.1.1.2, §4.1.1.3, §4.1.1.11; RFC 1870; RFC 6531 §3.4; RFC 2920.
+//!
+//! MAIL is answered by us; the first recipient that has a route fixes the next hop, and only then a
+//! connection is checked out. From there RCPT goes up as it comes, and the next hop's replies come
+//! down in the order of the commands.
+
+use ulid::Ulid;
+
+use super::action::Action;
+use super::event::Lease;
+use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
+use super::{Context, Relay};
+use crate::policy::settings::{IdentityMode, UpstreamIndex};
+use crate::relay::trace_field::TRACE_FIELD_BYTES_MAX;
+use crate::smtp::command::{Mail, Rcpt};
+use crate::smtp::extension::{Capabilities, Extensions};
+use crate::smtp::parameter::{self, Declared, Parameters};
+use crate::smtp::reply::Reply;
+
+impl Relay {
+    pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
+        match self.check_mail(cx, mail) {
+            Ok(declared) => {
+                self.session.transactions += 1;
+                let id = Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
+                let parameters = mail.parameters.as_bytes();
+                let transaction = Transaction::new(id, cx.now, mail.path.text, parameters, declared);
+                self.transaction = Some(Box::new(transaction));
+                self.say(cx, &Reply::new(250, "2.1.0", "sender ok"));
+            }
+            Err(reply) => self.complain(cx, &reply),
+        }
+    }
+
+    fn check_mail(&self, cx: &Context<'_>, mail: &Mail<'_>) -> Result<Declared, Reply> {
+        let workers = &cx.shared.config.workers;
+        if self.session.transactions >= workers.transactions {
+            // RFC 9422 §3: the client was told MAILMAX.
+            return Err(Reply::new(451, "4.5.3", "too many messages in this session"));
+        }
+        let offered = cx.shared.offer.extensions();
+        let declared = parameter::check_mail(mail.parameters, offered).map_err(|error| error.reply())?;
+        if declared.size.is_some_and(|size| size > size_limit(cx)) {
+            return Err(Reply::new(552, "5.3.4", "message size exceeds the limit"));
+        }
+        if mail.path.utf8 && !declared.smtputf8 {
+            return Err(Reply::new(553, "5.6.7", "this address needs SMTPUTF8"));
+        }
+        Ok(declared)
+    }
+
+    pub(super) fn on_rcpt(&mut self, cx: &mut Context<'_>, rcpt: &Rcpt<'_>) {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let index = transaction.recipients.len();
+        let judged = check_rcpt(cx, transaction, rcpt);
+        let state = match &judged {
+            Ok(_) => RecipientState::Pending,
+            Err(reply) => RecipientState::Answered(reply.clone()),
+        };
+        // Recipients beyond the limit are answered and forgotten: memory is bounded.
+        if index < recipients_kept_max(cx) {
+            let (path, parameters) = (rcpt.path.text.into(), rcpt.parameters.as_bytes().into());
+            transaction.recipients.push(Recipient { path, parameters, state });
+            transaction.owed.push_back(Owed(index));
+        } else if let Err(reply) = &judged {
+            return self.say(cx, reply);
+        }
+        if let Ok(upstream) = judged {
+            self.ask_next_hop(cx, upstream, index);
+        }
+        self.flush_owed(cx);
+    }
+
+    /// Sends RCPT up, or asks for a connection to send it on.
+    fn ask_next_hop(&mut self, cx: &mut Context<'_>, upstream: UpstreamIndex, index: usize) {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        transaction.upstream = Some(upstream);
+        match &mut transaction.hop {
+            Hop::Waiting => {}
+            Hop::None => self.check_out(cx, false),
+            Hop::Bound(lease) => {
+                let begin = cx.actions.upstream.len();
+                let recipient = &transaction.recipients[index];
+                let number = u32::try_from(index).unwrap_or(u32::MAX);
+                lease.client.rcpt(number, &recipient.path, &recipient.parameters, &mut cx.actions.upstream);
+                self.upstream_unsent += cx.actions.upstream.len() - begin;
+                self.arm_hop_deadline(cx);
+            }
+        }
+    }
+
+    pub(super) fn check_out(&mut self, cx: &mut Context<'_>, fresh: bool) {
+        let identity = Box::new(self.session.identity());
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let Some(upstream) = transaction.upstream else { return };
+        transaction.hop = Hop::Waiting;
+        let wait = cx.shared.config.upstreams[upstream.0].pool.wait;
+        self.hop_deadline = Some(cx.now.instant + wait);
+        cx.actions.push(Action::CheckOut { upstream: upstream.0, fresh, identity });
+    }
+
+    /// A connection is there: the whole envelope so far goes up in one write.
+    pub(super) fn on_checked_out(&mut self, cx: &mut Context<'_>, mut lease: Lease) {
+        let identity = self.session.identity();
+        let Some(transaction) = self.transaction.as_deref_mut() else {
+            return cx.actions.push(Action::CheckIn(lease.client));
+        };
+        let mode = transaction.upstream.map_or(IdentityMode::None, |index| {
+            cx.shared.config.upstreams[index.0].identity
+        });
+        let out = &mut cx.actions.upstream;
+        let begin = out.len();
+        if !lease.fresh {
+            lease.client.rset(out);
+        }
+        if mode == IdentityMode::Xforward {
+            lease.client.xforward(&identity, out);
+        }
+        let parameters = forwarded_parameters(transaction, lease.client.capabilities());
+        lease.client.mail(&transaction.path, &parameters, out);
+        for (index, recipient) in (0u32..).zip(&transaction.recipients) {
+            if recipient.is_pending() || recipient.is_accepted() {
+                lease.client.rcpt(index, &recipient.path, &recipient.parameters, out);
+            }
+        }
+        self.upstream_unsent += out.len() - begin;
+        transaction.server = Some(lease.server);
+        transaction.hop = Hop::Bound(lease);
+        self.rearm_hop_deadline(cx);
+    }
+
+    pub(super) fn on_check_out_refused(&mut self, cx: &mut Context<'_>) {
+        let reply = Reply::new(451, "4.4.1", "the next hop cannot be reached, come again");
+        if let Some(transaction) = self.transaction.as_deref_mut() {
+            transaction.hop = Hop::None;
+        }
+        self.hop_deadline = None;
+        self.fail_transaction(cx, reply);
+    }
+
+    /// Gives the replies to RCPT whose turn has come.
+    pub(super) fn flush_owed(&mut self, cx: &mut Context<'_>) {
+        while let Some(reply) = self.transaction.as_deref_mut().and_then(next_owed) {
+            self.say(cx, &reply);
+        }
+    }
+
+    pub(super) fn owes_replies(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| !transaction.owed.is_empty())
+    }
+
+    /// Whether one more RCPT can be taken before earlier ones are answered.
+    pub(super) fn has_room_for_rcpt(&self, cx: &Context<'_>) -> bool {
+        let kept = self.transaction.as_ref().map_or(0, |transaction| transaction.recipients.len());
+        kept < recipients_kept_max(cx)
+    }
+
+    pub(super) fn arm_hop_deadline(&mut self, cx: &Context<'_>) {
+        if self.hop_deadline.is_none() {
+            self.rearm_hop_deadline(cx);
+        }
+    }
+}
+
+/// The next reply to RCPT, if it is known.
+fn next_owed(transaction: &mut Transaction) -> Option<Reply> {
+    let &Owed(index) = transaction.owed.front()?;
+    let RecipientState::Answered(reply) = &transaction.recipients[index].state else { return None };
+    let reply = reply.clone();
+    transaction.owed.pop_front();
+    Some(reply)
+}
+
+fn recipients_kept_max(cx: &Context<'_>) -> usize {
+    // Refused ones are kept for the record, up to as many again.
+    cx.shared.config.workers.recipients as usize * 2
+}
+
+fn size_limit(cx: &Context<'_>) -> u64 {
+    let offered = cx.shared.offer.size;
+    let own = cx.shared.config.workers.message;
+    if offered == 0 { own } else { offered.min(own) }
+}
+
+/// Whether this recipient may be asked of a next hop, and of which.
+fn check_rcpt(
+    cx: &Context<'_>,
+    transaction: &Transaction,
+    rcpt: &Rcpt<'_>,
+) -> Result<UpstreamIndex, Reply> {
+    if let Some(reply) = &transaction.mail_refused {
+        return Err(reply.clone());
+    }
+    if let Some(settled) = &transaction.settled {
+        return Err(settled.reply.clone());
+    }
+    let open = transaction.recipients.iter().filter(|recipient| recipient.is_pending() || recipient.is_accepted());
+    if open.count() >= cx.shared.config.workers.recipients as usize {
+        return Err(Reply::new(452, "4.5.3", "too many recipients, come again with the others"));
+    }
+    let offered = cx.shared.offer.extensions();
+    let declared = parameter::check_rcpt(rcpt.parameters, offered).map_err(|error| error.reply())?;
+    if rcpt.path.is_null() {
+        return Err(Reply::new(501, "5.1.3", "a recipient is needed"));
+    }
+    if rcpt.path.utf8 && !transaction.declared.smtputf8 {
+        return Err(Reply::new(553, "5.6.7", "this address needs SMTPUTF8"));
+    }
+    let upstream = cx.shared.config.routes.route(rcpt.path.local, rcpt.path.domain);
+    let upstream = upstream.ok_or_else(|| Reply::new(550, "5.1.2", "relaying refused: no route to this domain"))?;
+    if transaction.upstream.is_some_and(|fixed| fixed != upstream) {
+        return Err(Reply::new(452, "4.5.3", "this recipient needs a transaction of its own"));
+    }
+    check_capabilities(cx, transaction, &declared, upstream)?;
+    Ok(upstream)
+}
+
+/// Whether the next hop of this recipient can do what the transaction asks (RFC 5321 §4.1.1.11).
+fn check_capabilities(
+    cx: &Context<'_>,
+    transaction: &Transaction,
+    rcpt: &Declared,
+    upstream: UpstreamIndex,
+) -> Result<(), Reply> {
+    let Some(capabilities) = &cx.shared.capabilities[upstream.0] else { return Ok(()) };
+    let mail = &transaction.declared;
+    let lacks = |extension| !capabilities.extensions.contains(extension);
+    if mail.smtputf8 && lacks(Extensions::SMTPUTF8) {
+        return Err(Reply::new(550, "5.6.7", "the next hop does not support SMTPUTF8"));
+    }
+    if mail.eight_bit && lacks(Extensions::EIGHT_BIT_MIME) {
+        return Err(Reply::new(554, "5.6.3", "the next hop does not support 8BITMIME"));
+    }
+    if (mail.dsn || rcpt.dsn) && lacks(Extensions::DSN) {
+        return Err(Reply::new(555, "5.5.4", "the next hop does not support DSN"));
+    }
+    match (mail.size, capabilities.size) {
+        (Some(size), Some(limit)) if limit > 0 && size > limit => {
+            Err(Reply::new(552, "5.3.4", "message size exceeds the next hop's limit"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The parameters of MAIL for a next hop: unchanged, but SIZE counts our field too (RFC 1870 §6.1),
+/// and what the next hop does not know is left out where leaving it out changes nothing.
+fn forwarded_parameters(transaction: &Transaction, capabilities: &Capabilities) -> Vec<u8> {
+    let size = capabilities.extensions.contains(Extensions::SIZE);
+    let eight_bit = capabilities.extensions.contains(Extensions::EIGHT_BIT_MIME);
+    let mut forwarded = Vec::with_capacity(transaction.parameters.len() + 8);
+    let Ok(parameters) = Parameters::parse(&transaction.parameters) else { return forwarded };
+    for parameter in parameters.iter() {
+        let is = |keyword: &[u8]| parameter.keyword.eq_ignore_ascii_case(keyword);
+        let keep = (size || !is(b"SIZE")) && (eight_bit || !is(b"BODY"));
+        if !keep {
+            continue;
+        }
+        if !forwarded.is_empty() {
+            forwarded.push(b' ');
+        }
+        forwarded.extend_from_slice(parameter.keyword);
+        if is(b"SIZE") {
+            let declared = transaction.declared.size.unwrap_or(0).saturating_add(TRACE_FIELD_BYTES_MAX);
+            forwarded.extend_from_slice(format!("={declared}").as_bytes());
+        } else if let Some(value) = parameter.value {
+            forwarded.push(b'=');
+            forwarded.extend_from_slice(value);
+        }
+    }
+    forwarded
+}

@@ -1,0 +1,306 @@
+//! Content under way: taken from the client by DATA or BDAT, held in the window or streamed up by
+//! DATA or BDAT, and the place where the verdict falls.
+//!
+//! RFC 5321 §4.1.1.4; RFC 3030; RFC 1870 §6.
+//!
+//! Invariants: the end of content goes up only behind a verdict that says pass; a refused DATA
+//! sender is listened to up to its dot, so that it hears the refusal; memory per message is the
+//! window plus a constant, whatever its size.
+
+use super::content::{Content, Stand};
+use super::disposition::Disposition;
+use super::trace_field::Trace;
+use super::transaction::{Hop, Transaction};
+use super::{Context, Relay, Stage, UNSENT_BYTES_HIGH};
+use crate::policy::judge::judge;
+use crate::policy::verdict::{Refusal, Verdict};
+use crate::smtp::command::Bdat;
+use crate::smtp::data::{ContentFault, Framing};
+use crate::smtp::extension::Extensions;
+use crate::smtp::reply::Reply;
+
+/// Content per BDAT chunk while a message streams.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks under way at a time (RFC 3030 has one reply for each).
+const CHUNKS_UNANSWERED_MAX: usize = 4;
+
+impl Relay {
+    pub(super) fn on_data(&mut self, cx: &mut Context<'_>) {
+        let Some(transaction) = self.transaction.as_deref() else { return };
+        if let Some(reply) = no_content_reply(transaction) {
+            return self.complain(cx, &reply);
+        }
+        self.begin_content(cx, Framing::Data);
+        self.stage = Stage::Data;
+        self.say(cx, &Reply::new(354, "", "end data with <CR><LF>.<CR><LF>"));
+        self.await_content(cx);
+    }
+
+    pub(super) fn on_bdat(&mut self, cx: &mut Context<'_>, bdat: Bdat) {
+        let Some(transaction) = self.transaction.as_deref() else { return };
+        if let Some(reply) = no_content_reply(transaction) {
+            return self.swallow_chunk(cx, bdat, reply);
+        }
+        let begun = transaction.content.as_ref().map_or(0, |content| content.octets);
+        if transaction.content.is_none() {
+            self.begin_content(cx, Framing::Bdat);
+        }
+        let limit = cx.shared.config.workers.message;
+        if begun.saturating_add(bdat.octets) > limit {
+            self.refuse_content(cx, Refusal::TooLarge);
+            if bdat.octets > limit.saturating_mul(4) {
+                return self.close_refused(cx);
+            }
+        }
+        self.stage = Stage::Chunk { left: bdat.octets, last: bdat.last };
+        self.await_content(cx);
+        if bdat.octets == 0 {
+            self.on_chunk_complete(cx, bdat.last);
+        }
+    }
+
+    /// Our Received field goes in front of the first octet.
+    fn begin_content(&mut self, cx: &mut Context<'_>, framing: Framing) {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let workers = &cx.shared.config.workers;
+        let window = workers.window.min(cx.shared.window_left);
+        let declared = transaction.declared.size.and_then(|size| usize::try_from(size).ok()).unwrap_or(4096);
+        let mut held = Vec::with_capacity(declared.min(window) + 1024);
+        cx.shared.window_left -= window;
+        let line_max = workers.line;
+        let session = &self.session;
+        let identity = session.forwarded.as_deref();
+        let mut id = [0; ulid::ULID_LEN];
+        let trace = Trace {
+            helo: identity
+                .and_then(|identity| identity.helo.as_deref())
+                .or(session.helo.as_deref())
+                .unwrap_or_default(),
+            client: identity.and_then(|identity| identity.addr).unwrap_or_else(|| session.client.ip()),
+            by: &cx.shared.config.hostname,
+            with: protocol(session.is_esmtp, transaction.declared.smtputf8),
+            id: transaction.id.array_to_str(&mut id),
+            recipient: only_recipient(transaction),
+            date: cx.shared.date.at(cx.now.wall),
+        };
+        trace.write(&mut held);
+        let content = Content::new(framing, session.bare_newline, line_max, held, window);
+        transaction.content = Some(Box::new(content));
+    }
+
+    fn await_content(&mut self, cx: &Context<'_>) {
+        self.session.restart_rate(cx.now.instant);
+        self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.content;
+    }
+
+    /// Octets of content came: neither silent nor, over time, too slow?
+    pub(super) fn note_content_progress(&mut self, cx: &mut Context<'_>, octets: usize) {
+        let workers = &cx.shared.config.workers;
+        self.client_deadline = cx.now.instant + workers.timeout.content;
+        if self.session.is_slow(cx.now.instant, octets, workers.min_rate) {
+            self.say_and_close(cx, &Reply::new(421, "4.4.2", "content comes too slowly, closing"));
+        }
+    }
+
+    pub(super) fn take_data(&mut self, cx: &mut Context<'_>, input: &[u8]) -> usize {
+        let Some((consumed, end)) = self.take_content(cx, input) else { return 0 };
+        self.note_content_progress(cx, consumed);
+        if self.stage != Stage::Data {
+            return 0;
+        }
+        if end {
+            self.on_content_complete(cx);
+        } else {
+            self.pump(cx);
+        }
+        consumed
+    }
+
+    pub(super) fn take_chunk(&mut self, cx: &mut Context<'_>, input: &[u8], left: u64, last: bool) -> usize {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        let settled = self.transaction.as_ref().is_none_or(|transaction| transaction.settled.is_some());
+        if !settled {
+            // A fault settles the transaction; the octets are consumed all the same.
+            let _ = self.take_content(cx, &input[..taken]);
+        }
+        self.note_content_progress(cx, taken);
+        let Stage::Chunk { left, .. } = self.stage else { return 0 };
+        let left = left - taken as u64;
+        self.stage = Stage::Chunk { left, last };
+        if left == 0 {
+            self.on_chunk_complete(cx, last);
+        } else {
+            self.pump(cx);
+        }
+        taken
+    }
+
+    /// Decodes into the window; `None` if the session is over by a fault.
+    fn take_content(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Option<(usize, bool)> {
+        let transaction = self.transaction.as_deref_mut()?;
+        let settled = transaction.settled.is_some();
+        let content = transaction.content.as_deref_mut()?;
+        let (consumed, end) = match content.take(cx.now.instant, input) {
+            Ok(taken) => taken,
+            Err(fault) => {
+                self.on_content_fault(cx, fault);
+                return None;
+            }
+        };
+        if settled {
+            content.held.clear();
+        } else if content.octets > cx.shared.config.workers.message {
+            self.refuse_content(cx, Refusal::TooLarge);
+        }
+        Some((consumed, end))
+    }
+
+    fn on_content_fault(&mut self, cx: &mut Context<'_>, fault: ContentFault) {
+        let refusal = match fault {
+            ContentFault::BareCr | ContentFault::BareLf => Refusal::BareNewline,
+            ContentFault::Nul => Refusal::Nul,
+            ContentFault::LineTooLong => Refusal::LineTooLong,
+        };
+        self.refuse_content(cx, refusal);
+        // Where DATA ends is in doubt now; the length of a chunk never is.
+        if self.stage == Stage::Data {
+            self.close_refused(cx);
+        }
+    }
+
+    /// The verdict is known early: nothing more goes up.
+    fn refuse_content(&mut self, cx: &mut Context<'_>, refusal: Refusal) {
+        self.settle(refusal.reply(), Disposition::Refused);
+        self.release_next_hop(cx);
+        if let Some(content) = self.transaction.as_deref_mut().and_then(|t| t.content.as_deref_mut()) {
+            content.tolerate();
+        }
+    }
+
+    /// Says the refusal at once and closes.
+    fn close_refused(&mut self, cx: &mut Context<'_>) {
+        self.conclude_settled(cx);
+        self.close(cx);
+    }
+
+    fn on_chunk_complete(&mut self, cx: &mut Context<'_>, last: bool) {
+        let Some(transaction) = self.transaction.as_deref() else { return };
+        // A BDAT sender hears a refusal at the end of the chunk.
+        if transaction.settled.is_some() {
+            return self.conclude_settled(cx);
+        }
+        if last {
+            return self.on_content_complete(cx);
+        }
+        self.say(cx, &Reply::new(250, "2.0.0", "chunk received"));
+        self.stage = Stage::Command;
+        self.pump(cx);
+    }
+
+    /// The client has sent everything: this is where the verdict falls.
+    fn on_content_complete(&mut self, cx: &mut Context<'_>) {
+        self.stage = Stage::Verdict;
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        transaction.ended_at = Some(cx.now.instant);
+        if transaction.settled.is_some() {
+            return self.conclude_settled(cx);
+        }
+        let Some(content) = transaction.content.as_deref_mut() else { return };
+        let fault = content.complete().err();
+        let verdict = judge(&content.facts(), &cx.shared.config.workers);
+        match (fault, verdict) {
+            (Some(_), _) => self.refuse_content(cx, Refusal::BareNewline),
+            (None, Verdict::Refuse(refusal)) => self.refuse_content(cx, refusal),
+            (None, Verdict::Pass) => self.pump(cx),
+        }
+        self.conclude_if_settled(cx);
+    }
+
+    /// Sends up what may go up now.
+    pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        if transaction.settled.is_some() {
+            return;
+        }
+        let Hop::Bound(lease) = &mut transaction.hop else { return };
+        let Some(content) = transaction.content.as_deref_mut() else { return };
+        let begin = cx.actions.upstream.len();
+        let chunking = lease.client.capabilities().extensions.contains(Extensions::CHUNKING)
+            && transaction.upstream.is_some_and(|index| cx.shared.config.upstreams[index.0].chunking);
+        let out = &mut cx.actions.upstream;
+        if content.stand == Stand::Held && lease.client.is_quiet() && (content.complete || content.overflows()) {
+            if chunking {
+                content.stand = Stand::Bdat { unanswered: 0 };
+            } else {
+                lease.client.data(out);
+                content.stand = Stand::Asked;
+            }
+        }
+        match content.stand {
+            Stand::Held | Stand::Asked | Stand::Ended => {}
+            Stand::Data => pump_data(content, self.upstream_unsent, out),
+            Stand::Bdat { .. } => pump_chunks(content, &mut lease.client, self.upstream_unsent, out),
+        }
+        let queued = cx.actions.upstream.len() - begin;
+        self.upstream_unsent += queued;
+        if queued > 0 && matches!(self.stage, Stage::Verdict) {
+            self.rearm_hop_deadline(cx);
+        } else if queued > 0 {
+            self.arm_hop_deadline(cx);
+        }
+    }
+}
+
+/// Why content may not come now, though its command may: no recipient, or no hope.
+fn no_content_reply(transaction: &Transaction) -> Option<Reply> {
+    if transaction.accepted().next().is_none() {
+        return Some(Reply::new(554, "5.5.1", "no valid recipients"));
+    }
+    transaction.settled.as_ref().map(|settled| settled.reply.clone())
+}
+
+/// Others must not learn of each other (RFC 5321 §7.2).
+fn only_recipient(transaction: &Transaction) -> Option<&[u8]> {
+    let mut accepted = transaction.accepted();
+    let first = accepted.next()?;
+    accepted.next().is_none().then_some(&*first.path)
+}
+
+fn pump_data(content: &mut Content, unsent: usize, out: &mut Vec<u8>) {
+    if unsent >= UNSENT_BYTES_HIGH && !content.complete {
+        return;
+    }
+    content.move_stuffed(out);
+    if content.complete {
+        content.stand = Stand::Ended;
+    }
+}
+
+fn pump_chunks(
+    content: &mut Content,
+    client: &mut crate::smtp::client::Client,
+    unsent: usize,
+    out: &mut Vec<u8>,
+) {
+    let Stand::Bdat { unanswered } = &mut content.stand else { return };
+    if content.complete {
+        client.bdat(content.held.len() as u64, true, out);
+        out.append(&mut content.held);
+        content.stand = Stand::Ended;
+    } else if content.held.len() >= CHUNK_BYTES
+        && *unanswered < CHUNKS_UNANSWERED_MAX
+        && unsent < UNSENT_BYTES_HIGH
+    {
+        *unanswered += 1;
+        client.bdat(content.held.len() as u64, false, out);
+        out.append(&mut content.held);
+    }
+}
+
+const fn protocol(is_esmtp: bool, smtputf8: bool) -> &'static str {
+    match (smtputf8, is_esmtp) {
+        (true, _) => "UTF8SMTP",
+        (false, true) => "ESMTP",
+        (false, false) => "SMTP",
+    }
+}

@@ -1,0 +1,366 @@
+//! One client connection and the next hop it is talking to at the moment: the mail half's heart.
+//!
+//! No IO, no clock, no socket: [`Relay::handle`] takes one [`Event`] and appends what follows to
+//! [`Actions`]. The files, in the order in which a message meets them:
+//!
+//! * `session`: greeting, PROXY header, commands outside of mail;
+//! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
+//! * `exchange`: what the next hop says, and what its loss means;
+//! * `flow`: content from the client, held or streamed up, its end, its verdict;
+//! * `ending`: how a transaction ends, and its record.
+//!
+//! Invariants (ARCHITECTURE.md): no 2xx for content before the next hop's 2xx for it; the end of
+//! content goes up only after the verdict; a connection is checked in only when it is clean or owes
+//! nothing but replies up to the one to RSET.
+
+pub mod action;
+mod content;
+pub mod disposition;
+mod ending;
+mod envelope;
+pub mod event;
+mod exchange;
+mod flow;
+pub mod record;
+mod session;
+pub mod trace_field;
+mod transaction;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::base::time::{Instant, Moment};
+use crate::policy::settings::Config;
+use crate::smtp::extension::{Capabilities, Offer};
+use crate::smtp::reply::Reply;
+
+use action::{Action, Actions};
+use content::Stand;
+use event::{Event, Side};
+use session::Session;
+use trace_field::DateCache;
+use transaction::{Hop, Transaction};
+
+/// Unconsumed input above which the client is not read any more.
+const INPUT_BYTES_HIGH: usize = 32 * 1024;
+/// Bytes on the way to the next hop above which no more content is queued behind them.
+const UNSENT_BYTES_HIGH: usize = 64 * 1024;
+/// Content that waits behind them before the client is not read any more.
+const HELD_BYTES_HIGH: usize = 64 * 1024;
+/// Replies that the client did not take yet above which it is not listened to any more.
+const REPLIES_BYTES_HIGH: usize = 32 * 1024;
+
+/// What the relays of one worker share.
+#[derive(Debug)]
+pub struct Shared {
+    pub config: Arc<Config>,
+    pub worker: usize,
+    /// What the servers of each upstream last announced, all together; `None`: never heard.
+    pub capabilities: Vec<Option<Capabilities>>,
+    /// What we announce.
+    pub offer: Offer,
+    /// Bytes of window that no message holds.
+    pub window_left: usize,
+    pub random: fastrand::Rng,
+    pub date: DateCache,
+}
+
+impl Shared {
+    pub fn new(config: Arc<Config>, worker: usize, seed: u64) -> Self {
+        let mut shared = Self {
+            capabilities: vec![None; config.upstreams.len()],
+            offer: Offer::default(),
+            window_left: config.workers.window_budget,
+            random: fastrand::Rng::with_seed(seed),
+            date: DateCache::default(),
+            worker,
+            config,
+        };
+        shared.announce();
+        shared
+    }
+
+    /// Computes anew what we announce, after a next hop announced something else.
+    pub fn announce(&mut self) {
+        let workers = &self.config.workers;
+        let limits = crate::smtp::extension::Limits {
+            mail_max: Some(workers.transactions),
+            rcpt_max: Some(workers.recipients),
+            // Domains that route apart cannot share a transaction.
+            rcpt_domain_max: (self.config.upstreams.len() > 1).then_some(1),
+        };
+        let known = self.capabilities.iter().flatten();
+        self.offer = if self.capabilities.iter().all(Option::is_some) {
+            Offer::compute(known, workers.message, limits)
+        } else {
+            // A next hop that was never heard can be relied on for nothing.
+            Offer::compute(known.chain([&Capabilities::none()]), workers.message, limits)
+        };
+    }
+}
+
+/// What the handlers of one event work with.
+struct Context<'a> {
+    now: Moment,
+    shared: &'a mut Shared,
+    actions: &'a mut Actions,
+}
+
+/// What the next piece of client input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// A PROXY header must come first.
+    ProxyHeader,
+    Command,
+    /// Lines up to the end of data.
+    Data,
+    /// Octets of a BDAT chunk.
+    Chunk {
+        left: u64,
+        last: bool,
+    },
+    /// Octets of a BDAT chunk that has no transaction; then 503 or what the reply says.
+    Swallow {
+        left: u64,
+    },
+    /// Content is complete; its reply is awaited, and commands wait behind it.
+    Verdict,
+    /// Nothing more will happen.
+    Over,
+}
+
+#[derive(Debug)]
+pub struct Relay {
+    session: Session,
+    stage: Stage,
+    /// Input that cannot be consumed yet.
+    input: Vec<u8>,
+    transaction: Option<Box<Transaction>>,
+    /// Reply owed when a swallowed chunk is over.
+    swallow_reply: Option<Reply>,
+    reading: bool,
+    draining: bool,
+    /// The client sent FIN: it may still hear one reply.
+    ended: bool,
+    downstream_unsent: usize,
+    upstream_unsent: usize,
+    client_deadline: Instant,
+    hop_deadline: Option<Instant>,
+}
+
+impl Relay {
+    /// A relay for a client at `peer` that connected to `listener` at address `local`.
+    pub fn new(now: Instant, config: &Config, listener: usize, peer: SocketAddr, local: SocketAddr) -> Self {
+        let session = Session::new(config, listener, peer, local);
+        let stage = if session.must_speak_proxy { Stage::ProxyHeader } else { Stage::Command };
+        Self {
+            session,
+            stage,
+            input: Vec::new(),
+            transaction: None,
+            swallow_reply: None,
+            reading: true,
+            draining: false,
+            ended: false,
+            downstream_unsent: 0,
+            upstream_unsent: 0,
+            client_deadline: now + config.workers.timeout.command,
+            hop_deadline: None,
+        }
+    }
+
+    /// Takes one event and appends what follows from it to `actions`.
+    ///
+    /// `now` never goes back. The caller carries out all actions before the next event.
+    pub fn handle(&mut self, now: Moment, event: Event<'_>, shared: &mut Shared, actions: &mut Actions) {
+        let cx = &mut Context { now, shared, actions };
+        match event {
+            Event::Opened => self.on_opened(cx),
+            Event::Received(Side::Downstream, bytes) => self.on_client(cx, bytes),
+            Event::Received(Side::Upstream, bytes) => self.on_next_hop(cx, bytes),
+            Event::Ended(Side::Downstream, ending) => self.on_client_ended(cx, ending),
+            Event::Ended(Side::Upstream, ending) => self.on_next_hop_ended(cx, ending),
+            Event::Confirmed => self.on_confirmed(cx),
+            Event::Sent(side, bytes) => self.on_sent(cx, side, bytes),
+            Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
+            Event::CheckOutRefused => self.on_check_out_refused(cx),
+            Event::Expired => self.on_expired(cx),
+            Event::Drain => self.on_drain(cx),
+        }
+        self.consume_input(cx);
+        self.close_after_end(cx);
+        self.govern_reading(cx);
+    }
+
+    /// When [`Event::Expired`] is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.stage == Stage::Over {
+            return None;
+        }
+        // A client that waits for us is not late.
+        let client = (!self.awaits_next_hop()).then_some(self.client_deadline);
+        client.into_iter().chain(self.hop_deadline).min()
+    }
+
+    /// Whether a transaction is under way: such a session is not cut short by a drain.
+    pub const fn is_busy(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    pub const fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// The address the client is known by: its own, or what a trusted proxy said.
+    pub const fn client_address(&self) -> SocketAddr {
+        self.session.client
+    }
+
+    /// Takes client input, or puts it behind what waits already.
+    fn on_client(&mut self, cx: &mut Context<'_>, bytes: &[u8]) {
+        if !self.input.is_empty() {
+            self.input.extend_from_slice(bytes);
+            return;
+        }
+        let consumed = self.consume(cx, bytes);
+        self.input.extend_from_slice(&bytes[consumed..]);
+    }
+
+    /// Goes on with input that waited.
+    fn consume_input(&mut self, cx: &mut Context<'_>) {
+        if self.input.is_empty() {
+            return;
+        }
+        let mut input = std::mem::take(&mut self.input);
+        let consumed = self.consume(cx, &input);
+        if consumed < input.len() {
+            input.drain(..consumed);
+            self.input = input;
+        }
+    }
+
+    /// Consumes as much of `input` as can be now.
+    fn consume(&mut self, cx: &mut Context<'_>, input: &[u8]) -> usize {
+        let mut consumed = 0;
+        while consumed < input.len() {
+            let rest = &input[consumed..];
+            let taken = match self.stage {
+                Stage::ProxyHeader => self.take_proxy_header(cx, rest),
+                Stage::Command => self.take_command(cx, rest),
+                Stage::Data => self.take_data(cx, rest),
+                Stage::Chunk { left, last } => self.take_chunk(cx, rest, left, last),
+                Stage::Swallow { left } => self.swallow(cx, rest, left),
+                Stage::Verdict => 0,
+                Stage::Over => rest.len(),
+            };
+            if taken == 0 {
+                break;
+            }
+            consumed += taken;
+        }
+        consumed
+    }
+
+    fn on_sent(&mut self, cx: &mut Context<'_>, side: Side, bytes: usize) {
+        match side {
+            Side::Downstream => self.downstream_unsent = self.downstream_unsent.saturating_sub(bytes),
+            Side::Upstream => {
+                self.upstream_unsent = self.upstream_unsent.saturating_sub(bytes);
+                self.rearm_hop_deadline(cx);
+                self.pump(cx);
+            }
+        }
+    }
+
+    /// Queues a reply to the client.
+    fn say(&mut self, cx: &mut Context<'_>, reply: &Reply) {
+        if self.stage == Stage::Over {
+            return;
+        }
+        reply.write(&mut cx.actions.downstream);
+        self.downstream_unsent += reply.wire().len();
+        self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.command;
+    }
+
+    /// Says a last reply and closes.
+    fn say_and_close(&mut self, cx: &mut Context<'_>, reply: &Reply) {
+        self.say(cx, reply);
+        self.abandon_transaction(cx, &reply.first_line());
+        self.close(cx);
+    }
+
+    /// Closes the client's connection when all was sent, and lets go of the next hop.
+    fn close(&mut self, cx: &mut Context<'_>) {
+        if self.stage == Stage::Over {
+            return;
+        }
+        self.abandon_transaction(cx, "");
+        self.input = Vec::new();
+        self.stage = Stage::Over;
+        cx.actions.push(Action::Finish);
+    }
+
+    /// Whether the next step is the next hop's.
+    fn awaits_next_hop(&self) -> bool {
+        match self.stage {
+            Stage::Verdict => true,
+            Stage::Command => self.owes_replies(),
+            Stage::Data | Stage::Chunk { .. } => !self.reading,
+            _ => false,
+        }
+    }
+
+    /// Pauses or resumes the client's side by what waits: the one place where this is decided.
+    fn govern_reading(&mut self, cx: &mut Context<'_>) {
+        if self.stage == Stage::Over {
+            return;
+        }
+        let wanted = self.wants_input();
+        if wanted != self.reading {
+            self.reading = wanted;
+            cx.actions.push(if wanted { Action::Resume } else { Action::Pause });
+            // The client was not slow while we did not listen.
+            self.session.restart_rate(cx.now.instant);
+            self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.command;
+        }
+    }
+
+    fn wants_input(&self) -> bool {
+        let content_fits = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref()).is_none_or(
+            |content| match content.stand {
+                Stand::Held => content.held.len() <= content.window + HELD_BYTES_HIGH,
+                _ => content.held.len() <= HELD_BYTES_HIGH || self.upstream_unsent < UNSENT_BYTES_HIGH,
+            },
+        );
+        content_fits && self.input.len() < INPUT_BYTES_HIGH && self.downstream_unsent < REPLIES_BYTES_HIGH
+    }
+
+    /// Restarts the clock of what the next hop owes, after it made progress.
+    fn rearm_hop_deadline(&mut self, cx: &Context<'_>) {
+        let Some(transaction) = self.transaction.as_mut() else {
+            self.hop_deadline = None;
+            return;
+        };
+        let Some(index) = transaction.upstream else { return };
+        let timeout = &cx.shared.config.upstreams[index.0].timeout;
+        let stand = transaction.content.as_ref().map_or(Stand::Held, |content| content.stand);
+        self.hop_deadline = match &transaction.hop {
+            Hop::None => None,
+            Hop::Waiting => return,
+            Hop::Bound(lease) => {
+                let owes_reply = !lease.client.is_quiet() && stand != Stand::Data;
+                let limit = if stand == Stand::Ended { timeout.end } else { timeout.reply };
+                (owes_reply || self.upstream_unsent > 0).then_some(cx.now.instant + limit)
+            }
+        };
+    }
+
+    fn on_expired(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.instant;
+        if self.hop_deadline.is_some_and(|deadline| deadline <= now) {
+            self.on_next_hop_late(cx);
+        } else if !self.awaits_next_hop() && self.client_deadline <= now {
+            self.on_client_late(cx);
+        }
+    }
+}

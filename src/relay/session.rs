@@ -1,0 +1,397 @@
+//! The dialogue outside of mail: greeting, PROXY header, HELO, and the small commands.
+//!
+//! RFC 5321 §3.1, §3.2, §4.1.1; the PROXY protocol; Postfix XCLIENT_README and XFORWARD_README.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::event::Ending;
+use super::{Action, Context, REPLIES_BYTES_HIGH, Relay, Stage};
+use crate::base::time::Instant;
+use crate::limits::COMMAND_LINE_BYTES_MAX;
+use crate::policy::settings::Config;
+use crate::smtp::command::{self, Bdat, Command, Refused, Verb};
+use crate::smtp::data::BareNewline;
+use crate::smtp::line::{Line, next_line};
+use crate::smtp::proxy_protocol::{self, Parsed};
+use crate::smtp::reply::Reply;
+use crate::smtp::server;
+use crate::smtp::xforward::{self, Identity, Proto};
+
+/// Commands that failed before a client is sent away (Postfix: smtpd_hard_error_limit).
+const ERRORS_MAX: u32 = 20;
+/// How long a drained client may take for its next command before it hears 421 unasked.
+const DRAIN_GRACE: Duration = Duration::from_secs(2);
+/// How often the data rate is looked at.
+const RATE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What lasts from connect to close.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) listener: usize,
+    /// The socket's own peer.
+    pub(super) peer: SocketAddr,
+    /// The client as we know it: the peer, or what PROXY or XCLIENT said.
+    pub(super) client: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) must_speak_proxy: bool,
+    /// May use XCLIENT and XFORWARD.
+    pub(super) is_trusted: bool,
+    pub(super) bare_newline: BareNewline,
+    /// The argument of HELO or EHLO.
+    pub(super) helo: Option<Box<[u8]>>,
+    pub(super) is_esmtp: bool,
+    /// Whom the client says it speaks for (XFORWARD).
+    pub(super) forwarded: Option<Box<Identity>>,
+    pub(super) transactions: u32,
+    errors: u32,
+    rate_since: Instant,
+    rate_octets: u64,
+}
+
+impl Session {
+    pub(super) fn new(config: &Config, listener: usize, peer: SocketAddr, local: SocketAddr) -> Self {
+        let mut session = Self {
+            listener,
+            peer,
+            client: peer,
+            local,
+            must_speak_proxy: config.listeners[listener].must_speak_proxy(peer.ip()),
+            is_trusted: config.listeners[listener].may_xclient(peer.ip()),
+            bare_newline: BareNewline::Refuse,
+            helo: None,
+            is_esmtp: false,
+            forwarded: None,
+            transactions: 0,
+            errors: 0,
+            rate_since: Instant::default(),
+            rate_octets: 0,
+        };
+        session.set_client(config, peer);
+        session
+    }
+
+    /// The client is at `address`: what its network may do follows.
+    fn set_client(&mut self, config: &Config, address: SocketAddr) {
+        self.client = address;
+        let listener = &config.listeners[self.listener];
+        let replaces = listener.replaces_bare_newline(address.ip());
+        self.bare_newline = if replaces { BareNewline::Replace } else { BareNewline::Refuse };
+    }
+
+    pub(super) const fn restart_rate(&mut self, now: Instant) {
+        self.rate_since = now;
+        self.rate_octets = 0;
+    }
+
+    /// Whether content comes slower than `octets_per_second_min`, looked at each interval.
+    pub(super) fn is_slow(&mut self, now: Instant, octets: usize, octets_per_second_min: u64) -> bool {
+        self.rate_octets += octets as u64;
+        let elapsed = now.since(self.rate_since);
+        if elapsed < RATE_INTERVAL {
+            return false;
+        }
+        let slow = self.rate_octets < octets_per_second_min.saturating_mul(elapsed.as_secs());
+        self.restart_rate(now);
+        slow
+    }
+
+    /// Whom we speak for toward the next hop.
+    pub(super) fn identity(&self) -> Identity {
+        if let Some(identity) = &self.forwarded {
+            return (**identity).clone();
+        }
+        Identity {
+            addr: Some(self.client.ip()),
+            port: Some(self.client.port()),
+            helo: self.helo.as_deref().map(<[u8]>::to_vec),
+            proto: if self.is_esmtp { Proto::Esmtp } else { Proto::Smtp },
+            destination_addr: Some(self.local.ip()),
+            destination_port: Some(self.local.port()),
+            ..Identity::default()
+        }
+    }
+}
+
+impl Relay {
+    pub(super) fn on_opened(&mut self, cx: &mut Context<'_>) {
+        if self.stage == Stage::Command {
+            self.greet(cx);
+        }
+    }
+
+    fn greet(&mut self, cx: &mut Context<'_>) {
+        let text = format!("{} ESMTP Postern", cx.shared.config.hostname);
+        self.say(cx, &Reply::new(220, "", &text));
+    }
+
+    /// A listed network speaks PROXY first; anything else from it gets no banner at all.
+    pub(super) fn take_proxy_header(&mut self, cx: &mut Context<'_>, input: &[u8]) -> usize {
+        match proxy_protocol::parse(input) {
+            Parsed::Partial => 0,
+            Parsed::Malformed(_) => {
+                self.refuse_connection(cx, "malformed PROXY header");
+                self.stage = Stage::Over;
+                cx.actions.push(Action::Abort);
+                0
+            }
+            Parsed::Header { consumed, source, destination } => {
+                if let Some(source) = source {
+                    self.session.set_client(&cx.shared.config, source);
+                }
+                self.session.local = destination.unwrap_or(self.session.local);
+                self.stage = Stage::Command;
+                self.greet(cx);
+                consumed
+            }
+        }
+    }
+
+    /// Takes one command line, unless an earlier one is not answered yet.
+    pub(super) fn take_command(&mut self, cx: &mut Context<'_>, input: &[u8]) -> usize {
+        if self.downstream_unsent >= REPLIES_BYTES_HIGH {
+            return 0;
+        }
+        let (line, consumed) = match next_line(input, COMMAND_LINE_BYTES_MAX) {
+            Line::Partial => return 0,
+            Line::TooLong => {
+                self.say_and_close(cx, &Reply::new(500, "5.5.6", "command line too long"));
+                return 0;
+            }
+            Line::Whole { line, consumed } => (line, consumed),
+        };
+        let parsed = command::parse(line);
+        // RCPT may follow RCPT; everything else waits until all of those are answered.
+        let overtakes = matches!(parsed, Ok(Command::Rcpt(_))) && self.has_room_for_rcpt(cx);
+        if self.owes_replies() && !overtakes {
+            return 0;
+        }
+        match parsed {
+            Ok(command) => self.on_command(cx, command),
+            Err(refused) => self.on_refused_command(cx, refused),
+        }
+        consumed
+    }
+
+    fn on_command(&mut self, cx: &mut Context<'_>, command: Command<'_>) {
+        let verb = command.verb();
+        if self.draining && self.transaction.is_none() && verb != Verb::Quit {
+            return self.say_and_close(cx, &Reply::new(421, "4.3.2", "shutting down, come again soon"));
+        }
+        if !self.server_stage().admits(verb) {
+            return self.on_bad_sequence(cx, command);
+        }
+        match command {
+            Command::Helo(name) => self.on_helo(cx, name),
+            Command::Ehlo(name) => self.on_ehlo(cx, name),
+            Command::Mail(mail) => self.on_mail(cx, &mail),
+            Command::Rcpt(rcpt) => self.on_rcpt(cx, &rcpt),
+            Command::Data => self.on_data(cx),
+            Command::Bdat(bdat) => self.on_bdat(cx, bdat),
+            Command::Rset => self.on_rset(cx),
+            Command::Noop => self.say(cx, &Reply::new(250, "2.0.0", "ok")),
+            Command::Quit => self.on_quit(cx),
+            // RFC 5321 §3.5.3: neither confirmed nor denied.
+            Command::Vrfy(_) => {
+                self.say(cx, &Reply::new(252, "2.5.2", "cannot verify, but will take the message and try"));
+            }
+            Command::Help => self.on_help(cx),
+            Command::Xforward(arguments) => self.on_xforward(cx, arguments),
+            Command::Xclient(arguments) => self.on_xclient(cx, arguments),
+            Command::Expn(_) | Command::Starttls | Command::Auth(_) | Command::Etrn => {
+                self.complain(cx, &Reply::new(502, "5.5.1", "command not implemented"));
+            }
+        }
+    }
+
+    /// Where RFC 5321 sees this session.
+    fn server_stage(&self) -> server::Stage {
+        match &self.transaction {
+            None if self.session.helo.is_none() => server::Stage::Start,
+            None => server::Stage::Ready,
+            Some(transaction) if transaction.content.is_some() => server::Stage::Bdat,
+            Some(transaction) if transaction.recipients.is_empty() => server::Stage::Mail,
+            Some(_) => server::Stage::Rcpt,
+        }
+    }
+
+    fn on_bad_sequence(&mut self, cx: &mut Context<'_>, command: Command<'_>) {
+        let reply = self.server_stage().refusal(command.verb());
+        match command {
+            Command::Bdat(bdat) => self.swallow_chunk(cx, bdat, reply),
+            _ => self.complain(cx, &reply),
+        }
+    }
+
+    fn on_refused_command(&mut self, cx: &mut Context<'_>, refused: Refused) {
+        let reply = refused.error.reply();
+        match refused.bdat {
+            Some(bdat) => self.swallow_chunk(cx, bdat, reply),
+            None => self.complain(cx, &reply),
+        }
+    }
+
+    /// An error reply; too many of them end the session.
+    pub(super) fn complain(&mut self, cx: &mut Context<'_>, reply: &Reply) {
+        self.session.errors += 1;
+        self.say(cx, reply);
+        if self.session.errors > ERRORS_MAX {
+            self.say_and_close(cx, &Reply::new(421, "4.7.0", "too many errors"));
+        }
+    }
+
+    /// RFC 3030 §2: the octets of a chunk are consumed whatever becomes of it.
+    pub(super) fn swallow_chunk(&mut self, cx: &mut Context<'_>, bdat: Bdat, reply: Reply) {
+        // Nobody waits for the end of a chunk that could never be a message.
+        if bdat.octets > cx.shared.config.workers.message.saturating_mul(4) {
+            return self.say_and_close(cx, &reply);
+        }
+        if bdat.octets == 0 {
+            return self.complain(cx, &reply);
+        }
+        self.swallow_reply = Some(reply);
+        self.stage = Stage::Swallow { left: bdat.octets };
+        self.session.restart_rate(cx.now.instant);
+    }
+
+    pub(super) fn swallow(&mut self, cx: &mut Context<'_>, input: &[u8], left: u64) -> usize {
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        let left = left - taken as u64;
+        self.note_content_progress(cx, taken);
+        if !matches!(self.stage, Stage::Swallow { .. }) {
+            return 0;
+        }
+        self.stage = if left > 0 { Stage::Swallow { left } } else { Stage::Command };
+        if left == 0
+            && let Some(reply) = self.swallow_reply.take()
+        {
+            self.complain(cx, &reply);
+        }
+        taken
+    }
+
+    fn on_helo(&mut self, cx: &mut Context<'_>, name: &[u8]) {
+        self.abandon_transaction(cx, "");
+        self.session.helo = Some(name.into());
+        self.session.is_esmtp = false;
+        let hostname = cx.shared.config.hostname.clone();
+        self.say(cx, &Reply::new(250, "", &hostname));
+    }
+
+    fn on_ehlo(&mut self, cx: &mut Context<'_>, name: &[u8]) {
+        self.abandon_transaction(cx, "");
+        self.session.helo = Some(name.into());
+        self.session.is_esmtp = true;
+        let mut offer = cx.shared.offer.clone();
+        offer.xforward = self.session.is_trusted;
+        offer.xclient = self.session.is_trusted;
+        let begin = cx.actions.downstream.len();
+        offer.ehlo_reply(&cx.shared.config.hostname, &mut cx.actions.downstream);
+        self.downstream_unsent += cx.actions.downstream.len() - begin;
+        self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.command;
+    }
+
+    fn on_rset(&mut self, cx: &mut Context<'_>) {
+        self.abandon_transaction(cx, "");
+        self.say(cx, &Reply::new(250, "2.0.0", "ok"));
+    }
+
+    fn on_quit(&mut self, cx: &mut Context<'_>) {
+        self.abandon_transaction(cx, "");
+        self.say_and_close(cx, &Reply::new(221, "2.0.0", "bye"));
+    }
+
+    fn on_help(&mut self, cx: &mut Context<'_>) {
+        let text = "commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP";
+        self.say(cx, &Reply::new(214, "2.0.0", text));
+    }
+
+    fn on_xforward(&mut self, cx: &mut Context<'_>, arguments: &[u8]) {
+        if !self.may_tell_identity(cx) {
+            return;
+        }
+        let mut identity = self.session.forwarded.take().unwrap_or_default();
+        let parsed = xforward::parse_xforward(arguments, &mut identity);
+        self.session.forwarded = Some(identity);
+        match parsed {
+            Ok(()) => self.say(cx, &Reply::new(250, "2.0.0", "ok")),
+            Err(reply) => self.complain(cx, &reply),
+        }
+    }
+
+    /// XCLIENT changes who the client is and goes back to the greeting.
+    fn on_xclient(&mut self, cx: &mut Context<'_>, arguments: &[u8]) {
+        if !self.may_tell_identity(cx) {
+            return;
+        }
+        let mut identity = Identity::default();
+        if let Err(reply) = xforward::parse_xclient(arguments, &mut identity) {
+            return self.complain(cx, &reply);
+        }
+        let ip = identity.addr.unwrap_or_else(|| self.session.client.ip());
+        let port = identity.port.unwrap_or_else(|| self.session.client.port());
+        self.session.set_client(&cx.shared.config, SocketAddr::new(ip, port));
+        self.session.helo = None;
+        self.session.forwarded = None;
+        self.greet(cx);
+    }
+
+    fn may_tell_identity(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.session.is_trusted && self.transaction.is_none() {
+            return true;
+        }
+        let reply = if self.session.is_trusted {
+            Reply::new(503, "5.5.1", "a transaction is in progress")
+        } else {
+            Reply::new(550, "5.7.0", "insufficient authorization")
+        };
+        self.complain(cx, &reply);
+        false
+    }
+
+    /// FIN or a broken connection. A half-closed client still hears the reply to what it sent whole.
+    pub(super) fn on_client_ended(&mut self, cx: &mut Context<'_>, ending: Ending) {
+        self.ended = true;
+        if ending == Ending::Broken && self.stage != Stage::Verdict {
+            self.abandon_transaction(cx, "");
+            self.stage = Stage::Over;
+            cx.actions.push(Action::Abort);
+        }
+    }
+
+    /// After FIN: done as soon as nothing that was sent whole is unanswered.
+    pub(super) fn close_after_end(&mut self, cx: &mut Context<'_>) {
+        let pending = self.stage == Stage::Verdict || self.owes_replies();
+        if self.ended && !pending && self.stage != Stage::Over {
+            self.close(cx);
+        }
+    }
+
+    pub(super) fn on_client_late(&mut self, cx: &mut Context<'_>) {
+        if self.stage == Stage::ProxyHeader {
+            self.refuse_connection(cx, "no PROXY header in time");
+            self.stage = Stage::Over;
+            return cx.actions.push(Action::Abort);
+        }
+        let reply = if self.draining {
+            Reply::new(421, "4.3.2", "shutting down, come again soon")
+        } else {
+            Reply::new(421, "4.4.2", "timeout, closing")
+        };
+        self.say_and_close(cx, &reply);
+    }
+
+    pub(super) fn on_drain(&mut self, cx: &mut Context<'_>) {
+        self.draining = true;
+        if self.transaction.is_none() && self.stage == Stage::Command {
+            self.say_and_close(cx, &Reply::new(421, "4.3.2", "shutting down, come again soon"));
+        }
+    }
+
+    /// The next command is awaited; a client that drains has little time for it.
+    pub(super) fn await_command(&mut self, cx: &Context<'_>) {
+        self.stage = Stage::Command;
+        let limit = if self.draining { DRAIN_GRACE } else { cx.shared.config.workers.timeout.command };
+        self.client_deadline = cx.now.instant + limit;
+    }
+}

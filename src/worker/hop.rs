@@ -1,0 +1,161 @@
+//! An upstream connection outside of transactions: connect, greeting, EHLO, XCLIENT, RSET, QUIT.
+//!
+//! RFC 5321 §3.1, §3.2; Postfix XCLIENT_README (back to the greeting). In a transaction the relay
+//! drives the dialogue; before and after it this file does.
+
+use crate::base::slab::Key;
+use crate::base::time::Instant;
+use crate::relay::action::DiscardReason;
+use crate::smtp::client::{Client, Expect};
+use crate::smtp::extension::{Capabilities, Extensions};
+use crate::smtp::reply::{Class, Reply};
+use crate::smtp::xforward::Identity;
+
+use super::conn::Pipe;
+
+/// What an upstream connection is doing.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Not ready yet: connecting, or in the dialogue up to the reply to EHLO.
+    Opening(Box<Client>),
+    Parked(Box<Client>),
+    /// Given back; owes replies up to the one to RSET.
+    Resetting(Box<Client>),
+    /// Lent to a relay, which has the client half.
+    Lent(Key),
+    /// QUIT was said.
+    Leaving,
+}
+
+/// Whom a dedicated connection speaks for, and what became of telling it.
+#[derive(Debug)]
+pub(super) struct Dedicated {
+    pub(super) relay: Key,
+    pub(super) identity: Box<Identity>,
+    pub(super) told: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Hop {
+    pub(super) pipe: Pipe,
+    pub(super) upstream: usize,
+    pub(super) server: usize,
+    pub(super) state: State,
+    pub(super) dedicated: Option<Dedicated>,
+    pub(super) expires: Instant,
+    pub(super) messages: u32,
+    /// Of the step under way.
+    pub(super) deadline: Option<Instant>,
+    pub(super) armed: Option<Instant>,
+}
+
+/// What the bytes of a connection outside of transactions led to.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// More is to come.
+    Going,
+    /// Greeted, EHLO done: ready for a first transaction.
+    Ready,
+    /// RSET was answered: ready for another one.
+    Clean,
+    /// Of no use.
+    Spoilt(DiscardReason),
+}
+
+impl Hop {
+    /// Takes bytes that came outside of a transaction; what is to be said goes to `out`.
+    pub(super) fn receive(&mut self, hostname: &str, mut bytes: &[u8], out: &mut Vec<u8>) -> Progress {
+        let mut progress = Progress::Going;
+        while !bytes.is_empty() {
+            let client = match &mut self.state {
+                State::Opening(client) | State::Resetting(client) | State::Parked(client) => client,
+                State::Lent(_) | State::Leaving => return Progress::Going,
+            };
+            let (consumed, reply) = match client.receive(bytes) {
+                Ok(taken) => taken,
+                // Unasked words of a parked connection are nearly always 421.
+                Err(_) => return Progress::Spoilt(DiscardReason::Protocol),
+            };
+            bytes = &bytes[consumed..];
+            if let Some((expect, reply)) = reply {
+                progress = self.on_reply(hostname, expect, &reply, out);
+            }
+        }
+        progress
+    }
+
+    fn on_reply(&mut self, hostname: &str, expect: Expect, reply: &Reply, out: &mut Vec<u8>) -> Progress {
+        match (&mut self.state, expect) {
+            (State::Opening(client), Expect::Greeting) if reply.code().to_u16() == 220 => {
+                client.ehlo(hostname.as_bytes(), out);
+                Progress::Going
+            }
+            (State::Opening(client), Expect::Xclient) if reply.code().to_u16() == 220 => {
+                client.ehlo(hostname.as_bytes(), out);
+                Progress::Going
+            }
+            (State::Opening(client), Expect::Ehlo) if reply.is_positive() => {
+                client.set_capabilities(Capabilities::from_ehlo(reply));
+                self.introduce(out)
+            }
+            // RFC 5321 §3.2: a server that knows no EHLO may know HELO.
+            (State::Opening(client), Expect::Ehlo) if reply.class() == Class::Permanent => {
+                client.helo(hostname.as_bytes(), out);
+                Progress::Going
+            }
+            (State::Opening(client), Expect::Helo) if reply.is_positive() => {
+                client.set_capabilities(Capabilities::none());
+                Progress::Ready
+            }
+            (State::Opening(_), _) => Progress::Spoilt(DiscardReason::Protocol),
+            (State::Resetting(_), Expect::Rset) if !reply.is_positive() => {
+                Progress::Spoilt(DiscardReason::Protocol)
+            }
+            (State::Resetting(client), _) if client.is_quiet() => Progress::Clean,
+            _ => Progress::Going,
+        }
+    }
+
+    /// Tells the next hop whom the connection is for, where that is by XCLIENT.
+    fn introduce(&mut self, out: &mut Vec<u8>) -> Progress {
+        let State::Opening(client) = &mut self.state else { return Progress::Going };
+        let Some(dedicated) = self.dedicated.as_mut().filter(|dedicated| !dedicated.told) else {
+            return Progress::Ready;
+        };
+        dedicated.told = true;
+        if !client.capabilities().extensions.contains(Extensions::XCLIENT) {
+            // The next hop must not take us for the client.
+            return Progress::Spoilt(DiscardReason::Protocol);
+        }
+        client.xclient(&dedicated.identity, out);
+        Progress::Going
+    }
+
+    /// Takes the client half for a transaction.
+    pub(super) fn lend(&mut self, relay: Key) -> Option<Box<Client>> {
+        match std::mem::replace(&mut self.state, State::Lent(relay)) {
+            State::Parked(client) | State::Opening(client) | State::Resetting(client) => Some(client),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    pub(super) const fn lent_to(&self) -> Option<Key> {
+        match self.state {
+            State::Lent(relay) => Some(relay),
+            _ => None,
+        }
+    }
+
+    /// What the server said about itself.
+    pub(super) const fn capabilities(&self) -> Option<&Capabilities> {
+        match &self.state {
+            State::Opening(client) | State::Parked(client) | State::Resetting(client) => {
+                Some(client.capabilities())
+            }
+            State::Lent(_) | State::Leaving => None,
+        }
+    }
+}
