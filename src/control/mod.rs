@@ -1,0 +1,3 @@
+//! Configuration, boot, the admin plane: what an administrator holds on to.
+
+pub mod config;
