@@ -1,0 +1,424 @@
+//! What each table of the file may hold, its defaults, and what must fit together.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use super::reader::{Item, Section};
+use super::unit;
+use crate::policy::route::{Pattern, Routes};
+use crate::policy::settings::{
+    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
+    Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// Named in the language, not built in this version.
+const ABSENT: [&str; 9] =
+    ["sender", "inspect", "score", "rule", "lane", "limit", "store", "quarantine", "scanners"];
+
+const IDENTITIES: &[(&str, IdentityMode)] = &[
+    ("none", IdentityMode::None),
+    ("xforward", IdentityMode::Xforward),
+    ("xclient", IdentityMode::Xclient),
+    ("proxy", IdentityMode::Proxy),
+];
+
+/// Where the admin plane listens when nobody says otherwise.
+const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8025));
+
+/// A timeout of 0 would end everything, one of weeks nothing.
+const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
+
+/// Reads the whole document; the result is worth something only if no fault was noted.
+pub(super) fn config(mut root: Section<'_>, source: &str) -> Config {
+    let hostname = root.required("hostname").and_then(|item| item.parse(unit::hostname)).unwrap_or_default();
+    let workers = workers(root.section("workers"));
+    let mut taken = Addresses::default();
+    let listeners = listeners(&mut root, &mut taken);
+    let upstreams = upstreams(&mut root);
+    let routes = routes(&mut root, &upstreams, source);
+    let admin = admin(root.section("admin"), &mut taken);
+    let records = records(root.section("log"));
+    ABSENT.into_iter().for_each(|key| root.absent(key));
+    root.finish();
+    Config {
+        hostname,
+        workers,
+        listeners,
+        upstreams,
+        routes,
+        admin,
+        records,
+        hash: digest(source.as_bytes()),
+    }
+}
+
+/// A path of the file is meant from where the file is.
+pub(super) fn beside(config: &Path, records: RecordSink) -> RecordSink {
+    match records {
+        RecordSink::File(path) => RecordSink::File(config.with_file_name("").join(path)),
+        other => other,
+    }
+}
+
+fn workers(section: Option<Section<'_>>) -> Workers {
+    let mut workers = Workers {
+        cpus: Cpus::Auto,
+        connections: 20_000,
+        window: 128 << 10,
+        window_budget: 256 << 20,
+        message: 50 * MIB,
+        line: MIB,
+        recipients: 1000,
+        transactions: 10_000,
+        received: 50,
+        min_rate: 500,
+        timeout: downstream_timeouts(None),
+    };
+    let Some(mut section) = section else { return workers };
+    set(&mut workers.cpus, section.item("cpus").and_then(cpus));
+    set(&mut workers.connections, section.item("connections").and_then(|item| item.count(1..=1_000_000)));
+    set(&mut workers.window, section.item("window").and_then(|item| item.size(0..=64 * MIB)));
+    set(&mut workers.window_budget, section.item("window_budget").and_then(|item| item.size(0..=1024 * GIB)));
+    set(&mut workers.message, section.item("message").and_then(|item| item.size(KIB..=1024 * GIB)));
+    // RFC 5321 §4.5.3.1.6: a line of 1000 bytes must be taken.
+    set(&mut workers.line, section.item("line").and_then(|item| item.size(1000..=1024 * GIB)));
+    // RFC 5321 §4.5.3.1.8: so must 100 recipients.
+    set(&mut workers.recipients, section.item("recipients").and_then(|item| item.count(100..=100_000)));
+    set(
+        &mut workers.transactions,
+        section.item("transactions").and_then(|item| item.count(1..=u32::MAX.into())),
+    );
+    set(&mut workers.received, section.item("received").and_then(|item| item.count(10..=1000)));
+    set(&mut workers.min_rate, section.item("min_rate").and_then(Item::rate));
+    workers.timeout = downstream_timeouts(section.section("timeout"));
+    if workers.window_budget < workers.window {
+        section.fault_at("window_budget", "window_budget is less than one window");
+    }
+    section.finish();
+    workers
+}
+
+fn downstream_timeouts(section: Option<Section<'_>>) -> DownstreamTimeouts {
+    let mut timeouts = DownstreamTimeouts {
+        command: Duration::from_secs(300),
+        content: Duration::from_secs(180),
+        drain: Duration::from_secs(30),
+    };
+    let Some(mut section) = section else { return timeouts };
+    set(&mut timeouts.command, section.item("command").and_then(|item| item.duration(TIMEOUT)));
+    set(&mut timeouts.content, section.item("content").and_then(|item| item.duration(TIMEOUT)));
+    set(&mut timeouts.drain, section.item("drain").and_then(|item| item.duration(TIMEOUT)));
+    section.finish();
+    timeouts
+}
+
+/// `"auto"` or a list of core numbers.
+fn cpus(item: Item<'_>) -> Option<Cpus> {
+    if item.as_text().is_some() {
+        return item.choice(&[("auto", ())]).map(|()| Cpus::Auto);
+    }
+    let mut cores: Vec<usize> = Vec::new();
+    for element in item.some_elements("core") {
+        match element.count::<usize>(0..=4095) {
+            Some(core) if cores.contains(&core) => element.fault(format!("core {core} is named twice")),
+            Some(core) => cores.push(core),
+            None => {}
+        }
+    }
+    Some(Cpus::List(cores))
+}
+
+fn listeners(root: &mut Section<'_>, taken: &mut Addresses) -> Vec<Listener> {
+    let sections = root.sections("listener", "");
+    let mut names = Names::default();
+    sections.into_iter().map(|section| listener(section, &mut names, taken)).collect()
+}
+
+fn listener(mut section: Section<'_>, names: &mut Names, taken: &mut Addresses) -> Listener {
+    let name = names.read(&mut section, "listener");
+    let addresses = section.required("address").map(|item| taken.listen(item)).unwrap_or_default();
+    tls(section.item("tls"));
+    let mut networks = |key| section.item(key).map(|item| item.list(unit::network)).unwrap_or_default();
+    let (proxy_protocol, xclient) = (networks("proxy_protocol"), networks("xclient"));
+    let bare_newline =
+        section.item("bare_newline").and_then(bare_newline).unwrap_or(BareNewlinePolicy::Reject);
+    section.finish();
+    Listener { name, addresses, proxy_protocol, xclient, bare_newline }
+}
+
+/// `"reject"` or `{ replace = [networks] }`.
+fn bare_newline(item: Item<'_>) -> Option<BareNewlinePolicy> {
+    if !item.is_table() {
+        return item.choice(&[("reject", ())]).map(|()| BareNewlinePolicy::Reject);
+    }
+    let mut section = item.section("bare_newline")?;
+    let networks = section.required("replace").map(|item| item.list(unit::network));
+    section.finish();
+    networks.map(BareNewlinePolicy::Replace)
+}
+
+/// `"off"` or `{ mode = "off" }`; all else needs what this version has not got.
+fn tls(item: Option<Item<'_>>) {
+    let Some(item) = item else { return };
+    let off = if item.is_table() {
+        item.section("tls").and_then(|mut section| section.item("mode")?.as_text())
+    } else {
+        item.text()
+    };
+    if off.is_some_and(|mode| mode != "off") {
+        item.fault("TLS is not available in this version; write tls = \"off\"");
+    } else if off.is_none() && item.is_table() {
+        item.fault("`mode` is missing in tls");
+    }
+}
+
+fn upstreams(root: &mut Section<'_>) -> Vec<Upstream> {
+    let sections = root.sections("upstream", "");
+    let mut names = Names::default();
+    sections.into_iter().map(|section| upstream(section, &mut names)).collect()
+}
+
+fn upstream(mut section: Section<'_>, names: &mut Names) -> Upstream {
+    let name = names.read(&mut section, "upstream");
+    let servers = section.required("servers").map(servers).unwrap_or_default();
+    tls(section.item("tls"));
+    let identity =
+        section.item("identity").and_then(|item| item.choice(IDENTITIES)).unwrap_or(IdentityMode::None);
+    let pool = pool(section.section("pool"), identity);
+    let timeout = upstream_timeouts(section.section("timeout"));
+    let chunking = section.item("chunking").and_then(Item::flag).unwrap_or(true);
+    section.finish();
+    Upstream { name, servers, pool, identity, timeout, chunking }
+}
+
+/// A list of addresses, each alone or with a weight.
+fn servers(item: Item<'_>) -> Vec<Server> {
+    if item.as_text() == Some("mx") {
+        item.parse(unit::socket_address);
+        return Vec::new();
+    }
+    let mut servers: Vec<Server> = Vec::new();
+    for element in item.some_elements("server") {
+        match server(element) {
+            Some(server) if servers.iter().any(|other| other.address == server.address) => {
+                element.fault(format!("server {} is named twice; give it a weight instead", server.address));
+            }
+            Some(server) => servers.push(server),
+            None => {}
+        }
+    }
+    servers
+}
+
+fn server(item: Item<'_>) -> Option<Server> {
+    if !item.is_table() {
+        return item.parse(unit::socket_address).map(|address| Server { address, weight: 1 });
+    }
+    let mut section = item.section("servers")?;
+    let address = section.required("address").and_then(|item| item.parse(unit::socket_address));
+    let weight = section.item("weight").map_or(Some(1), |item| item.count(1..=1000));
+    section.finish();
+    Some(Server { address: address?, weight: weight? })
+}
+
+fn pool(section: Option<Section<'_>>, identity: IdentityMode) -> PoolLimits {
+    let warm = if identity.is_dedicated() { 0 } else { 2 };
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let mut pool = PoolLimits {
+        warm,
+        max: 32,
+        messages: 500,
+        age: minutes(15),
+        idle: minutes(1),
+        wait: Duration::from_secs(20),
+    };
+    let Some(mut section) = section else { return pool };
+    set(&mut pool.max, section.item("max").and_then(|item| item.count(1..=100_000)));
+    pool.warm =
+        section.item("warm").and_then(|item| item.count(0..=100_000)).unwrap_or_else(|| warm.min(pool.max));
+    set(&mut pool.messages, section.item("messages").and_then(|item| item.count(1..=u32::MAX.into())));
+    set(&mut pool.age, section.item("age").and_then(|item| item.duration(TIMEOUT)));
+    set(&mut pool.idle, section.item("idle").and_then(|item| item.duration(TIMEOUT)));
+    set(&mut pool.wait, section.item("wait").and_then(|item| item.duration(Duration::ZERO..=*TIMEOUT.end())));
+    if pool.warm > pool.max {
+        section.fault_at("warm", format!("warm = {} is more than max = {}", pool.warm, pool.max));
+    }
+    if pool.warm > 0 && identity.is_dedicated() {
+        section.fault_at("warm", "with this identity each connection belongs to one client: warm must be 0");
+    }
+    section.finish();
+    pool
+}
+
+fn upstream_timeouts(section: Option<Section<'_>>) -> UpstreamTimeouts {
+    let mut timeouts = UpstreamTimeouts {
+        connect: Duration::from_secs(5),
+        reply: Duration::from_secs(30),
+        end: Duration::from_secs(300),
+    };
+    let Some(mut section) = section else { return timeouts };
+    set(&mut timeouts.connect, section.item("connect").and_then(|item| item.duration(TIMEOUT)));
+    set(&mut timeouts.reply, section.item("reply").and_then(|item| item.duration(TIMEOUT)));
+    set(&mut timeouts.end, section.item("end").and_then(|item| item.duration(TIMEOUT)));
+    section.finish();
+    timeouts
+}
+
+fn routes(root: &mut Section<'_>, upstreams: &[Upstream], source: &str) -> Routes {
+    let sections = root.sections("route", ": without it every recipient is refused");
+    let mut seen = HashMap::new();
+    let mut routes = Vec::new();
+    for mut section in sections {
+        let items = section.required("recipient").map(Item::elements).unwrap_or_default();
+        let patterns: Vec<_> =
+            items.into_iter().filter_map(|item| recipient(item, &mut seen, source)).collect();
+        let upstream = section.required("upstream").and_then(|item| known_upstream(item, upstreams));
+        section.finish();
+        routes.extend(patterns.into_iter().zip(upstream.into_iter().cycle()));
+    }
+    Routes::new(routes)
+}
+
+/// A pattern that can still match after those before it.
+fn recipient<'a>(item: Item<'a>, seen: &mut HashMap<Pattern, usize>, source: &str) -> Option<Pattern> {
+    let pattern = item.parse(unit::recipient)?;
+    let folded = folded(&pattern);
+    if let Some(offset) = seen.get(&folded).or_else(|| seen.get(&Pattern::Any)) {
+        let place = super::reader::position(source, *offset);
+        item.fault(format!(
+            "`{}` is never reached: {place} takes it first",
+            item.as_text().unwrap_or_default()
+        ));
+        return None;
+    }
+    seen.insert(folded, item.offset());
+    Some(pattern)
+}
+
+/// Equal for patterns that match the same recipients.
+fn folded(pattern: &Pattern) -> Pattern {
+    match pattern {
+        Pattern::Any => Pattern::Any,
+        Pattern::Domain(domain) => Pattern::Domain(domain.to_ascii_lowercase()),
+        Pattern::Below(domain) => Pattern::Below(domain.to_ascii_lowercase()),
+        Pattern::Address(local, domain) => Pattern::Address(local.clone(), domain.to_ascii_lowercase()),
+    }
+}
+
+fn known_upstream(item: Item<'_>, upstreams: &[Upstream]) -> Option<UpstreamIndex> {
+    let choices: Vec<_> = upstreams
+        .iter()
+        .enumerate()
+        .map(|(n, upstream)| (upstream.name.as_str(), UpstreamIndex(n)))
+        .collect();
+    item.choice(&choices)
+}
+
+/// On by default, for `postern ctl` finds it there; `"off"` for nowhere.
+fn admin(section: Option<Section<'_>>, taken: &mut Addresses) -> Option<SocketAddr> {
+    let item = section.and_then(|mut section| {
+        let item = section.item("address");
+        section.finish();
+        item
+    });
+    let Some(item) = item else { return Some(ADMIN).filter(|address| !taken.0.contains(address)) };
+    if item.as_text() == Some("off") {
+        return None;
+    }
+    let address = item.parse(unit::socket_address)?;
+    if !address.ip().is_loopback() {
+        item.fault(
+            "an address that is not loopback needs a token file, which is not available in this version",
+        );
+    }
+    taken.add(item, address)
+}
+
+fn records(section: Option<Section<'_>>) -> RecordSink {
+    let Some(mut section) = section else { return RecordSink::Stdout };
+    let text = section.item("records").and_then(Item::text);
+    section.finish();
+    match text {
+        None | Some("stdout") => RecordSink::Stdout,
+        Some("off") => RecordSink::Off,
+        Some(path) => RecordSink::File(path.into()),
+    }
+}
+
+/// Addresses that this process listens on.
+#[derive(Debug, Default)]
+struct Addresses(Vec<SocketAddr>);
+
+impl Addresses {
+    fn listen(&mut self, list: Item<'_>) -> Vec<SocketAddr> {
+        list.some_elements("address")
+            .into_iter()
+            .filter_map(|item| self.add(item, item.parse(unit::socket_address)?))
+            .collect()
+    }
+
+    fn add(&mut self, item: Item<'_>, address: SocketAddr) -> Option<SocketAddr> {
+        if self.0.contains(&address) {
+            item.fault(format!("{address} is listened on already"));
+            return None;
+        }
+        self.0.push(address);
+        Some(address)
+    }
+}
+
+/// Names of one kind of thing. They become labels of metrics, so they are kept plain.
+#[derive(Debug, Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn read(&mut self, section: &mut Section<'_>, kind: &str) -> String {
+        let Some(item) = section.required("name") else { return String::new() };
+        let name = item.parse(plain_name).unwrap_or_default();
+        if !name.is_empty() && self.0.contains(&name) {
+            item.fault(format!("another {kind} is called `{name}` already"));
+        }
+        self.0.push(name.clone());
+        name
+    }
+}
+
+fn plain_name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is not a name: letters, digits, `-`, `_` and `.`, at most 64", text.escape_debug()))
+    }
+}
+
+fn set<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+/// FNV-1a, 64 bits, in hex: tells snapshots apart in records, proves nothing.
+fn digest(bytes: &[u8]) -> String {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digest;
+
+    #[test]
+    fn digest_is_fnv_1a() {
+        assert_eq!(digest(b""), "cbf29ce484222325");
+        assert_eq!(digest(b"a"), "af63dc4c8601ec8c");
+        assert_eq!(digest(b"foobar"), "85944171f73967e8");
+    }
+}

@@ -1,0 +1,168 @@
+//! The numbers of all workers as Prometheus text, format 0.0.4.
+//!
+//! Each family comes twice: `postern_…` is the sum, `postern_worker_…` has a label for the worker.
+//! Two names, so that a sum over one family never counts a thing twice.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
+
+/// The content type that goes with [`render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A number that belongs to the process, not to a worker.
+#[derive(Debug)]
+pub struct Single<'a> {
+    pub name: &'a str,
+    pub labels: &'a [(&'a str, &'a str)],
+    pub help: &'a str,
+    pub kind: Kind,
+    pub value: u64,
+}
+
+/// One series: its value for each worker. Labels are given by the family.
+struct Series<'a> {
+    labels: Vec<(&'a str, &'a str)>,
+    values: Vec<u64>,
+}
+
+/// All of it. `upstreams` are names, in the order of the counters.
+pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], upstreams: &[&str]) -> String {
+    let mut out = String::with_capacity(16 * 1024);
+    for single in singles {
+        head(&mut out, single.name, "", single.help, single.kind);
+        line(&mut out, single.name, "", single.labels, single.value);
+    }
+    for rows in METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| vec![total(metric, workers)]);
+    }
+    for rows in UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| {
+            upstreams
+                .iter()
+                .enumerate()
+                .map(|(n, name)| {
+                    upstream(metric.label, name, |w| (metric.read)(&w.upstreams[n]).value(), workers)
+                })
+                .collect()
+        });
+    }
+    out
+}
+
+fn total<'a>(metric: &Metric<Counters>, workers: &[Arc<Counters>]) -> Series<'a> {
+    let values = workers.iter().map(|worker| (metric.read)(worker).value()).collect();
+    Series { labels: metric.label.into_iter().collect(), values }
+}
+
+fn upstream<'a>(
+    label: Option<(&'a str, &'a str)>,
+    name: &'a str,
+    read: impl Fn(&Counters) -> u64,
+    workers: &[Arc<Counters>],
+) -> Series<'a> {
+    let labels = std::iter::once(("upstream", name)).chain(label).collect();
+    Series { labels, values: workers.iter().map(|worker| read(worker)).collect() }
+}
+
+/// A family's sums, then the same for each worker.
+fn family<'a, T>(out: &mut String, rows: &[Metric<T>], series: impl Fn(&Metric<T>) -> Vec<Series<'a>>) {
+    let Some(first) = rows.first() else { return };
+    let all: Vec<_> = rows.iter().flat_map(series).collect();
+    head(out, first.name, "", first.help, first.kind);
+    for one in &all {
+        line(out, first.name, "", &one.labels, one.values.iter().sum());
+    }
+    head(out, first.name, "worker_", first.help, first.kind);
+    for one in &all {
+        for (worker, value) in one.values.iter().enumerate() {
+            let worker = worker.to_string();
+            let labels: Vec<_> =
+                std::iter::once(("worker", worker.as_str())).chain(one.labels.iter().copied()).collect();
+            line(out, first.name, "worker_", &labels, *value);
+        }
+    }
+}
+
+// Writing to a String cannot fail.
+fn head(out: &mut String, name: &str, infix: &str, help: &str, kind: Kind) {
+    let kind = match kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+    };
+    let _ = write!(out, "# HELP postern_{infix}{name} {help}\n# TYPE postern_{infix}{name} {kind}\n");
+}
+
+fn line(out: &mut String, name: &str, infix: &str, labels: &[(&str, &str)], value: u64) {
+    let _ = write!(out, "postern_{infix}{name}");
+    for (n, (label, text)) in labels.iter().enumerate() {
+        let _ = write!(out, "{}{label}=\"{}\"", if n == 0 { '{' } else { ',' }, escaped(text));
+    }
+    let _ = writeln!(out, "{} {value}", if labels.is_empty() { "" } else { "}" });
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn two_workers() -> Vec<Arc<Counters>> {
+        let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(2))).collect();
+        workers[0].sessions.add(3);
+        workers[1].sessions.add(4);
+        workers[1].transactions_delivered.add(5);
+        workers[1].upstreams[1].discards_age.increment();
+        workers
+    }
+
+    #[test]
+    fn sums_and_workers_have_their_own_names() {
+        let text = render(&[], &two_workers(), &["a", "b"]);
+        for wanted in [
+            "postern_sessions_total 7\n",
+            "postern_worker_sessions_total{worker=\"0\"} 3\n",
+            "postern_worker_sessions_total{worker=\"1\"} 4\n",
+            "postern_transactions_total{disposition=\"delivered\"} 5\n",
+            "postern_upstream_discards_total{upstream=\"a\",reason=\"age\"} 0\n",
+            "postern_upstream_discards_total{upstream=\"b\",reason=\"age\"} 1\n",
+            "postern_worker_upstream_discards_total{worker=\"1\",upstream=\"b\",reason=\"age\"} 1\n",
+        ] {
+            assert!(text.contains(wanted), "{wanted}{text}");
+        }
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let labels = [("version", "a\"b\\c\nd")];
+        let single = Single { name: "info", labels: &labels, help: "x", kind: Kind::Gauge, value: 1 };
+        assert!(render(&[single], &[], &[]).contains("postern_info{version=\"a\\\"b\\\\c\\nd\"} 1\n"));
+    }
+
+    /// The format: each family once, HELP and TYPE before its lines, each series once.
+    #[test]
+    fn the_text_is_well_formed() {
+        let (mut families, mut series) = (HashSet::new(), HashSet::new());
+        let mut family = String::new();
+        for line in render(&[], &two_workers(), &["a", "b"]).lines() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                family = help.split_once(' ').unwrap().0.to_owned();
+                assert!(families.insert(family.clone()), "{family} comes twice");
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').unwrap();
+                assert_eq!((name, matches!(kind, "counter" | "gauge")), (family.as_str(), true));
+            } else {
+                let (key, value) = line.rsplit_once(' ').unwrap();
+                assert_eq!(key.split('{').next(), Some(family.as_str()));
+                assert!(series.insert(key.to_owned()), "{key} comes twice");
+                assert!(value.parse::<u64>().is_ok(), "{line}");
+                assert_eq!(key.contains('{'), key.ends_with('}'), "{line}");
+            }
+        }
+        assert_eq!(families.len(), 2 * (METRICS.chunk_by(|a, b| a.name == b.name).count() + 7));
+    }
+}
