@@ -19,3 +19,5 @@ pub mod relay;
 
 pub mod reactor;
 
+#[forbid(unsafe_code)]
+pub mod worker;

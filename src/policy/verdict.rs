@@ -27,7 +27,9 @@ impl Refusal {
         match self {
             Self::TooLarge => Reply::new(552, "5.3.4", "message exceeds the size limit"),
             Self::Loop => Reply::new(554, "5.4.6", "too many hops: this looks like a mail loop"),
-            Self::BareNewline => Reply::new(550, "5.5.2", "bare CR or LF is not accepted: lines end with CR LF"),
+            Self::BareNewline => {
+                Reply::new(550, "5.5.2", "bare CR or LF is not accepted: lines end with CR LF")
+            }
             Self::Nul => Reply::new(550, "5.6.0", "NUL is not accepted in a message"),
             Self::LineTooLong => Reply::new(550, "5.6.0", "a line of the message is too long"),
         }

@@ -18,8 +18,6 @@ pub enum DiscardReason {
     Refused,
     /// The client left in the middle of DATA.
     Abandoned,
-    /// It serves one client only.
-    Dedicated,
     /// A bug of ours.
     Fault,
 }
@@ -46,7 +44,11 @@ pub enum Action {
     Pause,
     Resume,
     /// Close the client's connection once everything queued was sent.
-    Finish,
+    Finish {
+        /// The client may still be sending: FIN first, so that our last reply is not lost to a
+        /// reset.
+        linger: bool,
+    },
     /// Close it now.
     Abort,
     Record(Box<Record>),

@@ -46,7 +46,13 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn new(framing: Framing, bare: BareNewline, line_bytes_max: u64, trace: Vec<u8>, window: usize) -> Self {
+    pub(super) fn new(
+        framing: Framing,
+        bare: BareNewline,
+        line_bytes_max: u64,
+        trace: Vec<u8>,
+        window: usize,
+    ) -> Self {
         Self {
             decoder: Decoder::new(framing, bare, line_bytes_max),
             counter: ReceivedCounter::new(),

@@ -68,7 +68,13 @@ impl Relay {
         cx.actions.push(Action::Record(Box::new(record)));
     }
 
-    fn record(&self, cx: &Context<'_>, transaction: &Transaction, reply: &str, disposition: Disposition) -> Record {
+    fn record(
+        &self,
+        cx: &Context<'_>,
+        transaction: &Transaction,
+        reply: &str,
+        disposition: Disposition,
+    ) -> Record {
         let content = transaction.content.as_deref();
         let since = |at: Option<crate::base::time::Instant>| {
             at.map_or(0.0, |at| at.since(transaction.began.instant).as_secs_f64() * 1e3)
@@ -143,7 +149,7 @@ impl Relay {
         }
         actions.push(Action::CancelCheckOut);
         Reply::new(421, "4.3.0", "internal error, closing").write(&mut actions.downstream);
-        actions.push(Action::Finish);
+        actions.push(Action::Finish { linger: true });
     }
 }
 

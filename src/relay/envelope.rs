@@ -107,9 +107,9 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else {
             return cx.actions.push(Action::CheckIn(lease.client));
         };
-        let mode = transaction.upstream.map_or(IdentityMode::None, |index| {
-            cx.shared.config.upstreams[index.0].identity
-        });
+        let mode = transaction
+            .upstream
+            .map_or(IdentityMode::None, |index| cx.shared.config.upstreams[index.0].identity);
         let out = &mut cx.actions.upstream;
         let begin = out.len();
         if !lease.fresh {
@@ -185,18 +185,15 @@ fn size_limit(cx: &Context<'_>) -> u64 {
 }
 
 /// Whether this recipient may be asked of a next hop, and of which.
-fn check_rcpt(
-    cx: &Context<'_>,
-    transaction: &Transaction,
-    rcpt: &Rcpt<'_>,
-) -> Result<UpstreamIndex, Reply> {
+fn check_rcpt(cx: &Context<'_>, transaction: &Transaction, rcpt: &Rcpt<'_>) -> Result<UpstreamIndex, Reply> {
     if let Some(reply) = &transaction.mail_refused {
         return Err(reply.clone());
     }
     if let Some(settled) = &transaction.settled {
         return Err(settled.reply.clone());
     }
-    let open = transaction.recipients.iter().filter(|recipient| recipient.is_pending() || recipient.is_accepted());
+    let open =
+        transaction.recipients.iter().filter(|recipient| recipient.is_pending() || recipient.is_accepted());
     if open.count() >= cx.shared.config.workers.recipients as usize {
         return Err(Reply::new(452, "4.5.3", "too many recipients, come again with the others"));
     }
@@ -209,7 +206,8 @@ fn check_rcpt(
         return Err(Reply::new(553, "5.6.7", "this address needs SMTPUTF8"));
     }
     let upstream = cx.shared.config.routes.route(rcpt.path.local, rcpt.path.domain);
-    let upstream = upstream.ok_or_else(|| Reply::new(550, "5.1.2", "relaying refused: no route to this domain"))?;
+    let upstream =
+        upstream.ok_or_else(|| Reply::new(550, "5.1.2", "relaying refused: no route to this domain"))?;
     if transaction.upstream.is_some_and(|fixed| fixed != upstream) {
         return Err(Reply::new(452, "4.5.3", "this recipient needs a transaction of its own"));
     }

@@ -153,7 +153,8 @@ impl Relay {
         };
         let closing = reply.code().to_u16() == CLOSING;
         // 421 speaks of their connection, not of ours.
-        let told = if closing { Reply::new(451, "4.3.2", "the next hop is closing, come again") } else { reply };
+        let told =
+            if closing { Reply::new(451, "4.3.2", "the next hop is closing, come again") } else { reply };
         self.settle(told, disposition);
         if closing {
             self.drop_next_hop(cx, DiscardReason::Closed);
@@ -199,7 +200,8 @@ impl Relay {
             if let Some(transaction) = self.transaction.as_deref_mut() {
                 transaction.hop = Hop::None;
             }
-            let reply = Reply::new(451, "4.3.2", "no connection to the next hop came free in time, come again");
+            let reply =
+                Reply::new(451, "4.3.2", "no connection to the next hop came free in time, come again");
             return self.fail_transaction(cx, reply);
         }
         self.lose_next_hop(cx, DiscardReason::TimedOut, false);

@@ -180,7 +180,7 @@ impl Relay {
     /// Says the refusal at once and closes.
     fn close_refused(&mut self, cx: &mut Context<'_>) {
         self.conclude_settled(cx);
-        self.close(cx);
+        self.close(cx, true);
     }
 
     fn on_chunk_complete(&mut self, cx: &mut Context<'_>, last: bool) {
@@ -228,7 +228,10 @@ impl Relay {
         let chunking = lease.client.capabilities().extensions.contains(Extensions::CHUNKING)
             && transaction.upstream.is_some_and(|index| cx.shared.config.upstreams[index.0].chunking);
         let out = &mut cx.actions.upstream;
-        if content.stand == Stand::Held && lease.client.is_quiet() && (content.complete || content.overflows()) {
+        if content.stand == Stand::Held
+            && lease.client.is_quiet()
+            && (content.complete || content.overflows())
+        {
             if chunking {
                 content.stand = Stand::Bdat { unanswered: 0 };
             } else {

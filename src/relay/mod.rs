@@ -286,18 +286,18 @@ impl Relay {
     fn say_and_close(&mut self, cx: &mut Context<'_>, reply: &Reply) {
         self.say(cx, reply);
         self.abandon_transaction(cx, &reply.first_line());
-        self.close(cx);
+        self.close(cx, true);
     }
 
     /// Closes the client's connection when all was sent, and lets go of the next hop.
-    fn close(&mut self, cx: &mut Context<'_>) {
+    fn close(&mut self, cx: &mut Context<'_>, linger: bool) {
         if self.stage == Stage::Over {
             return;
         }
         self.abandon_transaction(cx, "");
         self.input = Vec::new();
         self.stage = Stage::Over;
-        cx.actions.push(Action::Finish);
+        cx.actions.push(Action::Finish { linger });
     }
 
     /// Whether the next step is the next hop's.
@@ -326,12 +326,13 @@ impl Relay {
     }
 
     fn wants_input(&self) -> bool {
-        let content_fits = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref()).is_none_or(
-            |content| match content.stand {
-                Stand::Held => content.held.len() <= content.window + HELD_BYTES_HIGH,
-                _ => content.held.len() <= HELD_BYTES_HIGH || self.upstream_unsent < UNSENT_BYTES_HIGH,
-            },
-        );
+        let content_fits =
+            self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref()).is_none_or(
+                |content| match content.stand {
+                    Stand::Held => content.held.len() <= content.window + HELD_BYTES_HIGH,
+                    _ => content.held.len() <= HELD_BYTES_HIGH || self.upstream_unsent < UNSENT_BYTES_HIGH,
+                },
+            );
         content_fits && self.input.len() < INPUT_BYTES_HIGH && self.downstream_unsent < REPLIES_BYTES_HIGH
     }
 

@@ -29,8 +29,6 @@ const RATE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) listener: usize,
-    /// The socket's own peer.
-    pub(super) peer: SocketAddr,
     /// The client as we know it: the peer, or what PROXY or XCLIENT said.
     pub(super) client: SocketAddr,
     pub(super) local: SocketAddr,
@@ -53,7 +51,6 @@ impl Session {
     pub(super) fn new(config: &Config, listener: usize, peer: SocketAddr, local: SocketAddr) -> Self {
         let mut session = Self {
             listener,
-            peer,
             client: peer,
             local,
             must_speak_proxy: config.listeners[listener].must_speak_proxy(peer.ip()),
@@ -298,7 +295,8 @@ impl Relay {
 
     fn on_quit(&mut self, cx: &mut Context<'_>) {
         self.abandon_transaction(cx, "");
-        self.say_and_close(cx, &Reply::new(221, "2.0.0", "bye"));
+        self.say(cx, &Reply::new(221, "2.0.0", "bye"));
+        self.close(cx, false);
     }
 
     fn on_help(&mut self, cx: &mut Context<'_>) {
@@ -363,7 +361,7 @@ impl Relay {
     pub(super) fn close_after_end(&mut self, cx: &mut Context<'_>) {
         let pending = self.stage == Stage::Verdict || self.owes_replies();
         if self.ended && !pending && self.stage != Stage::Over {
-            self.close(cx);
+            self.close(cx, false);
         }
     }
 

@@ -55,7 +55,8 @@ impl std::fmt::Display for Safe<'_> {
             return f.write_str("unknown");
         }
         for &byte in self.0.iter().take(256) {
-            let plain = byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'<' | b'>' | b'\\' | b';' | b',');
+            let plain =
+                byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'<' | b'>' | b'\\' | b';' | b',');
             f.write_char(if plain { char::from(byte) } else { '?' })?;
         }
         Ok(())

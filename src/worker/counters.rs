@@ -5,6 +5,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::relay::action::DiscardReason;
+use crate::relay::disposition::Disposition;
+use crate::relay::record::Record;
+
 /// A number with one writer.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -38,34 +42,22 @@ pub struct Counters {
     pub sessions: Counter,
     pub sessions_now: Counter,
     pub sessions_refused_full: Counter,
-    pub sessions_refused_proxy: Counter,
-    pub sessions_timed_out: Counter,
 
-    pub transactions_delivered: Counter,
-    pub transactions_refused: Counter,
-    pub transactions_rejected: Counter,
-    pub transactions_deferred: Counter,
-    pub transactions_abandoned: Counter,
-    pub possible_duplicates: Counter,
+    pub delivered: Counter,
+    pub refused: Counter,
+    pub deferred: Counter,
+    pub refused_upstream: Counter,
+    pub deferred_upstream: Counter,
+    pub unknown: Counter,
+    pub aborted: Counter,
 
     pub recipients_accepted: Counter,
     pub recipients_refused: Counter,
 
-    pub refusals_syntax: Counter,
-    pub refusals_sequence: Counter,
-    pub refusals_relaying: Counter,
-    pub refusals_size: Counter,
-    pub refusals_newline: Counter,
-    pub refusals_line: Counter,
-    pub refusals_loop: Counter,
-    pub refusals_slow: Counter,
-
     pub content_bytes: Counter,
     pub received_bytes: Counter,
     pub sent_bytes: Counter,
-
     pub window_bytes_now: Counter,
-    pub windows_refused: Counter,
     pub messages_streamed: Counter,
 
     pub accept_failures: Counter,
@@ -84,22 +76,58 @@ pub struct UpstreamCounters {
     pub connections_idle: Counter,
     pub connections_bound: Counter,
     pub retries: Counter,
-    pub wait_timeouts: Counter,
+    pub retired: Counter,
 
     pub discards_closed: Counter,
-    pub discards_service_closing: Counter,
-    pub discards_age: Counter,
-    pub discards_idle: Counter,
-    pub discards_messages: Counter,
-    pub discards_rset: Counter,
-    pub discards_aborted: Counter,
-    pub discards_malformed: Counter,
-    pub discards_timeout: Counter,
+    pub discards_protocol: Counter,
+    pub discards_timed_out: Counter,
+    pub discards_refused: Counter,
+    pub discards_abandoned: Counter,
+    pub discards_fault: Counter,
+}
+
+impl UpstreamCounters {
+    /// Connections given up for this reason.
+    pub const fn discard(&self, reason: DiscardReason) -> &Counter {
+        match reason {
+            DiscardReason::Closed => &self.discards_closed,
+            DiscardReason::Protocol => &self.discards_protocol,
+            DiscardReason::TimedOut => &self.discards_timed_out,
+            DiscardReason::Refused => &self.discards_refused,
+            DiscardReason::Abandoned => &self.discards_abandoned,
+            DiscardReason::Fault => &self.discards_fault,
+        }
+    }
 }
 
 impl Counters {
     pub fn new(upstreams: usize) -> Self {
         Self { upstreams: (0..upstreams).map(|_| UpstreamCounters::default()).collect(), ..Self::default() }
+    }
+
+    /// Counts a transaction that ended.
+    pub fn count(&self, record: &Record) {
+        self.disposition(record.disposition).increment();
+        self.content_bytes.add(record.size);
+        if record.size > 0 && !record.window {
+            self.messages_streamed.increment();
+        }
+        for recipient in &record.recipients {
+            let accepted = recipient.reply.starts_with('2');
+            if accepted { &self.recipients_accepted } else { &self.recipients_refused }.increment();
+        }
+    }
+
+    const fn disposition(&self, disposition: Disposition) -> &Counter {
+        match disposition {
+            Disposition::Delivered => &self.delivered,
+            Disposition::Refused => &self.refused,
+            Disposition::Deferred => &self.deferred,
+            Disposition::RefusedUpstream => &self.refused_upstream,
+            Disposition::DeferredUpstream => &self.deferred_upstream,
+            Disposition::Unknown => &self.unknown,
+            Disposition::Aborted => &self.aborted,
+        }
     }
 }
 
@@ -138,14 +166,9 @@ impl<T> Metric<T> {
     }
 }
 
-const fn refused_session(reason: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
-    Metric::counter("sessions_refused_total", "Connections refused before a greeting.", read)
-        .with("reason", reason)
-}
-
-const fn transaction(disposition: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
-    Metric::counter("transactions_total", "Transactions ended, by what was done.", read)
-        .with("disposition", disposition)
+const fn transaction(disposition: Disposition, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
+    let help = "Transactions ended, by disposition; unknown ones may arrive twice.";
+    Metric::counter("transactions_total", help, read).with("disposition", disposition.name())
 }
 
 const fn recipient(answer: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
@@ -153,52 +176,31 @@ const fn recipient(answer: &'static str, read: fn(&Counters) -> &Counter) -> Met
         .with("answer", answer)
 }
 
-const fn refusal(reason: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
-    Metric::counter("refusals_total", "Commands and content we refused ourselves.", read)
-        .with("reason", reason)
-}
-
 const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) -> Metric<UpstreamCounters> {
-    Metric::counter("upstream_discards_total", "Upstream connections not kept, by reason.", read)
+    Metric::counter("upstream_discards_total", "Upstream connections given up, by reason.", read)
         .with("reason", reason)
 }
 
 /// All of [`Counters`] but its upstreams.
-pub static METRICS: [Metric<Counters>; 30] = [
+pub static METRICS: [Metric<Counters>; 20] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
-    refused_session("full", |c| &c.sessions_refused_full),
-    refused_session("proxy", |c| &c.sessions_refused_proxy),
-    Metric::counter("sessions_timed_out_total", "Sessions ended because the client was silent.", |c| {
-        &c.sessions_timed_out
+    Metric::counter("sessions_refused_total", "Connections turned away with 421: no room.", |c| {
+        &c.sessions_refused_full
     }),
-    transaction("delivered", |c| &c.transactions_delivered),
-    transaction("refused", |c| &c.transactions_refused),
-    transaction("rejected", |c| &c.transactions_rejected),
-    transaction("deferred", |c| &c.transactions_deferred),
-    transaction("abandoned", |c| &c.transactions_abandoned),
-    Metric::counter(
-        "possible_duplicates_total",
-        "Messages that the next hop may have taken though the client did not hear so.",
-        |c| &c.possible_duplicates,
-    ),
+    transaction(Disposition::Delivered, |c| &c.delivered),
+    transaction(Disposition::Refused, |c| &c.refused),
+    transaction(Disposition::Deferred, |c| &c.deferred),
+    transaction(Disposition::RefusedUpstream, |c| &c.refused_upstream),
+    transaction(Disposition::DeferredUpstream, |c| &c.deferred_upstream),
+    transaction(Disposition::Unknown, |c| &c.unknown),
+    transaction(Disposition::Aborted, |c| &c.aborted),
     recipient("accepted", |c| &c.recipients_accepted),
     recipient("refused", |c| &c.recipients_refused),
-    refusal("syntax", |c| &c.refusals_syntax),
-    refusal("sequence", |c| &c.refusals_sequence),
-    refusal("relaying", |c| &c.refusals_relaying),
-    refusal("size", |c| &c.refusals_size),
-    refusal("newline", |c| &c.refusals_newline),
-    refusal("line", |c| &c.refusals_line),
-    refusal("loop", |c| &c.refusals_loop),
-    refusal("slow", |c| &c.refusals_slow),
-    Metric::counter("content_bytes_total", "Bytes of content received.", |c| &c.content_bytes),
+    Metric::counter("content_bytes_total", "Octets of content received.", |c| &c.content_bytes),
     Metric::counter("received_bytes_total", "Bytes received from clients.", |c| &c.received_bytes),
     Metric::counter("sent_bytes_total", "Bytes sent to clients.", |c| &c.sent_bytes),
     Metric::gauge("window_bytes", "Bytes of the window budget in use.", |c| &c.window_bytes_now),
-    Metric::counter("windows_refused_total", "Messages without a window: the budget was spent.", |c| {
-        &c.windows_refused
-    }),
     Metric::counter("messages_streamed_total", "Messages that outgrew their window.", |c| {
         &c.messages_streamed
     }),
@@ -208,28 +210,27 @@ pub static METRICS: [Metric<Counters>; 30] = [
 ];
 
 /// All of [`UpstreamCounters`].
-pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
-    Metric::counter("upstream_connects_total", "Connections made to next hops.", |c| &c.connects),
+pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 12] = [
+    Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
     Metric::counter(
         "upstream_connect_failures_total",
         "Connections that failed to be made or greeted.",
         |c| &c.connect_failures,
     ),
     Metric::gauge("upstream_connections_idle", "Connections parked in the pool.", |c| &c.connections_idle),
-    Metric::gauge("upstream_connections_bound", "Connections checked out.", |c| &c.connections_bound),
+    Metric::gauge("upstream_connections_bound", "Connections in use or being made.", |c| {
+        &c.connections_bound
+    }),
     Metric::counter("upstream_retries_total", "Silent retries on a fresh connection.", |c| &c.retries),
-    Metric::counter("upstream_wait_timeouts_total", "Transactions that got no connection in time.", |c| {
-        &c.wait_timeouts
+    Metric::counter("upstream_retired_total", "Connections ended by QUIT: old, idle or worn.", |c| {
+        &c.retired
     }),
     discard("closed", |c| &c.discards_closed),
-    discard("service_closing", |c| &c.discards_service_closing),
-    discard("age", |c| &c.discards_age),
-    discard("idle", |c| &c.discards_idle),
-    discard("messages", |c| &c.discards_messages),
-    discard("rset", |c| &c.discards_rset),
-    discard("aborted", |c| &c.discards_aborted),
-    discard("malformed", |c| &c.discards_malformed),
-    discard("timeout", |c| &c.discards_timeout),
+    discard("protocol", |c| &c.discards_protocol),
+    discard("timed_out", |c| &c.discards_timed_out),
+    discard("refused", |c| &c.discards_refused),
+    discard("abandoned", |c| &c.discards_abandoned),
+    discard("fault", |c| &c.discards_fault),
 ];
 
 // A field without a row would be counted for nobody.

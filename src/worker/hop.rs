@@ -142,6 +142,14 @@ impl Hop {
         }
     }
 
+    /// The dialogue is at rest: ready to be lent.
+    pub(super) fn park(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Leaving) {
+            State::Opening(client) | State::Resetting(client) => State::Parked(client),
+            other => other,
+        };
+    }
+
     pub(super) const fn lent_to(&self) -> Option<Key> {
         match self.state {
             State::Lent(relay) => Some(relay),
@@ -150,7 +158,7 @@ impl Hop {
     }
 
     /// What the server said about itself.
-    pub(super) const fn capabilities(&self) -> Option<&Capabilities> {
+    pub(super) fn capabilities(&self) -> Option<&Capabilities> {
         match &self.state {
             State::Opening(client) | State::Parked(client) | State::Resetting(client) => {
                 Some(client.capabilities())

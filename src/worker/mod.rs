@@ -1,5 +1,383 @@
-//! One pinned thread with its ring: what it counts, what it is told, where its records go.
+//! One pinned thread: joins the mail half to the kernel half.
+//!
+//! Completions become events of relays and pools; what they ask for becomes operations. A worker
+//! never blocks outside of [`Reactor::turn`] and shares nothing mutable but its own counters.
+//!
+//! * `downstream`: clients, from accept to close, and what their relays ask for;
+//! * `upstream`: connections to next hops, and what the pools ask for;
+//! * `conn`, `hop`, `pool`: the things themselves.
+//!
+//! What must always hold: every socket has at most one owner in the table; a relay has at most one
+//! upstream connection; a panic in a relay ends that connection and nothing else.
 
+mod conn;
 pub mod control;
 pub mod counters;
+mod downstream;
+mod hop;
+pub mod pool;
 pub mod record_queue;
+mod upstream;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::base::slab::{Key, Slab};
+use crate::base::time::Instant;
+use crate::base::timer_wheel::TimerWheel;
+use crate::policy::settings::Config;
+use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
+use crate::relay::Shared;
+use crate::relay::action::Actions;
+use crate::relay::event::{Ending, Event, Side};
+use crate::smtp::extension::Capabilities;
+
+use conn::{Pipe, Spare};
+use control::Order;
+use counters::Counters;
+use downstream::Downstream;
+use hop::Hop;
+use pool::Pool;
+use record_queue::RecordQueue;
+
+const TIMER_TICK: Duration = Duration::from_millis(10);
+/// A deadline farther than this is looked at in between: moving it then costs nothing.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often pools are looked after: while nobody waits, and while somebody does.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+const HOUSEKEEPING_PRESSED: Duration = Duration::from_millis(20);
+/// How long records are gathered before they are handed over.
+const RECORDS_DELAY: Duration = Duration::from_millis(100);
+const RECORDS_BYTES_MAX: usize = 64 * 1024;
+
+/// Whose socket it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Client(Key),
+    Hop(Key),
+}
+
+/// What a worker is made of, besides its reactor.
+#[derive(Debug)]
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub index: usize,
+    pub seed: u64,
+    pub counters: Arc<Counters>,
+    pub records: RecordQueue,
+    pub orders: mpsc::Receiver<Order>,
+}
+
+#[derive(Debug)]
+pub struct Worker<R> {
+    reactor: R,
+    shared: Shared,
+    counters: Arc<Counters>,
+    records: RecordQueue,
+    orders: mpsc::Receiver<Order>,
+    /// The configured listener behind each of the reactor's.
+    listeners: Vec<usize>,
+    clients: Slab<Downstream>,
+    hops: Slab<Hop>,
+    pools: Vec<Pool>,
+    /// What each server of each upstream last announced.
+    heard: Vec<Vec<Option<Capabilities>>>,
+    /// By index of the socket.
+    owners: Vec<Option<(Socket, Owner)>>,
+    timers: TimerWheel<(Owner, Instant)>,
+    housekeeping: Instant,
+    /// Who has something to send, or ends, after this turn.
+    dirty: Vec<Owner>,
+    /// Orders of pools not carried out yet.
+    orders_of_pools: VecDeque<(usize, pool::Order)>,
+    /// Relays whose next hop said 2xx, to be looked at again a turn later.
+    confirming: Vec<Key>,
+    actions: Actions,
+    spare: Spare,
+    /// Records as JSON lines, not handed over yet.
+    batch: Vec<u8>,
+    drain_until: Option<Instant>,
+    stopped: bool,
+}
+
+impl<R: Reactor> Worker<R> {
+    pub fn new(reactor: R, parts: Parts) -> Self {
+        let now = reactor.now().instant;
+        let config = &parts.config;
+        let mut seeds = fastrand::Rng::with_seed(parts.seed);
+        let pools =
+            config.upstreams.iter().map(|up| Pool::new(up.pool, &up.servers, seeds.u64(..))).collect();
+        Self {
+            heard: config.upstreams.iter().map(|up| vec![None; up.servers.len()]).collect(),
+            pools,
+            shared: Shared::new(Arc::clone(config), parts.index, seeds.u64(..)),
+            reactor,
+            counters: parts.counters,
+            records: parts.records,
+            orders: parts.orders,
+            listeners: Vec::new(),
+            clients: Slab::new(),
+            hops: Slab::new(),
+            owners: Vec::new(),
+            timers: TimerWheel::new(now, TIMER_TICK),
+            housekeeping: now,
+            dirty: Vec::new(),
+            orders_of_pools: VecDeque::new(),
+            confirming: Vec::new(),
+            actions: Actions::default(),
+            spare: Spare::default(),
+            batch: Vec::new(),
+            drain_until: None,
+            stopped: false,
+        }
+    }
+
+    pub const fn reactor_mut(&mut self) -> &mut R {
+        &mut self.reactor
+    }
+
+    pub const fn reactor(&self) -> &R {
+        &self.reactor
+    }
+
+    /// The next of the reactor's listeners belongs to this listener of the configuration.
+    pub fn add_listener(&mut self, index: usize) {
+        self.listeners.push(index);
+    }
+
+    /// Whether every upstream has announced what it can do.
+    pub fn is_warm(&self) -> bool {
+        self.shared.capabilities.iter().all(Option::is_some)
+    }
+
+    /// Turns until every upstream was heard, at most for `patience`.
+    pub fn warm_up(&mut self, patience: Duration) {
+        let until = self.reactor.now().instant + patience;
+        while !self.is_warm() && self.reactor.now().instant < until {
+            self.turn();
+        }
+    }
+
+    /// Turns until told to end.
+    pub fn run(&mut self) {
+        while !self.is_finished() {
+            self.turn();
+        }
+        self.hand_over_records();
+    }
+
+    /// Nothing is left to do after a drain, or it was told to stop.
+    pub fn is_finished(&self) -> bool {
+        self.stopped || self.drain_until.is_some() && self.clients.is_empty()
+    }
+
+    /// Waits for the kernel once, and does all that follows.
+    pub fn turn(&mut self) {
+        let deadline = self.next_deadline();
+        let confirming = std::mem::take(&mut self.confirming);
+        self.reactor.turn(Some(deadline));
+        while let Some(completion) = self.reactor.next() {
+            self.on_completion(completion);
+            self.carry_out_pool_orders();
+        }
+        for key in confirming {
+            self.tell(key, Event::Confirmed);
+            self.carry_out_pool_orders();
+        }
+        self.expire();
+        self.keep_house();
+        self.flush();
+    }
+
+    fn now(&self) -> Instant {
+        self.reactor.now().instant
+    }
+
+    fn next_deadline(&self) -> Instant {
+        if !self.confirming.is_empty() {
+            return self.now();
+        }
+        self.timers.next_tick().map_or(self.housekeeping, |timer| timer.min(self.housekeeping))
+    }
+
+    fn on_completion(&mut self, completion: Completion) {
+        match completion {
+            Completion::Accepted { listener, socket, peer, local } => {
+                self.on_accepted(listener, socket, peer, local);
+            }
+            Completion::AcceptFailed { .. } => self.counters.accept_failures.increment(),
+            Completion::Connected { socket, result } => self.on_connected(socket, result),
+            Completion::Received { socket, chunk } => self.on_received(socket, chunk),
+            Completion::Ended { socket, error } => self.on_ended(socket, error),
+            Completion::Sent { socket, buffer, result } => self.on_sent(socket, buffer, result),
+            Completion::Woken => self.take_orders(),
+        }
+    }
+
+    fn owner(&self, socket: Socket) -> Option<Owner> {
+        let (known, owner) = (*self.owners.get(socket.0.index())?)?;
+        (known == socket).then_some(owner)
+    }
+
+    fn own(&mut self, socket: Socket, owner: Owner) {
+        let index = socket.0.index();
+        if self.owners.len() <= index {
+            self.owners.resize(index + 1, None);
+        }
+        self.owners[index] = Some((socket, owner));
+    }
+
+    fn disown(&mut self, socket: Socket) {
+        self.owners[socket.0.index()] = None;
+    }
+
+    fn on_received(&mut self, socket: Socket, chunk: Chunk) {
+        match self.owner(socket) {
+            Some(Owner::Client(key)) => self.on_client_bytes(key, &chunk),
+            Some(Owner::Hop(key)) => self.on_hop_bytes(key, &chunk),
+            None => {}
+        }
+        self.reactor.release(chunk);
+    }
+
+    fn on_ended(&mut self, socket: Socket, error: Option<Errno>) {
+        let ending = if error.is_none() { Ending::Closed } else { Ending::Broken };
+        match self.owner(socket) {
+            Some(Owner::Client(key)) => self.on_client_ended(key, ending),
+            Some(Owner::Hop(key)) => self.on_hop_ended(key, ending),
+            None => {}
+        }
+    }
+
+    fn on_sent(&mut self, socket: Socket, buffer: Vec<u8>, result: Result<usize, Errno>) {
+        self.spare.put(buffer);
+        let Some(owner) = self.owner(socket) else { return };
+        let Some(pipe) = self.pipe(owner) else { return };
+        pipe.on_sent();
+        match (owner, result) {
+            (_, Err(_)) => self.on_ended(socket, Some(Errno(0))),
+            (Owner::Client(key), Ok(bytes)) => {
+                self.counters.sent_bytes.add(bytes as u64);
+                self.tell(key, Event::Sent(Side::Downstream, bytes));
+            }
+            (Owner::Hop(key), Ok(bytes)) => {
+                if let Some(relay) = self.hops.at(key).and_then(Hop::lent_to) {
+                    self.tell(relay, Event::Sent(Side::Upstream, bytes));
+                }
+            }
+        }
+        self.dirty.push(owner);
+    }
+
+    fn pipe(&mut self, owner: Owner) -> Option<&mut Pipe> {
+        match owner {
+            Owner::Client(key) => self.clients.at_mut(key).map(|client| &mut client.pipe),
+            Owner::Hop(key) => self.hops.at_mut(key).map(|hop| &mut hop.pipe),
+        }
+    }
+
+    /// Sends what was queued in this turn, one write for each socket; ends what has ended.
+    fn flush(&mut self) {
+        for owner in std::mem::take(&mut self.dirty) {
+            match owner {
+                Owner::Client(key) => self.flush_client(key),
+                Owner::Hop(key) => {
+                    if let Some(hop) = self.hops.at_mut(key) {
+                        hop.pipe.flush(&mut self.reactor);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sets a deadline of `owner`, or leaves it to one that comes earlier.
+    fn arm(&mut self, owner: Owner, deadline: Option<Instant>, armed: Option<Instant>) -> Option<Instant> {
+        let Some(deadline) = deadline else { return armed };
+        let look = deadline.min(self.now() + LOOK);
+        if armed.is_some_and(|armed| armed <= look) {
+            return armed;
+        }
+        self.timers.insert(look, (owner, look));
+        Some(look)
+    }
+
+    fn expire(&mut self) {
+        let now = self.now();
+        let mut due = Vec::new();
+        self.timers.advance(now, &mut due);
+        for (owner, look) in due {
+            match owner {
+                Owner::Client(key) => self.look_at_client(key, look),
+                Owner::Hop(key) => self.look_at_hop(key, look),
+            }
+            self.carry_out_pool_orders();
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let now = self.now();
+        if now < self.housekeeping && self.batch.len() < RECORDS_BYTES_MAX {
+            return;
+        }
+        self.hand_over_records();
+        self.take_orders();
+        let mut orders = Vec::new();
+        for index in 0..self.pools.len() {
+            self.pools[index].tick(now, &mut orders);
+            self.queue_pool_orders(index, &mut orders);
+        }
+        self.carry_out_pool_orders();
+        self.count_pools();
+        if self.drain_until.is_some_and(|until| until <= now) {
+            self.stop();
+        }
+        let pressed = self.pools.iter().any(Pool::has_waiters);
+        self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
+    }
+
+    fn hand_over_records(&mut self) {
+        if !self.batch.is_empty() {
+            self.records.push(std::mem::take(&mut self.batch), &self.counters);
+        }
+    }
+
+    fn take_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Drain => self.drain(),
+                Order::Stop => self.stop(),
+            }
+        }
+    }
+
+    /// No new clients; those in a transaction finish it, the others hear 421.
+    fn drain(&mut self) {
+        if self.drain_until.is_some() {
+            return;
+        }
+        self.drain_until = Some(self.now() + self.shared.config.workers.timeout.drain);
+        self.reactor.stop_listening();
+        for key in self.clients.keys() {
+            self.tell(key, Event::Drain);
+        }
+        let mut orders = Vec::new();
+        for index in 0..self.pools.len() {
+            self.pools[index].drain(&mut orders);
+            self.queue_pool_orders(index, &mut orders);
+        }
+        self.carry_out_pool_orders();
+    }
+
+    /// Ends all that still runs; what was not acknowledged stays with its client.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.reactor.stop_listening();
+        for key in self.clients.keys() {
+            self.interrupt(key);
+        }
+        self.flush();
+        self.reactor.turn(Some(self.now()));
+    }
+}

@@ -1,0 +1,275 @@
+//! Clients: accepted, listened to by their relays, and closed.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::conn::{Close, Pipe};
+use super::counters::Counters;
+use super::{Owner, RECORDS_DELAY, Worker};
+use crate::base::slab::{Key, Slab};
+use crate::base::time::{Instant, Moment};
+use crate::reactor::{Chunk, Listener, Reactor, Socket};
+use crate::relay::action::{Action, Actions};
+use crate::relay::event::{Ending, Event, Side};
+use crate::relay::record::Record;
+use crate::relay::{Relay, Shared};
+use crate::smtp::reply::Reply;
+
+/// How long a client that was sent away may take to read our last reply.
+const LINGER: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Downstream {
+    pub(super) pipe: Pipe,
+    /// None: sent away, only the last bytes are under way.
+    pub(super) relay: Option<Box<Relay>>,
+    /// The upstream connection its relay has.
+    pub(super) hop: Option<Key>,
+    /// Its relay waits for one.
+    pub(super) waits: bool,
+    /// Which pool it waits at or got its connection from.
+    pub(super) upstream: usize,
+    linger: bool,
+    linger_until: Option<Instant>,
+    armed: Option<Instant>,
+}
+
+impl Downstream {
+    const fn new(socket: Socket, relay: Option<Box<Relay>>) -> Self {
+        Self {
+            pipe: Pipe::new(socket),
+            relay,
+            hop: None,
+            waits: false,
+            upstream: 0,
+            linger: false,
+            linger_until: None,
+            armed: None,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.linger_until.or_else(|| self.relay.as_ref().and_then(|relay| relay.deadline()))
+    }
+}
+
+impl<R: Reactor> Worker<R> {
+    pub(super) fn on_accepted(
+        &mut self,
+        listener: Listener,
+        socket: Socket,
+        peer: SocketAddr,
+        local: SocketAddr,
+    ) {
+        self.counters.sessions.increment();
+        if self.clients.len() >= self.shared.config.workers.connections {
+            return self.turn_away(socket);
+        }
+        let now = self.now();
+        let relay = Relay::new(now, &self.shared.config, self.listeners[listener.0], peer, local);
+        let key = self.clients.insert(Downstream::new(socket, Some(Box::new(relay))));
+        self.own(socket, Owner::Client(key));
+        self.counters.sessions_now.set(self.clients.len() as u64);
+        self.reactor.receive(socket);
+        self.tell(key, Event::Opened);
+    }
+
+    /// No room: 421 is kinder than silence (RFC 5321 §3.8).
+    fn turn_away(&mut self, socket: Socket) {
+        self.counters.sessions_refused_full.increment();
+        let mut client = Downstream::new(socket, None);
+        let mut farewell = Vec::new();
+        Reply::new(421, "4.3.2", "too many connections, come again").write(&mut farewell);
+        client.pipe.queue(&mut farewell);
+        client.pipe.close = Close::WhenSent;
+        let key = self.clients.insert(client);
+        self.own(socket, Owner::Client(key));
+        self.dirty.push(Owner::Client(key));
+    }
+
+    pub(super) fn on_client_bytes(&mut self, key: Key, chunk: &Chunk) {
+        let now = self.reactor.now();
+        let bytes = self.reactor.bytes(chunk);
+        self.counters.received_bytes.add(bytes.len() as u64);
+        let event = Event::Received(Side::Downstream, bytes);
+        handle(&mut self.clients, &mut self.shared, &self.counters, &mut self.actions, key, now, event);
+        self.carry_out(key);
+    }
+
+    pub(super) fn on_client_ended(&mut self, key: Key, ending: Ending) {
+        match self.clients.at(key) {
+            Some(client) if client.relay.is_some() => {
+                self.tell(key, Event::Ended(Side::Downstream, ending));
+            }
+            Some(_) => self.close_client(key),
+            None => {}
+        }
+    }
+
+    /// Tells a relay what happened, and does what it asks for.
+    pub(super) fn tell(&mut self, key: Key, event: Event<'_>) {
+        let now = self.reactor.now();
+        handle(&mut self.clients, &mut self.shared, &self.counters, &mut self.actions, key, now, event);
+        self.carry_out(key);
+    }
+
+    /// Carries out everything the relay asked for: bytes first, then the list in order.
+    pub(super) fn carry_out(&mut self, key: Key) {
+        let mut actions = std::mem::take(&mut self.actions);
+        self.queue_bytes(key, &mut actions);
+        for action in actions.list.drain(..) {
+            self.carry_out_one(key, action);
+        }
+        self.recycle(&mut actions);
+        self.actions = actions;
+        let owner = Owner::Client(key);
+        if let Some(client) = self.clients.at(key) {
+            let (deadline, armed) = (client.deadline(), client.armed);
+            let armed = self.arm(owner, deadline, armed);
+            if let Some(client) = self.clients.at_mut(key) {
+                client.armed = armed;
+            }
+        }
+    }
+
+    fn queue_bytes(&mut self, key: Key, actions: &mut Actions) {
+        let Some(client) = self.clients.at_mut(key) else { return };
+        if !actions.downstream.is_empty() {
+            client.pipe.queue(&mut actions.downstream);
+            self.dirty.push(Owner::Client(key));
+        }
+        let hop = client.hop;
+        if actions.upstream.is_empty() {
+            return;
+        }
+        if let Some((hop, key)) = hop.and_then(|key| Some((self.hops.at_mut(key)?, key))) {
+            hop.pipe.queue(&mut actions.upstream);
+            self.dirty.push(Owner::Hop(key));
+        }
+    }
+
+    /// Empty buffers go into the next actions, larger ones among them first.
+    fn recycle(&mut self, actions: &mut Actions) {
+        actions.downstream.clear();
+        actions.upstream.clear();
+        for buffer in [&mut actions.downstream, &mut actions.upstream] {
+            if buffer.capacity() == 0 {
+                *buffer = self.spare.take();
+            }
+        }
+    }
+
+    fn carry_out_one(&mut self, key: Key, action: Action) {
+        match action {
+            Action::CheckOut { upstream, fresh, identity } => self.check_out(key, upstream, fresh, identity),
+            Action::CancelCheckOut => self.cancel_check_out(key),
+            Action::CheckIn(client) => self.check_in(key, client),
+            Action::Discard(reason) => self.discard(key, reason),
+            Action::Confirm => self.confirming.push(key),
+            Action::Pause => self.on_socket(key, R::pause),
+            Action::Resume => self.on_socket(key, R::receive),
+            Action::Finish { linger } => self.finish(key, linger),
+            Action::Abort => self.close_client(key),
+            Action::Record(record) => self.record(&record),
+        }
+    }
+
+    fn on_socket(&mut self, key: Key, operation: impl FnOnce(&mut R, Socket)) {
+        if let Some(client) = self.clients.at(key) {
+            operation(&mut self.reactor, client.pipe.socket);
+        }
+    }
+
+    fn record(&mut self, record: &Record) {
+        self.counters.count(record);
+        if self.records.is_open() {
+            record.write_json_line(&mut self.batch);
+            self.housekeeping = self.housekeeping.min(self.now() + RECORDS_DELAY);
+        }
+    }
+
+    fn finish(&mut self, key: Key, linger: bool) {
+        let Some(client) = self.clients.at_mut(key) else { return };
+        client.relay = None;
+        client.linger = linger;
+        client.pipe.close = Close::WhenSent;
+        self.dirty.push(Owner::Client(key));
+    }
+
+    pub(super) fn flush_client(&mut self, key: Key) {
+        let now = self.now();
+        let Some(client) = self.clients.at_mut(key) else { return };
+        client.pipe.flush(&mut self.reactor);
+        if client.pipe.close != Close::WhenSent || !client.pipe.is_drained() {
+            return;
+        }
+        if !client.linger {
+            return self.close_client(key);
+        }
+        client.pipe.close = Close::Lingering;
+        client.linger_until = Some(now + LINGER);
+        let socket = client.pipe.socket;
+        let armed = client.armed;
+        self.reactor.shutdown(socket);
+        self.reactor.receive(socket);
+        let armed = self.arm(Owner::Client(key), Some(now + LINGER), armed);
+        if let Some(client) = self.clients.at_mut(key) {
+            client.armed = armed;
+        }
+    }
+
+    pub(super) fn close_client(&mut self, key: Key) {
+        let Some(client) = self.clients.remove(key) else { return };
+        self.disown(client.pipe.socket);
+        self.reactor.close(client.pipe.socket);
+        self.counters.sessions_now.set(self.clients.len() as u64);
+    }
+
+    pub(super) fn look_at_client(&mut self, key: Key, look: Instant) {
+        let now = self.now();
+        let Some(client) = self.clients.at_mut(key) else { return };
+        if client.armed != Some(look) {
+            return;
+        }
+        client.armed = None;
+        match client.deadline() {
+            Some(deadline) if deadline <= now && client.linger_until.is_some() => self.close_client(key),
+            Some(deadline) if deadline <= now => self.tell(key, Event::Expired),
+            deadline => {
+                let armed = self.arm(Owner::Client(key), deadline, None);
+                if let Some(client) = self.clients.at_mut(key) {
+                    client.armed = armed;
+                }
+            }
+        }
+    }
+
+    /// The worker ends: the client hears so, if it is not in the middle of something.
+    pub(super) fn interrupt(&mut self, key: Key) {
+        let Some(client) = self.clients.at_mut(key) else { return };
+        if client.relay.is_some() {
+            Reply::new(421, "4.3.2", "shutting down, come again soon").write(&mut self.actions.downstream);
+            client.pipe.queue(&mut self.actions.downstream);
+            self.dirty.push(Owner::Client(key));
+        }
+    }
+}
+
+/// Calls the relay. A panic in it is a bug of ours, and ends this connection only.
+pub(super) fn handle(
+    clients: &mut Slab<Downstream>,
+    shared: &mut Shared,
+    counters: &Counters,
+    actions: &mut Actions,
+    key: Key,
+    now: Moment,
+    event: Event<'_>,
+) {
+    let Some(relay) = clients.at_mut(key).and_then(|client| client.relay.as_mut()) else { return };
+    let handled = catch_unwind(AssertUnwindSafe(|| relay.handle(now, event, shared, actions)));
+    if handled.is_err() {
+        counters.panics.increment();
+        relay.on_panic(shared, actions);
+    }
+}
