@@ -44,7 +44,20 @@ fn summary(out: &mut String, config: &Config) -> fmt::Result {
         Some(address) => writeln!(out, "admin     {address}")?,
         None => writeln!(out, "admin     off")?,
     }
-    writeln!(out, "snapshot  {}", config.hash)
+    writeln!(out, "snapshot  {}", config.hash)?;
+    if is_open(config) {
+        writeln!(
+            out,
+            "note      route \"*\" relays for whoever can reach a listener: let only your own clients do so"
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether a stranger might relay anywhere.
+fn is_open(config: &Config) -> bool {
+    let mut addresses = config.listeners.iter().flat_map(|listener| &listener.addresses);
+    config.routes.takes_everybody() && addresses.any(|address| !address.ip().is_loopback())
 }
 
 fn described(upstream: &Upstream) -> String {
@@ -104,6 +117,14 @@ mod tests {
         for wanted in ["sum", "open files needed", "127.0.0.1:2525", &config.hash] {
             assert!(text.contains(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn an_open_relay_is_noted() {
+        let demo = include_str!("../../appliance/demo.toml");
+        let sheet_of = |text: &str| sheet(&read("demo.toml", text).unwrap());
+        assert!(!sheet_of(demo).contains("relays for whoever"));
+        assert!(sheet_of(&demo.replace("127.0.0.1:2525", "0.0.0.0:2525")).contains("relays for whoever"));
     }
 
     #[test]
