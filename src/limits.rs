@@ -24,3 +24,81 @@ pub const PATH_BYTES_MAX: usize = 256;
 pub const PROXY_V1_LINE_BYTES_MAX: usize = 107;
 /// PROXY protocol v2 header we accept: the fixed part, addresses and TLVs.
 pub const PROXY_V2_HEADER_BYTES_MAX: usize = 1024;
+
+// Memory of one worker. What follows bounds each holder; `worker_memory` is the sum.
+
+/// A session beside its transaction: both parsers' states, the address, names, counters, timers.
+pub const SESSION_BYTES_MAX: usize = 2048;
+/// Replies that wait to be sent to one client; more, and we stop reading commands.
+pub const REPLIES_PENDING_BYTES_MAX: usize = 16 * 1024;
+/// Content on its way through one transaction beyond its window: what one side gave and the other
+/// has not yet taken.
+pub const CONTENT_IN_FLIGHT_BYTES_MAX: usize = 512 * 1024;
+/// What one recipient may make us remember: its path, its parameters and the next hop's reply.
+pub const RECIPIENT_BYTES_MAX: usize = COMMAND_LINE_BYTES_MAX + REPLY_LINE_SENT_BYTES_MAX;
+/// The reactor's receive buffers.
+pub const RECEIVE_BUFFERS_BYTES: usize = 16 * 1024 * 1024;
+/// Batches of records between all workers and the event log.
+pub const RECORD_BATCHES_MAX: usize = 1024;
+/// Bytes at which a worker hands a batch of records over.
+pub const RECORD_BATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// How much an administrator allows one worker.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerSize {
+    pub connections: usize,
+    pub window_budget: usize,
+    pub recipients: usize,
+    /// The maxima of all pools together.
+    pub upstream_connections: usize,
+}
+
+/// Who holds memory, how many of what, and how much that is at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub name: &'static str,
+    pub count: usize,
+    pub each: usize,
+}
+
+impl Holder {
+    pub const fn bytes(&self) -> usize {
+        self.count.saturating_mul(self.each)
+    }
+}
+
+/// Every holder of one worker's memory at its worst; the sum is the worker's bound.
+///
+/// An envelope exists only together with an upstream connection (the first acceptable recipient
+/// checks one out), so pools bound the envelopes, not client connections.
+pub const fn worker_memory(size: WorkerSize) -> [Holder; 7] {
+    let upstream = size.upstream_connections;
+    let reply = REPLY_LINES_MAX * REPLY_LINE_BYTES_MAX;
+    [
+        Holder { name: "sessions", count: size.connections, each: SESSION_BYTES_MAX },
+        Holder {
+            name: "commands and replies under way",
+            count: size.connections,
+            each: COMMAND_LINE_BYTES_MAX + REPLIES_PENDING_BYTES_MAX,
+        },
+        Holder { name: "windows", count: 1, each: size.window_budget },
+        Holder { name: "content in flight", count: upstream, each: CONTENT_IN_FLIGHT_BYTES_MAX },
+        Holder {
+            name: "recipients of transactions",
+            count: upstream.saturating_mul(size.recipients),
+            each: RECIPIENT_BYTES_MAX,
+        },
+        Holder { name: "replies of next hops", count: upstream, each: reply },
+        Holder { name: "receive buffers", count: 1, each: RECEIVE_BUFFERS_BYTES },
+    ]
+}
+
+/// Descriptors of one worker: its connections, listeners, ring and waker.
+pub const fn worker_descriptors(size: WorkerSize, listeners: usize) -> usize {
+    size.connections + size.upstream_connections + listeners + 16
+}
+
+/// Descriptors of the process beside its workers: standard streams, log, admin plane, runtime.
+pub const PROCESS_DESCRIPTORS: usize = 128;
+
+const _: () = assert!(PATH_BYTES_MAX <= COMMAND_LINE_BYTES_MAX); // a recipient's path is in its command

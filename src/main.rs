@@ -1,1 +1,182 @@
-fn main() {}
+//! The command line. Exit codes: 0 well, 1 the answer is no, 2 wrong use, 70 our fault.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use postern::control::config::{self, Rejected};
+use postern::control::{boot, check, ctl};
+use postern::load;
+use postern::policy::settings::Config;
+use postern::service::notice::say;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// EX_SOFTWARE of sysexits.h: our fault.
+const OUR_FAULT: u8 = 70;
+
+const DEMO: &str = include_str!("../appliance/demo.toml");
+/// The next hop of the demo, as its configuration names it.
+const DEMO_SINK: [&str; 2] = ["127.0.0.1:2526", "128"];
+
+/// An SMTP proxy that judges every message while its bytes pass, and owns no queue.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The proxy
+    Run {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// A built-in configuration with a sink as next hop, on 127.0.0.1:2525
+        #[arg(long, conflicts_with = "config")]
+        demo: bool,
+    },
+    /// Every error of a configuration at once, else what it means and costs
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+    },
+    /// Asks a running proxy: status, drain, stop
+    Ctl {
+        #[arg(value_enum)]
+        request: Request,
+        /// The admin address of the proxy
+        #[arg(long, value_name = "URL", default_value = ctl::ADMIN)]
+        admin: String,
+    },
+    /// Load generator; takes smtp-source(1)'s options, see `postern source --help`
+    Source(Raw),
+    /// Discards mail; takes smtp-sink(1)'s options, see `postern sink --help`
+    Sink(Raw),
+    #[command(hide = true, disable_help_flag = true)]
+    Explain(Raw),
+    #[command(hide = true, disable_help_flag = true)]
+    Replay(Raw),
+    #[command(hide = true, disable_help_flag = true)]
+    Top(Raw),
+    #[command(hide = true, disable_help_flag = true)]
+    Quarantine(Raw),
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = config::PATH)]
+    config: PathBuf,
+}
+
+/// Arguments that another reader understands.
+#[derive(Debug, clap::Args)]
+struct Raw {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Request {
+    Status,
+    Reload,
+    Drain,
+    Stop,
+}
+
+fn main() -> ExitCode {
+    std::panic::catch_unwind(dispatch).unwrap_or_else(|_| ExitCode::from(OUR_FAULT))
+}
+
+fn dispatch() -> ExitCode {
+    // Their options are smtp-source's and smtp-sink's: nothing of ours may read them first.
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(command) if command == "source" => return load::source::main(arguments.collect()),
+        Some(command) if command == "sink" => return load::sink::main(arguments.collect()),
+        _ => {}
+    }
+    match Arguments::parse().command {
+        Command::Run { demo: true, .. } => run_demo(),
+        Command::Run { file, .. } => with_config(&file.config, boot::run),
+        Command::Check { file } => with_config(&file.config, |config| print(&check::sheet(&config))),
+        Command::Ctl { request, admin } => ctl_main(request, &admin),
+        Command::Source(raw) => load::source::main(raw.arguments),
+        Command::Sink(raw) => load::sink::main(raw.arguments),
+        Command::Explain(_) => not_available("explain"),
+        Command::Replay(_) => not_available("replay"),
+        Command::Top(_) => not_available("top"),
+        Command::Quarantine(_) => not_available("quarantine"),
+    }
+}
+
+fn with_config(path: &Path, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match config::load(path) {
+        Ok(config) => then(config),
+        Err(rejected) => refuse(&rejected),
+    }
+}
+
+fn refuse(rejected: &Rejected) -> ExitCode {
+    // If standard error is gone, the exit code still says it.
+    let _ = writeln!(std::io::stderr(), "{rejected}");
+    ExitCode::from(1)
+}
+
+/// The sink lives in a thread of this process and ends with it.
+fn run_demo() -> ExitCode {
+    let config = match config::read("demo", DEMO) {
+        Ok(config) => config,
+        Err(rejected) => return refuse(&rejected),
+    };
+    let arguments = DEMO_SINK.iter().map(OsString::from).collect();
+    match std::thread::Builder::new().name("sink".to_owned()).spawn(move || load::sink::main(arguments)) {
+        Ok(_) => boot::run(config),
+        Err(error) => {
+            say(format_args!("the sink cannot start: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn ctl_main(request: Request, admin: &str) -> ExitCode {
+    match request {
+        Request::Status => ctl::main(ctl::Request::Status, admin),
+        Request::Drain => ctl::main(ctl::Request::Drain, admin),
+        Request::Stop => ctl::main(ctl::Request::Stop, admin),
+        Request::Reload => not_available("ctl reload"),
+    }
+}
+
+fn not_available(command: &str) -> ExitCode {
+    say(format_args!("`{command}` is not available in this version"));
+    ExitCode::from(2)
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_leads_to_its_sink() {
+        let config = config::read("demo", DEMO).unwrap();
+        assert_eq!(config.upstreams[0].servers[0].address.to_string(), DEMO_SINK[0]);
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -115,8 +115,7 @@ mod tests {
         let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(2))).collect();
         workers[0].sessions.add(3);
         workers[1].sessions.add(4);
-        workers[1].transactions_delivered.add(5);
-        workers[1].upstreams[1].discards_age.increment();
+        workers[1].upstreams[1].discards_closed.increment();
         workers
     }
 
@@ -127,10 +126,9 @@ mod tests {
             "postern_sessions_total 7\n",
             "postern_worker_sessions_total{worker=\"0\"} 3\n",
             "postern_worker_sessions_total{worker=\"1\"} 4\n",
-            "postern_transactions_total{disposition=\"delivered\"} 5\n",
-            "postern_upstream_discards_total{upstream=\"a\",reason=\"age\"} 0\n",
-            "postern_upstream_discards_total{upstream=\"b\",reason=\"age\"} 1\n",
-            "postern_worker_upstream_discards_total{worker=\"1\",upstream=\"b\",reason=\"age\"} 1\n",
+            "postern_upstream_discards_total{upstream=\"a\",reason=\"closed\"} 0\n",
+            "postern_upstream_discards_total{upstream=\"b\",reason=\"closed\"} 1\n",
+            "postern_worker_upstream_discards_total{worker=\"1\",upstream=\"b\",reason=\"closed\"} 1\n",
         ] {
             assert!(text.contains(wanted), "{wanted}{text}");
         }
@@ -163,6 +161,8 @@ mod tests {
                 assert_eq!(key.contains('{'), key.ends_with('}'), "{line}");
             }
         }
-        assert_eq!(families.len(), 2 * (METRICS.chunk_by(|a, b| a.name == b.name).count() + 7));
+        let all = METRICS.chunk_by(|a, b| a.name == b.name).count()
+            + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count();
+        assert_eq!(families.len(), 2 * all, "sums and workers");
     }
 }

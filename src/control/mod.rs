@@ -1,4 +1,9 @@
 //! Configuration, boot, the admin plane: what an administrator holds on to.
 
+pub mod admin;
+pub mod boot;
+pub mod check;
 pub mod config;
+pub mod ctl;
 pub mod metrics;
+pub mod signal;

@@ -65,6 +65,11 @@ impl Routes {
         };
     }
 
+    /// Whether every recipient has a route: whoever may connect may relay.
+    pub fn takes_everybody(&self) -> bool {
+        self.any.is_some()
+    }
+
     /// The next hop of `local@domain`, or `None`: relaying is refused.
     ///
     /// `<postmaster>` without a domain has an empty `domain`; RFC 5321 §4.5.1 wants it accepted, so

@@ -413,7 +413,22 @@ fn digest(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::digest;
+    use std::path::Path;
+
+    use super::{RecordSink, beside, digest};
+
+    #[test]
+    fn paths_are_meant_from_the_folder_of_the_file() {
+        for (config, path, want) in [
+            ("/etc/postern/p.toml", "r.json", "/etc/postern/r.json"),
+            ("/etc/postern/p.toml", "/var/r.json", "/var/r.json"),
+            ("p.toml", "r.json", "r.json"),
+        ] {
+            let records = beside(Path::new(config), RecordSink::File(path.into()));
+            assert_eq!(records, RecordSink::File(want.into()), "{config}");
+        }
+        assert_eq!(beside(Path::new("/p.toml"), RecordSink::Off), RecordSink::Off);
+    }
 
     #[test]
     fn digest_is_fnv_1a() {

@@ -1,0 +1,247 @@
+//! The admin plane: metrics, health and orders over HTTP, on the service thread.
+//!
+//! Loopback only in this version. A browser on the same machine could still be made to post here
+//! by any web page; so a POST that names an origin is refused.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::Sender;
+
+use axum::Router;
+use axum::extract::State as Given;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Json};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use super::boot::Notice;
+use super::metrics::{self, Single};
+use crate::policy::settings::Config;
+use crate::service::event_log;
+use crate::service::notice::say;
+use crate::worker::control::Order;
+use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
+
+/// Where the process stands, for whoever asks whether it is ready.
+#[derive(Debug, Default)]
+pub struct Phase(AtomicU8);
+
+impl Phase {
+    pub const STARTING: u8 = 0;
+    pub const SERVING: u8 = 1;
+    pub const DRAINING: u8 = 2;
+
+    pub fn set(&self, phase: u8) {
+        self.0.store(phase, Ordering::Relaxed);
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self.0.load(Ordering::Relaxed) {
+            Self::STARTING => "starting",
+            Self::SERVING => "serving",
+            _ => "draining",
+        }
+    }
+}
+
+/// What the handlers look at.
+#[derive(Clone, Debug)]
+pub struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Arc<Config>,
+    counters: Vec<Arc<Counters>>,
+    log: Arc<event_log::Shared>,
+    notices: Sender<Notice>,
+    phase: Arc<Phase>,
+    begun: Instant,
+}
+
+impl State {
+    pub fn new(
+        config: Arc<Config>,
+        counters: Vec<Arc<Counters>>,
+        log: Arc<event_log::Shared>,
+        notices: Sender<Notice>,
+        phase: Arc<Phase>,
+    ) -> Self {
+        Self(Arc::new(Inner { config, counters, log, notices, phase, begun: Instant::now() }))
+    }
+}
+
+/// The bound listener.
+#[derive(Debug)]
+pub struct Admin(TcpListener);
+
+impl Admin {
+    /// # Errors
+    /// When the address cannot be had.
+    pub async fn bind(address: SocketAddr) -> Result<Self, String> {
+        let listener = TcpListener::bind(address).await;
+        listener.map(Self).map_err(|error| format!("admin.address {address}: {error}"))
+    }
+
+    /// Serves to the end of the process.
+    pub async fn serve(self, state: State) {
+        if let Err(error) = axum::serve(self.0, router(state)).await {
+            say(format_args!("the admin plane ended: {error}"));
+        }
+    }
+}
+
+fn router(state: State) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics_text))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/api/status", get(async |Given(state): Given<State>| Json(status(&state.0))))
+        .route("/api/drain", post(async |state, headers: HeaderMap| order(state, &headers, Order::Drain)))
+        .route("/api/stop", post(async |state, headers: HeaderMap| order(state, &headers, Order::Stop)))
+        .with_state(state)
+}
+
+async fn metrics_text(Given(state): Given<State>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text(&state.0))
+}
+
+async fn ready(Given(state): Given<State>) -> (StatusCode, String) {
+    let phase = state.0.phase.name();
+    let code = if phase == "serving" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{phase}\n"))
+}
+
+fn order(Given(state): Given<State>, headers: &HeaderMap, order: Order) -> (StatusCode, Json<Value>) {
+    if headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, Json(json!({ "error": "orders do not come from web pages" })));
+    }
+    match state.0.notices.send(Notice::Ordered(order)) {
+        Ok(()) => {
+            (StatusCode::ACCEPTED, Json(json!({ "ordered": format!("{order:?}").to_ascii_lowercase() })))
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "the process is ending" }))),
+    }
+}
+
+fn text(state: &Inner) -> String {
+    let info = [("version", env!("CARGO_PKG_VERSION")), ("config", state.config.hash.as_str())];
+    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
+    let singles = [
+        Single { labels: &info, ..gauge("info", "Version and configuration.", 1) },
+        gauge("uptime_seconds", "Seconds since the start.", state.begun.elapsed().as_secs()),
+        gauge("resident_memory_bytes", "Resident memory of the process.", resident_bytes()),
+        Single {
+            kind: Kind::Counter,
+            ..gauge("records_lost_total", "Records that could not be written.", state.log.lost())
+        },
+    ];
+    metrics::render(&singles, &state.counters, &upstream_names(&state.config))
+}
+
+fn upstream_names(config: &Config) -> Vec<&str> {
+    config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect()
+}
+
+/// From /proc/self/statm; 0 where that cannot be read.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * rustix::param::page_size() as u64
+}
+
+fn status(state: &Inner) -> Value {
+    let names = upstream_names(&state.config);
+    let worker = |(index, counters): (usize, &Arc<Counters>)| worker_status(index, counters, &names);
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "state": state.phase.name(),
+        "hostname": state.config.hostname,
+        "config": state.config.hash,
+        "uptime_seconds": state.begun.elapsed().as_secs(),
+        "resident_memory_bytes": resident_bytes(),
+        "records_lost": state.log.lost(),
+        "workers": state.counters.iter().enumerate().map(worker).collect::<Vec<_>>(),
+    })
+}
+
+fn worker_status(index: usize, counters: &Counters, names: &[&str]) -> Value {
+    let mut status = numbers(&METRICS, counters);
+    let upstream = |(name, counters): (&&str, _)| {
+        let mut numbers = numbers(&UPSTREAM_METRICS, counters);
+        numbers["name"] = json!(name);
+        numbers
+    };
+    status["worker"] = json!(index);
+    status["upstreams"] = names.iter().zip(&counters.upstreams).map(upstream).collect();
+    status
+}
+
+/// One member for each series; those with a label are `{"family": {"label value": n}}`.
+fn numbers<T>(metrics: &[Metric<T>], counters: &T) -> Value {
+    let mut numbers = json!({});
+    for metric in metrics {
+        let name = metric.name.trim_end_matches("_total").trim_start_matches("upstream_");
+        let value = json!((metric.read)(counters).value());
+        match metric.label {
+            // The gauge `sessions` and the counter `sessions_total` are two things.
+            None if metric.kind == Kind::Gauge => numbers[format!("{name}_now")] = value,
+            None => numbers[name] = value,
+            Some((_, label)) => numbers[name][label] = value,
+        }
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::config::read;
+    use std::sync::mpsc;
+
+    fn state() -> (State, mpsc::Receiver<Notice>) {
+        let config = read("demo.toml", include_str!("../../appliance/demo.toml")).unwrap();
+        let (notices, inbox) = mpsc::channel();
+        let counters = vec![Arc::new(Counters::new(config.upstreams.len()))];
+        counters[0].sessions.add(7);
+        counters[0].sessions_now.add(2);
+        counters[0].upstreams[0].connections_idle.set(3);
+        let log = Arc::new(event_log::Shared::default());
+        (State::new(Arc::new(config), counters, log, notices, Arc::new(Phase::default())), inbox)
+    }
+
+    #[test]
+    fn status_shows_pools_of_each_worker() {
+        let status = status(&state().0.0);
+        let worker = &status["workers"][0];
+        assert_eq!((&worker["sessions"], &worker["sessions_now"]), (&json!(7), &json!(2)));
+        assert_eq!(worker["transactions"]["delivered"], json!(0));
+        assert_eq!(worker["upstreams"][0]["name"], json!("sink"));
+        assert_eq!(worker["upstreams"][0]["connections_idle_now"], json!(3));
+        assert_eq!(status["state"], json!("starting"));
+    }
+
+    #[test]
+    fn metrics_tell_version_and_memory() {
+        let text = text(&state().0.0);
+        assert!(
+            text.contains(concat!("postern_info{version=\"", env!("CARGO_PKG_VERSION"), "\",config=\"")),
+            "{text}"
+        );
+        assert!(text.contains("postern_upstream_connections_idle{upstream=\"sink\"} 3\n"), "{text}");
+        assert!(resident_bytes() > 1 << 20);
+    }
+
+    #[test]
+    fn an_order_from_a_web_page_is_refused() {
+        let (state, inbox) = state();
+        let mut headers = HeaderMap::new();
+        assert_eq!(order(Given(state.clone()), &headers, Order::Drain).0, StatusCode::ACCEPTED);
+        assert!(matches!(inbox.try_recv(), Ok(Notice::Ordered(Order::Drain))));
+        headers.insert(header::ORIGIN, header::HeaderValue::from_static("http://elsewhere.example"));
+        assert_eq!(order(Given(state), &headers, Order::Stop).0, StatusCode::FORBIDDEN);
+        assert!(inbox.try_recv().is_err());
+    }
+}

@@ -1,0 +1,372 @@
+//! From a configuration to running workers, and from there to the end of the process.
+//!
+//! The main thread starts the event log, the service thread and the workers, in that order, and
+//! then only waits: for signals, for the admin plane, for workers that end. So the end of the
+//! process is decided in one place.
+//!
+//! Invariant: the process ends with success only if every worker ended because it was told to.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::Builder;
+use std::time::Duration;
+
+use core_affinity::CoreId;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::admin::{Admin, Phase, State};
+use super::{check, signal};
+use crate::limits::PROCESS_DESCRIPTORS;
+use crate::policy::settings::{Config, Cpus};
+use crate::service;
+use crate::service::event_log::{self, EventLog};
+use crate::service::notice::say;
+use crate::worker::control::{Handle, Order, Ready, Setup, Started};
+use crate::worker::counters::Counters;
+
+/// How long after its own deadline a worker may still take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What the main thread waits for.
+#[derive(Debug)]
+pub enum Notice {
+    /// TERM or INT.
+    Signal,
+    /// The admin plane said so.
+    Ordered(Order),
+    WorkerEnded {
+        worker: usize,
+        panicked: bool,
+    },
+}
+
+/// Runs until told to end. The exit code is the program's.
+pub fn run(config: Config) -> ExitCode {
+    match start(Arc::new(config)) {
+        Ok(running) => running.supervise(),
+        Err(message) => {
+            say(format_args!("{message}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// The cores that get a worker.
+///
+/// # Errors
+/// When a core of the configuration is not ours to run on.
+pub fn cores(config: &Config) -> Result<Vec<CoreId>, String> {
+    let ours = core_affinity::get_core_ids().unwrap_or_default();
+    let cores = match &config.workers.cpus {
+        Cpus::Auto => ours,
+        Cpus::List(list) => {
+            if let Some(core) = list.iter().find(|core| ours.iter().all(|our| our.id != **core)) {
+                let ids: Vec<_> = ours.iter().map(|core| core.id.to_string()).collect();
+                return Err(format!(
+                    "workers.cpus: core {core} is not ours to run on (we have {})",
+                    ids.join(", ")
+                ));
+            }
+            list.iter().map(|core| CoreId { id: *core }).collect()
+        }
+    };
+    if cores.is_empty() { Err("the system names no core to run on".to_owned()) } else { Ok(cores) }
+}
+
+/// Descriptors that the whole process may need.
+pub fn descriptors(config: &Config, workers: usize) -> usize {
+    check::descriptors(config).saturating_mul(workers).saturating_add(PROCESS_DESCRIPTORS)
+}
+
+fn start(config: Arc<Config>) -> Result<Running, String> {
+    let cores = cores(&config)?;
+    raise_descriptors(descriptors(&config, cores.len()));
+    let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
+    let (notices, inbox) = mpsc::channel();
+    let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::new(config.upstreams.len()))).collect();
+    let phase = Arc::new(Phase::default());
+    start_service(Arc::clone(&config), counters.clone(), shared, notices.clone(), Arc::clone(&phase))?;
+
+    let (ready, started) = mpsc::channel();
+    let mut orders = Vec::new();
+    for (index, (core, counters)) in cores.iter().zip(counters).enumerate() {
+        let (sender, receiver) = mpsc::channel();
+        orders.push(sender);
+        let (config, records) = (Arc::clone(&config), queue.clone());
+        let setup =
+            Setup { index, config, counters, records, orders: receiver, ready: Ready::new(ready.clone()) };
+        start_worker(*core, setup, notices.clone())?;
+    }
+    // From here on only workers hold these: a worker that ends silently ends the wait below, and
+    // the last one to end ends the log.
+    drop((ready, queue));
+    let workers = await_workers(orders, &started)?;
+    phase.set(Phase::SERVING);
+    say(format_args!("serving on {}", addresses(&config)));
+    Ok(Running { config, workers, inbox, phase, log_thread })
+}
+
+/// The service thread with signals and, if configured, the admin plane.
+fn start_service(
+    config: Arc<Config>,
+    counters: Vec<Arc<Counters>>,
+    log: Arc<event_log::Shared>,
+    notices: Sender<Notice>,
+    phase: Arc<Phase>,
+) -> Result<(), String> {
+    let (ready, started) = mpsc::channel();
+    service::start(move || async move {
+        let signals = signal::listen(&notices, &log).map_err(|error| format!("signals: {error}"));
+        let admin = match config.admin {
+            Some(address) => Admin::bind(address).await.map(Some),
+            None => Ok(None),
+        };
+        let admin = signals.and(admin);
+        // The starter waits for this one word.
+        let _ = ready.send(admin.as_ref().err().cloned());
+        match admin {
+            Ok(Some(admin)) => admin.serve(State::new(config, counters, log, notices, phase)).await,
+            Ok(None) => std::future::pending().await,
+            Err(_) => {}
+        }
+    })?;
+    match started.recv() {
+        Ok(None) => Ok(()),
+        Ok(Some(message)) => Err(message),
+        Err(mpsc::RecvError) => Err("the service thread ended at its start".to_owned()),
+    }
+}
+
+/// Starts the thread of one worker, pinned to its core.
+fn start_worker(core: CoreId, setup: Setup, notices: Sender<Notice>) -> Result<(), String> {
+    let worker = setup.index;
+    let ended = Ended { worker, notices };
+    let main = move || {
+        let _ended = ended;
+        if !core_affinity::set_for_current(core) {
+            say(format_args!("worker {worker} could not be pinned to core {}", core.id));
+        }
+        worker_main(setup);
+    };
+    match Builder::new().name(format!("worker-{worker}")).spawn(main) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("worker {worker} cannot start: {error}")),
+    }
+}
+
+/// The place of the worker itself: everything from the ring to the last session.
+///
+/// It says `setup.ready` once its listeners are open (with its reactor's waker) or cannot be, and
+/// returns when it has drained or stopped. Until there is one, this stands in its place.
+fn worker_main(setup: Setup) {
+    let Setup { index, orders, ready, records, .. } = setup;
+    ready.say(index, Ok(crate::worker::control::Wake::new(|| {})));
+    let _ = orders.recv();
+    drop(records);
+}
+
+/// Tells the main thread that a worker's thread is over, however that came.
+struct Ended {
+    worker: usize,
+    notices: Sender<Notice>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let panicked = std::thread::panicking();
+        // Without a main thread the process is ending anyway.
+        let _ = self.notices.send(Notice::WorkerEnded { worker: self.worker, panicked });
+    }
+}
+
+/// Waits until every worker listens.
+fn await_workers(orders: Vec<Sender<Order>>, started: &Receiver<Started>) -> Result<Vec<Handle>, String> {
+    let mut wakes: Vec<_> = orders.iter().map(|_| None).collect();
+    for _ in &orders {
+        let (worker, result) = started.recv().map_err(|_| "a worker ended at its start".to_owned())?;
+        wakes[worker] = Some(result?);
+    }
+    Ok(orders.into_iter().zip(wakes).filter_map(|(orders, wake)| Some(Handle::new(orders, wake?))).collect())
+}
+
+fn addresses(config: &Config) -> String {
+    let all = config.listeners.iter().flat_map(|listener| &listener.addresses);
+    all.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Raises the limit of open files to `needed`, as far as we may. Less is no reason not to serve:
+/// what comes over the limit waits in the kernel.
+fn raise_descriptors(needed: usize) {
+    let needed = needed as u64;
+    let now = getrlimit(Resource::Nofile);
+    if now.current.is_none_or(|current| current >= needed) {
+        return;
+    }
+    let raised = Rlimit { current: Some(needed), maximum: now.maximum.map(|maximum| maximum.max(needed)) };
+    if setrlimit(Resource::Nofile, raised).is_ok() {
+        return;
+    }
+    let possible = now.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let result = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum: now.maximum });
+    let have = if result.is_ok() { Some(possible) } else { now.current };
+    say(format_args!(
+        "{needed} open files may be needed, {} are allowed: raise RLIMIT_NOFILE (LimitNOFILE= in the unit)",
+        have.unwrap_or(needed)
+    ));
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    No,
+    Draining,
+    Stopping,
+}
+
+/// Everything that runs, as the main thread holds it.
+#[derive(Debug)]
+struct Running {
+    config: Arc<Config>,
+    workers: Vec<Handle>,
+    inbox: Receiver<Notice>,
+    phase: Arc<Phase>,
+    log_thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn supervise(self) -> ExitCode {
+        let (mut ending, mut alive, mut failed) = (Ending::No, self.workers.len(), false);
+        while alive > 0 {
+            match self.next(ending) {
+                Some(Notice::WorkerEnded { worker, panicked }) => {
+                    alive -= 1;
+                    failed |= panicked || ending == Ending::No;
+                    if failed {
+                        say(format_args!("worker {worker} ended by a fault"));
+                    }
+                    ending = self.order(ending, Order::Drain);
+                }
+                Some(Notice::Ordered(order)) => ending = self.order(ending, order),
+                Some(Notice::Signal) => ending = self.order(ending, on_signal(ending)),
+                None if ending == Ending::Stopping => {
+                    say(format_args!("{alive} workers do not end"));
+                    return ExitCode::from(70);
+                }
+                None => ending = self.order(ending, Order::Stop),
+            }
+        }
+        self.finish_log();
+        ExitCode::from(if failed { 70 } else { 0 })
+    }
+
+    /// The next notice, or `None` when an ending takes longer than it may.
+    fn next(&self, ending: Ending) -> Option<Notice> {
+        let patience = match ending {
+            Ending::No => return self.inbox.recv().ok(),
+            Ending::Draining => self.config.workers.timeout.drain + GRACE,
+            Ending::Stopping => GRACE,
+        };
+        self.inbox.recv_timeout(patience).ok()
+    }
+
+    /// Passes `order` on if it goes further than what was ordered before.
+    fn order(&self, ending: Ending, order: Order) -> Ending {
+        let next = match (ending, order) {
+            (Ending::No, Order::Drain) => Ending::Draining,
+            (Ending::No | Ending::Draining, Order::Stop) => Ending::Stopping,
+            _ => return ending,
+        };
+        self.phase.set(Phase::DRAINING);
+        say(format_args!("{}", if next == Ending::Draining { "draining" } else { "stopping" }));
+        self.workers.iter().for_each(|worker| worker.send(order));
+        next
+    }
+
+    /// Waits for the last records, but not for a disk that hangs.
+    fn finish_log(self) {
+        let Some(thread) = self.log_thread else { return };
+        let (done, finished) = mpsc::channel();
+        let waiter = Builder::new().spawn(move || done.send(thread.join().is_ok()));
+        if waiter.is_err() || finished.recv_timeout(GRACE) != Ok(true) {
+            say(format_args!("the last records may be lost"));
+        }
+    }
+}
+
+/// The first signal asks nicely.
+fn on_signal(ending: Ending) -> Order {
+    if ending == Ending::No { Order::Drain } else { Order::Stop }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::config::read;
+
+    fn demo() -> Config {
+        read("demo.toml", include_str!("../../appliance/demo.toml")).unwrap()
+    }
+
+    /// Workers that end when told to, and what was ordered.
+    fn supervised(notices: &[Notice]) -> (bool, Vec<Order>) {
+        let (orders, ordered) = mpsc::channel();
+        let (sender, inbox) = mpsc::channel();
+        for notice in notices {
+            let copy = match notice {
+                Notice::Signal => Notice::Signal,
+                Notice::Ordered(order) => Notice::Ordered(*order),
+                Notice::WorkerEnded { worker, panicked } => {
+                    Notice::WorkerEnded { worker: *worker, panicked: *panicked }
+                }
+            };
+            sender.send(copy).unwrap();
+        }
+        let worker = Handle::new(orders, crate::worker::control::Wake::new(|| {}));
+        let (config, phase) = (Arc::new(demo()), Arc::new(Phase::default()));
+        let running = Running { config, workers: vec![worker], inbox, phase, log_thread: None };
+        let well = format!("{:?}", running.supervise()) == format!("{:?}", ExitCode::SUCCESS);
+        (well, ordered.try_iter().collect())
+    }
+
+    const ENDED: Notice = Notice::WorkerEnded { worker: 0, panicked: false };
+
+    #[test]
+    fn the_first_signal_drains_and_the_second_stops() {
+        assert_eq!(supervised(&[Notice::Signal, ENDED]), (true, vec![Order::Drain]));
+        assert_eq!(
+            supervised(&[Notice::Signal, Notice::Signal, ENDED]),
+            (true, vec![Order::Drain, Order::Stop])
+        );
+    }
+
+    #[test]
+    fn the_admin_plane_orders_once() {
+        let drain = || Notice::Ordered(Order::Drain);
+        assert_eq!(supervised(&[drain(), drain(), ENDED]), (true, vec![Order::Drain]));
+        assert_eq!(supervised(&[Notice::Ordered(Order::Stop), drain(), ENDED]), (true, vec![Order::Stop]));
+        assert_eq!(supervised(&[drain(), Notice::Signal, ENDED]), (true, vec![Order::Drain, Order::Stop]));
+    }
+
+    #[test]
+    fn a_worker_that_ends_unasked_is_a_fault() {
+        assert!(!supervised(&[ENDED]).0);
+        let panicked = Notice::WorkerEnded { worker: 0, panicked: true };
+        assert!(!supervised(&[Notice::Signal, panicked]).0);
+    }
+
+    #[test]
+    fn a_core_that_is_not_ours_is_named() {
+        let mut config = demo();
+        config.workers.cpus = Cpus::List(vec![4095]);
+        assert!(cores(&config).unwrap_err().contains("core 4095"));
+    }
+
+    #[test]
+    fn a_worker_that_says_nothing_fails_the_start() {
+        let (ready, started) = mpsc::channel::<Started>();
+        let (orders, _receiver) = mpsc::channel();
+        drop(Ready::new(ready));
+        assert!(await_workers(vec![orders], &started).is_err());
+    }
+}

@@ -1,0 +1,138 @@
+//! `postern check`: what a configuration means, and what it may cost.
+
+use std::fmt::{self, Write};
+
+use super::boot;
+use crate::limits::{Holder, WorkerSize, worker_descriptors, worker_memory};
+use crate::policy::settings::{Config, Upstream};
+
+/// What the configuration allows one worker.
+pub fn worker_size(config: &Config) -> WorkerSize {
+    WorkerSize {
+        connections: config.workers.connections,
+        window_budget: config.workers.window_budget,
+        recipients: usize::try_from(config.workers.recipients).unwrap_or(usize::MAX),
+        upstream_connections: config.upstreams.iter().map(|upstream| upstream.pool.max).sum(),
+    }
+}
+
+/// Descriptors of one worker.
+pub fn descriptors(config: &Config) -> usize {
+    let listeners = config.listeners.iter().map(|listener| listener.addresses.len()).sum();
+    worker_descriptors(worker_size(config), listeners)
+}
+
+/// The summary and the cost sheet, for people.
+pub fn sheet(config: &Config) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = summary(&mut out, config);
+    let _ = costs(&mut out, config);
+    out
+}
+
+fn summary(out: &mut String, config: &Config) -> fmt::Result {
+    writeln!(out, "hostname  {}", config.hostname)?;
+    for listener in &config.listeners {
+        let addresses: Vec<_> = listener.addresses.iter().map(ToString::to_string).collect();
+        writeln!(out, "listener  {}: {}", listener.name, addresses.join(", "))?;
+    }
+    for upstream in &config.upstreams {
+        writeln!(out, "upstream  {}", described(upstream))?;
+    }
+    match config.admin {
+        Some(address) => writeln!(out, "admin     {address}")?,
+        None => writeln!(out, "admin     off")?,
+    }
+    writeln!(out, "snapshot  {}", config.hash)?;
+    if is_open(config) {
+        writeln!(
+            out,
+            "note      route \"*\" relays for whoever can reach a listener: let only your own clients do so"
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether a stranger might relay anywhere.
+fn is_open(config: &Config) -> bool {
+    let mut addresses = config.listeners.iter().flat_map(|listener| &listener.addresses);
+    config.routes.takes_everybody() && addresses.any(|address| !address.ip().is_loopback())
+}
+
+fn described(upstream: &Upstream) -> String {
+    let servers: Vec<_> = upstream.servers.iter().map(|server| server.address.to_string()).collect();
+    let pool = &upstream.pool;
+    format!("{}: {} (warm {}, max {} per worker)", upstream.name, servers.join(", "), pool.warm, pool.max)
+}
+
+fn costs(out: &mut String, config: &Config) -> fmt::Result {
+    let holders = worker_memory(worker_size(config));
+    writeln!(out, "\nmemory of one worker at its worst")?;
+    for holder in &holders {
+        writeln!(out, "{}", row(holder))?;
+    }
+    let one = holders.iter().map(Holder::bytes).fold(0, usize::saturating_add);
+    writeln!(out, "  {:<32}{:>37}", "sum", bytes(one))?;
+    match boot::cores(config) {
+        Ok(cores) => {
+            let all = one.saturating_mul(cores.len());
+            writeln!(out, "  {:<32}{:>37}", format!("all {} workers", cores.len()), bytes(all))?;
+            writeln!(
+                out,
+                "\nopen files needed                 {:>37}",
+                boot::descriptors(config, cores.len())
+            )
+        }
+        Err(error) => writeln!(out, "\nnote: {error}"),
+    }
+}
+
+fn row(holder: &Holder) -> String {
+    let product = format!("{} x {}", holder.count, bytes(holder.each));
+    format!("  {:<32}{product:>22}{:>15}", holder.name, bytes(holder.bytes()))
+}
+
+/// With one digit after the point, in the largest unit that leaves a whole part.
+fn bytes(count: usize) -> String {
+    const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.iter().find(|(_, unit)| count >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", count / unit, count % unit * 10 / unit),
+        None => format!("{count} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::config::read;
+
+    #[test]
+    fn the_sheet_names_each_holder_and_the_sum() {
+        let config = read("demo.toml", include_str!("../../appliance/demo.toml")).unwrap();
+        let text = sheet(&config);
+        for holder in worker_memory(worker_size(&config)) {
+            assert!(text.contains(holder.name), "{text}");
+        }
+        for wanted in ["sum", "open files needed", "127.0.0.1:2525", &config.hash] {
+            assert!(text.contains(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_open_relay_is_noted() {
+        let demo = include_str!("../../appliance/demo.toml");
+        let sheet_of = |text: &str| sheet(&read("demo.toml", text).unwrap());
+        assert!(!sheet_of(demo).contains("relays for whoever"));
+        assert!(sheet_of(&demo.replace("127.0.0.1:2525", "0.0.0.0:2525")).contains("relays for whoever"));
+    }
+
+    #[test]
+    fn bytes_are_readable() {
+        for (count, want) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (50 << 20, "50.0 MiB"), (3 << 29, "1.5 GiB")]
+        {
+            assert_eq!(bytes(count), want);
+        }
+    }
+}
