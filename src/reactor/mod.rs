@@ -11,7 +11,20 @@
 //! * One receive and one send per socket are in the kernel at a time.
 //! * A [`Chunk`] is owned by whoever took it from [`Reactor::next`] until [`Reactor::release`].
 
+pub mod clock;
+pub mod cpu;
+pub mod uring;
+pub mod waker;
+
+mod buffers;
+mod endpoint;
+mod op;
+mod socket;
+mod token;
+mod unsupported;
+
 use std::net::SocketAddr;
+use std::{fmt, io};
 
 use crate::base::slab::Key;
 use crate::base::time::{Instant, Moment};
@@ -27,6 +40,20 @@ pub struct Listener(pub usize);
 /// The kernel's error number (`errno`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
+
+impl From<io::Error> for Errno {
+    fn from(error: io::Error) -> Self {
+        Self(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        io::Error::from_raw_os_error(self.0).fmt(out)
+    }
+}
+
+impl std::error::Error for Errno {}
 
 /// Received bytes, still in the reactor's buffers.
 #[derive(Debug)]
