@@ -12,13 +12,13 @@ pub(super) const WRONG_USE: u8 = 2;
 
 /// One line for people.
 pub(super) fn say(program: &str, line: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{program}: {line}"));
+    _ = writeln!(std::io::stderr().lock(), "{program}: {line}");
 }
 
 /// Data, as it is.
 pub(super) fn show(text: &[u8]) {
     let mut stdout = std::io::stdout().lock();
-    drop(stdout.write_all(text).and_then(|()| stdout.flush()));
+    _ = stdout.write_all(text).and_then(|()| stdout.flush());
 }
 
 /// One JSON object on a line of its own.
@@ -30,7 +30,7 @@ pub(super) fn show_json<T: serde::Serialize>(value: &T) {
 
 /// Says what is wrong with the command line, or shows the help that was asked for.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    drop(error.print());
+    _ = error.print();
     ExitCode::from(if error.use_stderr() { WRONG_USE } else { 0 })
 }
 

@@ -127,7 +127,8 @@ impl Books {
     /// # Errors
     /// When the journal cannot be opened.
     pub(super) fn open(options: Options, keep: Option<Keep>) -> Result<Self> {
-        let journal = options.journal.as_ref().map(|path| File::options().append(true).create(true).open(path));
+        let journal =
+            options.journal.as_ref().map(|path| File::options().append(true).create(true).open(path));
         let dumper = options.dump.clone().map(|dump| Dumper {
             dump,
             start: options.dump_start.clone(),
@@ -173,7 +174,8 @@ impl Books {
         if self.options.verbose {
             console::say("sink", &console::printable(line));
         }
-        let Some(log) = self.system_log.as_ref().filter(|_| step.is_some_and(|step| self.options.rules.logs(step)))
+        let Some(log) =
+            self.system_log.as_ref().filter(|_| step.is_some_and(|step| self.options.rules.logs(step)))
         else {
             return;
         };

@@ -204,7 +204,10 @@ impl Cli {
     fn missing(&self) -> Option<String> {
         let missing = [
             (self.window.is_some(), "-T (TCP window size) is not in this version"),
-            (self.user.is_some(), "-u is not in this version: start the sink as that user (setpriv --reuid, runuser -u)"),
+            (
+                self.user.is_some(),
+                "-u is not in this version: start the sink as that user (setpriv --reuid, runuser -u)",
+            ),
             (self.tls, "--tls is not in this version"),
         ];
         missing.iter().find(|(asked, _)| *asked).map(|(_, text)| (*text).to_owned())
@@ -258,9 +261,15 @@ impl Cli {
 
     fn rules(&self) -> Result<Rules, String> {
         let mut rules = Rules::default();
-        let lists =
-            [(&self.hard, Fault::Hard), (&self.soft, Fault::Soft), (&self.hang_up, Fault::Drop), (&self.goodbye, Fault::Goodbye)];
-        for (names, fault) in lists.iter().flat_map(|(lists, fault)| lists.iter().map(move |names| (names, fault))) {
+        let lists = [
+            (&self.hard, Fault::Hard),
+            (&self.soft, Fault::Soft),
+            (&self.hang_up, Fault::Drop),
+            (&self.goodbye, Fault::Goodbye),
+        ];
+        for (names, fault) in
+            lists.iter().flat_map(|(lists, fault)| lists.iter().map(move |names| (names, fault)))
+        {
             each_command(names, |step| rules.fail(step, *fault, 100))?;
         }
         for names in &self.logged {
@@ -344,7 +353,8 @@ fn stop_on_signal(stop: Arc<AtomicBool>, waker: Waker) -> Result<(), String> {
             let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
             if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
                 std::future::poll_fn(|context| {
-                    let ended = terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready();
+                    let ended =
+                        terminate.poll_recv(context).is_ready() || interrupt.poll_recv(context).is_ready();
                     if ended { Poll::Ready(()) } else { Poll::Pending }
                 })
                 .await;
@@ -372,11 +382,16 @@ mod tests {
         let line = "-4ce8 -aCEFN -m300 -M 5 -n6 -h host -t 7 -A 1 -H 2 -w3 -d dump. -q mail,rcpt -W mail:1:20 127.0.0.1:25 100";
         let options = parse(line).options().unwrap();
         assert_eq!(options.protocol, Protocol::Smtp);
-        assert_eq!((options.sessions_max, options.messages_total, options.sessions_total), (300, Some(5), Some(6)));
+        assert_eq!(
+            (options.sessions_max, options.messages_total, options.sessions_total),
+            (300, Some(5), Some(6))
+        );
         assert_eq!((options.hostname.as_str(), options.show_counters), ("host", true));
         assert_eq!(options.dump, Some(Dump::Each("dump.".into())));
         assert_eq!(options.announce.lines(), ["PIPELINING"]);
-        assert!(parse("-f . :25 1").options().unwrap().announce.lines().iter().all(|line| line != "PIPELINING"));
+        assert!(
+            parse("-f . :25 1").options().unwrap().announce.lines().iter().all(|line| line != "PIPELINING")
+        );
         let ours = parse("--chunking --size 1000 --smtputf8 -8aCEFNp :25 1").options().unwrap();
         assert_eq!(ours.announce.lines(), ["CHUNKING", "SMTPUTF8", "SIZE 1000"]);
     }

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_dot_is_taken_off() {
-        check("..\r\n.a\r\n..b\r\n.\r\n", ".\r\na\r\n.b\r\n", 17, true);
+        check("..\r\n.a\r\n..b\r\n.\r\n", ".\r\na\r\n.b\r\n", 16, true);
         check(".\rx\r\n.\r\n", "\rx\r\n", 8, true);
         check(".\r\r\n.\r\n", "\r\r\n", 7, true);
     }

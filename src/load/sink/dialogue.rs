@@ -55,7 +55,11 @@ enum Phase {
     /// After 354, before the first octet.
     Body,
     Data(Content),
-    Bdat { left: u64, last: bool, refused: bool },
+    Bdat {
+        left: u64,
+        last: bool,
+        refused: bool,
+    },
     /// All content is here; the reply to it is owed.
     Finish(Framing),
     /// The 550 of `-A` is owed.
@@ -193,7 +197,9 @@ impl Dialogue {
             return Flow::On(end + 2);
         };
         // BDAT swallows its octets even when it fails.
-        if step != Step::Bdat && let Some(flow) = Self::fail(step, end + 2, books, out) {
+        if step != Step::Bdat
+            && let Some(flow) = Self::fail(step, end + 2, books, out)
+        {
             return flow;
         }
         self.run(step, args, end + 2, books, out)
@@ -214,7 +220,14 @@ impl Dialogue {
         }
     }
 
-    fn run(&mut self, step: Step, args: &[u8], consumed: usize, books: &mut Books, out: &mut Vec<u8>) -> Flow {
+    fn run(
+        &mut self,
+        step: Step,
+        args: &[u8],
+        consumed: usize,
+        books: &mut Books,
+        out: &mut Vec<u8>,
+    ) -> Flow {
         match step {
             Step::Ehlo | Step::Lhlo | Step::Helo => self.hello(step, args, books, out),
             Step::Mail => self.mail(args, books, out),
@@ -346,10 +359,21 @@ impl Dialogue {
     }
 
     /// The octets of one BDAT command are here.
-    fn bdat_end(&mut self, last: bool, refused: bool, consumed: usize, books: &mut Books, out: &mut Vec<u8>) -> Flow {
+    fn bdat_end(
+        &mut self,
+        last: bool,
+        refused: bool,
+        consumed: usize,
+        books: &mut Books,
+        out: &mut Vec<u8>,
+    ) -> Flow {
         self.phase = Phase::Command;
         if refused {
-            let text = if self.stage == Stage::Broken { "Error: need RSET command" } else { "Error: need RCPT command" };
+            let text = if self.stage == Stage::Broken {
+                "Error: need RSET command"
+            } else {
+                "Error: need RCPT command"
+            };
             books.reply(out, "503", "5.5.1", text);
             return Flow::On(consumed);
         }

@@ -31,12 +31,20 @@ impl Dumper {
         let time = Timestamp::from_second(seconds).map_err(Error::other)?.to_zoned(TimeZone::UTC);
         let (mut file, id) = match &self.dump {
             Dump::Each(template) => new_file(&expand(template, &time)?, rng)?,
-            Dump::All(template) => (open(OpenOptions::new().append(true).create(true), &expand(template, &time)?)?, {
-                number(rng)
-            }),
+            Dump::All(template) => {
+                (open(OpenOptions::new().append(true).create(true), &expand(template, &time)?)?, {
+                    number(rng)
+                })
+            }
         };
         let mut text = self.start.clone();
-        header(message, &self.hostname, &id, &time.strftime("%a, %d %b %Y %H:%M:%S +0000 (UTC)").to_string(), &mut text);
+        header(
+            message,
+            &self.hostname,
+            &id,
+            &time.strftime("%a, %d %b %Y %H:%M:%S +0000 (UTC)").to_string(),
+            &mut text,
+        );
         local_lines(&message.content, &mut text);
         text.push(b'\n');
         file.write_all(&text)
@@ -72,7 +80,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> Result<File> {
     options.mode(0o600);
     match options.open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+            std::fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new(".")))?;
             options.open(path)
         }
         result => result,
@@ -102,7 +110,10 @@ fn header(message: &Kept, hostname: &str, id: &str, date: &str, text: &mut Vec<u
     for recipient in &message.recipients {
         field("X-Rcpt-Args: ", recipient);
     }
-    field("Received: from ", &[message.helo.as_deref().unwrap_or(address.as_bytes()), b" ([", address.as_bytes(), b"])"].concat());
+    field(
+        "Received: from ",
+        &[message.helo.as_deref().unwrap_or(address.as_bytes()), b" ([", address.as_bytes(), b"])"].concat(),
+    );
     field("\tby ", format!("{hostname} (smtp-sink) with {protocol} id {id};").as_bytes());
     field("\t", date.as_bytes());
 }

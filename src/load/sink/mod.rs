@@ -224,7 +224,9 @@ impl<R: Reactor> Sink<R> {
 
     /// Lets the dialogue go on with what is pending.
     fn feed(&mut self, socket: Socket, input: &[u8], now: Instant) {
-        let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Open) else { return };
+        let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Open) else {
+            return;
+        };
         let mut pending = std::mem::take(&mut conn.pending);
         pending.extend_from_slice(input);
         let (used, then) = Self::advance(conn, &pending, &mut self.books, &mut self.spares);
@@ -334,7 +336,8 @@ impl<R: Reactor> Sink<R> {
         while let Some(&Reverse((at, socket))) = self.delays.peek().filter(|Reverse((at, _))| *at <= now) {
             debug_assert!(at <= now);
             self.delays.pop();
-            if let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Waiting) {
+            if let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Waiting)
+            {
                 conn.mode = Mode::Open;
                 conn.active = now;
                 self.reactor.receive(socket);
@@ -347,8 +350,11 @@ impl<R: Reactor> Sink<R> {
     fn end_silent(&mut self, now: Instant) {
         self.sweep = now + SWEEP;
         let timeout = self.books.options.timeout;
-        let silent = |conn: &&Conn| !matches!(conn.mode, Mode::Waiting | Mode::Hung) && now.since(conn.active) > timeout;
-        let silent: Vec<Socket> = self.conns.iter().flatten().filter(silent).map(|conn| conn.socket).collect();
+        let silent = |conn: &&Conn| {
+            !matches!(conn.mode, Mode::Waiting | Mode::Hung) && now.since(conn.active) > timeout
+        };
+        let silent: Vec<Socket> =
+            self.conns.iter().flatten().filter(silent).map(|conn| conn.socket).collect();
         for socket in silent {
             count(&self.books.counters.timeouts, 1);
             self.end(socket);

@@ -35,7 +35,8 @@ struct Face {
 pub fn start(options: Options, keep: Option<Keep>, address: SocketAddr) -> Result<Running, String> {
     let (face, ready) = channel();
     let run = move || serve(options, keep, address, &face);
-    let thread = std::thread::Builder::new().name("sink".to_owned()).spawn(run).map_err(|error| error.to_string())?;
+    let thread =
+        std::thread::Builder::new().name("sink".to_owned()).spawn(run).map_err(|error| error.to_string())?;
     let face = ready.recv().map_err(|_| "the sink's thread ended".to_owned())??;
     Ok(Running {
         address: face.address,

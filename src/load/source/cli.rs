@@ -123,7 +123,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return console::usage(&error),
     };
-    let result = cli.missing().map_or_else(|| cli.options(), Err).map_err(|error| (console::WRONG_USE, error));
+    let result =
+        cli.missing().map_or_else(|| cli.options(), Err).map_err(|error| (console::WRONG_USE, error));
     match result.and_then(|options| send(options).map_err(|error| (console::FAILED, error))) {
         Ok(report) => cli.tell(&report),
         Err((code, error)) => {
@@ -144,8 +145,14 @@ impl Cli {
         let missing = [
             (self.window.is_some(), "-T (TCP window size) is not in this version"),
             (self.tls, "--tls is not in this version"),
-            (self.lmtp && (self.old || self.bdat || self.pipeline), "-L goes with none of -o, --bdat, --pipeline"),
-            (self.old && (self.bdat || self.pipeline), "-o says no EHLO, so it goes with neither --bdat nor --pipeline"),
+            (
+                self.lmtp && (self.old || self.bdat || self.pipeline),
+                "-L goes with none of -o, --bdat, --pipeline",
+            ),
+            (
+                self.old && (self.bdat || self.pipeline),
+                "-o says no EHLO, so it goes with neither --bdat nor --pipeline",
+            ),
         ];
         missing.iter().find(|(asked, _)| *asked).map(|(_, text)| (*text).to_owned())
     }
@@ -156,9 +163,9 @@ impl Cli {
         if let Some(hostname) = &self.hostname {
             options.hostname.clone_from(hostname);
         }
-        let foo = format!("foo@{}", options.hostname);
-        options.sender = self.from.clone().unwrap_or_else(|| foo.clone());
-        options.recipient = self.to.clone().unwrap_or(foo);
+        let address = format!("foo@{}", options.hostname);
+        options.sender = self.from.clone().unwrap_or_else(|| address.clone());
+        options.recipient = self.to.clone().unwrap_or(address);
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         options.pause = match (self.fixed_pause, self.random_pause) {
             (Some(pause), _) => Pause::Fixed(seconds(pause)),
@@ -222,8 +229,13 @@ mod tests {
         assert_eq!((options.sessions, options.messages, options.recipients), (50, 5000, 3));
         assert_eq!((options.content, options.connect_tries), (Content::Length(4096), 7));
         assert_eq!((options.sender.as_str(), options.recipient.as_str()), ("a@b", "foo@me"));
-        assert_eq!((options.pause, options.subject.as_deref()), (Pause::Fixed(Duration::from_secs(2)), Some("-x")));
-        assert!(options.keep_session && options.keep_going && options.number_recipients && options.show_counter);
+        assert_eq!(
+            (options.pause, options.subject.as_deref()),
+            (Pause::Fixed(Duration::from_secs(2)), Some("-x"))
+        );
+        assert!(
+            options.keep_session && options.keep_going && options.number_recipients && options.show_counter
+        );
         assert_eq!(options.server.to_string(), "127.0.0.1:2525");
     }
 
@@ -233,7 +245,10 @@ mod tests {
             assert!(parse(line).missing().is_some(), "{line}");
         }
         for line in ["-w 1 -R 1 x", "-s 0 x", "-m 0 x", "-l 0 x", "", "-F a --mix b x", "-Z x"] {
-            assert!(Cli::try_parse_from(["source"].into_iter().chain(line.split_whitespace())).is_err(), "{line}");
+            assert!(
+                Cli::try_parse_from(["source"].into_iter().chain(line.split_whitespace())).is_err(),
+                "{line}"
+            );
         }
     }
 }

@@ -49,9 +49,13 @@ enum State {
     Idle,
     Mail,
     /// This one, and `left` further ones.
-    Rcpt { left: u32 },
+    Rcpt {
+        left: u32,
+    },
     Data,
-    Content { left: u32 },
+    Content {
+        left: u32,
+    },
     Rset,
     Quit,
 }
@@ -378,5 +382,5 @@ fn say(plan: &Plan, out: &mut Vec<u8>, command: std::fmt::Arguments<'_>) {
         console::say("source", &format!(">>> {command}"));
     }
     // Writing to memory does not fail.
-    drop(write!(out, "{command}\r\n"));
+    _ = write!(out, "{command}\r\n");
 }

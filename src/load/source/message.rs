@@ -52,7 +52,12 @@ impl Bag {
             eight_bit: !content.is_ascii(),
             wire: if options.bdat { content } else { stuffed(&content) },
         });
-        Ok(Self { letters: letters.collect(), head: Head::of(options, date), run, hostname: options.hostname.clone() })
+        Ok(Self {
+            letters: letters.collect(),
+            head: Head::of(options, date),
+            run,
+            hostname: options.hostname.clone(),
+        })
     }
 
     /// Begins message `number`: its head goes to `out`, the rest through the cursor.
@@ -90,7 +95,7 @@ impl Bag {
     /// The id of message `number`, unlike that of any other run.
     pub(super) fn write_id(&self, number: u64, out: &mut Vec<u8>) {
         // Writing to memory does not fail.
-        drop(write!(out, "<{:016x}.{number:x}@{}>", self.run, self.hostname));
+        _ = write!(out, "<{:016x}.{number:x}@{}>", self.run, self.hostname);
     }
 
     fn id_len(&self, number: u64) -> usize {
@@ -114,14 +119,17 @@ impl Head {
         }
         let (from, to) = (&options.sender, &options.recipient);
         let before = format!("From: <{from}>\r\nTo: <{to}>\r\nDate: {date}\r\nMessage-Id: ");
-        let subject = options.subject.as_ref().map(|subject| format!("\r\nSubject: {subject}")).unwrap_or_default();
+        let subject =
+            options.subject.as_ref().map(|subject| format!("\r\nSubject: {subject}")).unwrap_or_default();
         Self::Around(before.into_bytes(), [subject.as_bytes(), end].concat())
     }
 }
 
 fn contents(content: &Content) -> Result<Vec<Vec<u8>>, String> {
     Ok(match content {
-        Content::Short => vec![b"A line of mail: 1.\r\nA line of mail: 2.\r\nA line of mail: 3.\r\n".to_vec()],
+        Content::Short => {
+            vec![b"A line of mail: 1.\r\nA line of mail: 2.\r\nA line of mail: 3.\r\n".to_vec()]
+        }
         Content::Length(length) => vec![generated(*length)],
         Content::File(path) => vec![read(path)?],
         Content::Mix(path) => mix(path)?,
@@ -131,14 +139,11 @@ fn contents(content: &Content) -> Result<Vec<Vec<u8>>, String> {
 /// `length` octets as smtp-source makes them: lines of 80, the last one ended in addition.
 fn generated(length: usize) -> Vec<u8> {
     let mut content = vec![b'X'; length];
-    for (digit, line) in (b'1'..=b'9').chain([b'0']).cycle().zip(content.chunks_exact_mut(80)) {
+    // A line that would be the last has no end of its own yet.
+    let lines = content[..length.saturating_sub(1)].chunks_exact_mut(80);
+    for (digit, line) in (b'1'..=b'9').chain([b'0']).cycle().zip(lines) {
         line[0] = digit;
         line[78..].copy_from_slice(b"\r\n");
-    }
-    if length > 0 && length % 80 == 0 {
-        // smtp-source leaves the last 80 octets without a line end of their own.
-        content[length - 80] = b'X';
-        content[length - 2..].copy_from_slice(b"XX");
     }
     content.extend_from_slice(b"\r\n");
     content
@@ -153,7 +158,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 fn mix(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let wrong = |error| format!("{}: {error}", path.display());
     let entries: Result<Vec<_>, _> = fs::read_dir(path).map_err(wrong)?.collect();
-    let mut files: Vec<_> = entries.map_err(wrong)?.iter().map(fs::DirEntry::path).filter(|path| path.is_file()).collect();
+    let mut files: Vec<_> =
+        entries.map_err(wrong)?.iter().map(fs::DirEntry::path).filter(|path| path.is_file()).collect();
     files.sort();
     if files.is_empty() {
         return Err(format!("{}: no files", path.display()));

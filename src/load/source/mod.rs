@@ -133,7 +133,11 @@ impl Session {
 impl<R: Reactor> Source<R> {
     fn new(options: Options, reactor: R) -> Result<Self, String> {
         let journal = options.journal.as_ref().map(|path| {
-            File::options().append(true).create(true).open(path).map_err(|error| format!("{}: {error}", path.display()))
+            File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .map_err(|error| format!("{}: {error}", path.display()))
         });
         let mut rng = fastrand::Rng::new();
         let now = reactor.now();
@@ -501,7 +505,8 @@ impl<R: Reactor> Source<R> {
         let timeout = self.plan.options.timeout;
         for session in 0..self.sessions.len() {
             let state = &self.sessions[session];
-            let waits = state.socket.is_some() && (state.dialogue.awaits() || state.standing == Standing::Connecting);
+            let waits =
+                state.socket.is_some() && (state.dialogue.awaits() || state.standing == Standing::Connecting);
             if waits && now.since(state.active) > timeout {
                 self.lost(session, "timeout");
             }

@@ -75,11 +75,13 @@ mod tests {
 
     #[test]
     fn replies_have_lines() {
-        check("250-a\r\n250 b\r\n354\r\n", &[
-            (Line::More, "250-a"),
-            (Line::Last(250), "250 b"),
-            (Line::Last(354), "354"),
-        ]);
-        check("hello\r\n\r\n25 x\n", &[(Line::Last(0), "hello"), (Line::Last(0), ""), (Line::Last(0), "25 x")]);
+        check(
+            "250-a\r\n250 b\r\n354\r\n",
+            &[(Line::More, "250-a"), (Line::Last(250), "250 b"), (Line::Last(354), "354")],
+        );
+        check(
+            "hello\r\n\r\n25 x\n",
+            &[(Line::Last(0), "hello"), (Line::Last(0), ""), (Line::Last(0), "25 x")],
+        );
     }
 }

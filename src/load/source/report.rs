@@ -68,16 +68,16 @@ impl Report {
         );
         let latency = &self.latency_us;
         // Writing to memory does not fail.
-        drop(write!(
+        _ = write!(
             text,
             "\nlatency µs: p50 {} p90 {} p99 {} p99.9 {} max {}",
             latency.p50, latency.p90, latency.p99, latency.p999, latency.max
-        ));
+        );
         if let Some(cpu) = self.cpu_us_per_message {
-            drop(write!(text, "\nprocessor: {cpu:.1} µs per message"));
+            _ = write!(text, "\nprocessor: {cpu:.1} µs per message");
         }
         for (code, count) in &self.errors {
-            drop(write!(text, "\nerror {code}: {count}"));
+            _ = write!(text, "\nerror {code}: {count}");
         }
         text
     }
@@ -94,7 +94,8 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new() -> Result<Self, String> {
-        let histogram = || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).map_err(|error| error.to_string());
+        let histogram =
+            || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).map_err(|error| error.to_string());
         Ok(Self {
             report: Report::default(),
             latency: histogram()?,
