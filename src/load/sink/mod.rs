@@ -1,0 +1,393 @@
+//! `postern sink`: takes mail and throws it away, as smtp-sink(1) does.
+//!
+//! [`Sink`] joins a [`Reactor`] and one dialogue per connection. One chunk in, at most one write out;
+//! content is discarded where the kernel put it, unless somebody asked to keep it.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::base::time::Instant;
+use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
+
+mod books;
+mod cli;
+mod content;
+mod dialogue;
+mod dump;
+mod options;
+mod step;
+mod thread;
+
+pub use books::{Counters, Framing, Kept, Totals};
+pub use cli::main;
+pub use options::{Announce, Dump, Options, Protocol};
+pub use step::{Delay, Fault, Rules, Step};
+pub use thread::{Running, start};
+
+use books::{Books, count};
+use dialogue::{Dialogue, Then};
+
+/// Gets every message before it is acknowledged.
+pub type Keep = Box<dyn FnMut(Kept) + Send>;
+
+/// Replies not yet taken by the peer, above which nothing more is read from it.
+const REPLIES_BYTES_MAX: usize = 64 * 1024;
+/// How often silent connections are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How long the last replies may take when the sink ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// Reply buffers kept for reuse.
+const SPARES_MAX: usize = 1024;
+
+#[derive(Debug)]
+struct Conn {
+    socket: Socket,
+    dialogue: Dialogue,
+    /// Received, and not consumed yet: part of a command, or what waits for a delay.
+    pending: Vec<u8>,
+    /// Replies that wait for the send under way.
+    out: Vec<u8>,
+    sending: bool,
+    mode: Mode,
+    /// When the peer was last heard, or last took a reply.
+    active: Instant,
+}
+
+/// What a connection is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Open,
+    /// Reads nothing until its time has come.
+    Waiting,
+    /// Reads nothing because the peer does not take its replies.
+    Choked,
+    Hung,
+    /// Ends when its last reply is sent.
+    Closing,
+}
+
+/// The sink on one thread.
+#[derive(Debug)]
+pub struct Sink<R: Reactor> {
+    reactor: R,
+    books: Books,
+    /// By index of the socket.
+    conns: Vec<Option<Conn>>,
+    open: usize,
+    /// Accepted, but above `sessions_max`.
+    queue: VecDeque<(Socket, SocketAddr)>,
+    delays: BinaryHeap<Reverse<(Instant, Socket)>>,
+    sweep: Instant,
+    spares: Vec<Vec<u8>>,
+    stop: Arc<AtomicBool>,
+    shown: Totals,
+}
+
+impl<R: Reactor> Sink<R> {
+    /// A sink on a reactor that listens already.
+    ///
+    /// # Errors
+    /// When the journal or the system log cannot be opened.
+    pub fn new(options: Options, keep: Option<Keep>, reactor: R) -> std::io::Result<Self> {
+        Ok(Self {
+            sweep: reactor.now().instant + SWEEP,
+            reactor,
+            books: Books::open(options, keep)?,
+            conns: Vec::new(),
+            open: 0,
+            queue: VecDeque::new(),
+            delays: BinaryHeap::new(),
+            spares: Vec::new(),
+            stop: Arc::default(),
+            shown: Totals::default(),
+        })
+    }
+
+    /// The counters, for any thread.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.books.counters)
+    }
+
+    /// Set, and the reactor woken, [`run`](Self::run) returns.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Serves until it is stopped, or has the messages or sessions it was to have.
+    pub fn run(&mut self) {
+        while !self.is_done() {
+            self.turn();
+        }
+        self.say_farewell();
+    }
+
+    /// One turn of the reactor, and all that follows from it.
+    pub fn turn(&mut self) {
+        let deadline = self.deadline();
+        self.reactor.turn(deadline);
+        let now = self.reactor.now();
+        self.books.wall = now.wall;
+        while let Some(completion) = self.reactor.next() {
+            self.complete(completion, now.instant);
+        }
+        self.resume_due(now.instant);
+        if now.instant >= self.sweep {
+            self.end_silent(now.instant);
+        }
+        if self.books.options.show_counters {
+            self.show_counters();
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let totals = self.books.counters.totals();
+        let reached = |total: Option<u64>, count: u64| total.is_some_and(|total| count >= total);
+        self.stop.load(Ordering::Acquire)
+            || reached(self.books.options.messages_total, totals.messages + totals.refused)
+            || reached(self.books.options.sessions_total, totals.sessions)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let sweep = (self.open > 0).then_some(self.sweep);
+        let delay = self.delays.peek().map(|Reverse((at, _))| *at);
+        sweep.into_iter().chain(delay).min()
+    }
+
+    fn complete(&mut self, completion: Completion, now: Instant) {
+        match completion {
+            Completion::Accepted { socket, peer, .. } => self.accept(socket, peer, now),
+            Completion::Received { socket, chunk } => self.receive(socket, chunk, now),
+            Completion::Sent { socket, buffer, result } => self.sent(socket, buffer, result, now),
+            Completion::Ended { socket, .. } => self.end(socket),
+            Completion::AcceptFailed { error, .. } => {
+                crate::load::console::say("sink", &format!("accept: error {}", error.0));
+            }
+            Completion::Connected { .. } | Completion::Woken => {}
+        }
+    }
+
+    fn accept(&mut self, socket: Socket, peer: SocketAddr, now: Instant) {
+        count(&self.books.counters.connects, 1);
+        if self.open >= self.books.options.sessions_max {
+            // As if it were still in the kernel's queue: no greeting yet.
+            self.queue.push_back((socket, peer));
+        } else {
+            self.open_session(socket, peer, now);
+        }
+    }
+
+    fn open_session(&mut self, socket: Socket, peer: SocketAddr, now: Instant) {
+        if self.books.options.verbose {
+            crate::load::console::say("sink", &format!("connect ({peer})"));
+        }
+        if self.open == 0 {
+            self.sweep = now + SWEEP;
+        }
+        let index = socket.0.index();
+        if index >= self.conns.len() {
+            self.conns.resize_with(index + 1, || None);
+        }
+        self.conns[index] = Some(Conn {
+            socket,
+            dialogue: Dialogue::new(peer, &self.books),
+            pending: Vec::new(),
+            out: Vec::new(),
+            sending: false,
+            mode: Mode::Open,
+            active: now,
+        });
+        self.open += 1;
+        self.reactor.receive(socket);
+        self.feed(socket, &[], now);
+    }
+
+    fn receive(&mut self, socket: Socket, chunk: Chunk, now: Instant) {
+        let Some(conn) = Self::conn(&mut self.conns, socket) else { return self.reactor.release(chunk) };
+        conn.active = now;
+        if conn.mode == Mode::Open && conn.pending.is_empty() {
+            let used = Self::advance(conn, self.reactor.bytes(&chunk), &mut self.books, &mut self.spares);
+            let rest = &self.reactor.bytes(&chunk)[used.0..];
+            conn.pending.extend_from_slice(rest);
+            self.reactor.release(chunk);
+            return self.act(socket, used.1, now);
+        }
+        if !matches!(conn.mode, Mode::Closing | Mode::Hung) {
+            conn.pending.extend_from_slice(self.reactor.bytes(&chunk));
+        }
+        self.reactor.release(chunk);
+        self.feed(socket, &[], now);
+    }
+
+    /// Lets the dialogue go on with what is pending.
+    fn feed(&mut self, socket: Socket, input: &[u8], now: Instant) {
+        let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Open) else {
+            return;
+        };
+        let mut pending = std::mem::take(&mut conn.pending);
+        pending.extend_from_slice(input);
+        let (used, then) = Self::advance(conn, &pending, &mut self.books, &mut self.spares);
+        pending.drain(..used);
+        conn.pending = pending;
+        self.act(socket, then, now);
+    }
+
+    fn advance(conn: &mut Conn, input: &[u8], books: &mut Books, spares: &mut Vec<Vec<u8>>) -> (usize, Then) {
+        if conn.out.capacity() == 0 {
+            conn.out = spares.pop().unwrap_or_default();
+        }
+        conn.dialogue.receive(input, books, &mut conn.out)
+    }
+
+    /// Sends what there is to say, and does what the dialogue asks.
+    fn act(&mut self, socket: Socket, then: Then, now: Instant) {
+        let Some(conn) = Self::conn(&mut self.conns, socket) else { return };
+        match then {
+            Then::Read => {
+                if conn.out.len() > REPLIES_BYTES_MAX {
+                    conn.mode = Mode::Choked;
+                }
+            }
+            Then::Wait(delay) => {
+                conn.mode = Mode::Waiting;
+                self.delays.push(Reverse((now + delay, socket)));
+            }
+            Then::Hang => conn.mode = Mode::Hung,
+            Then::Close => conn.mode = Mode::Closing,
+        }
+        if conn.mode != Mode::Open {
+            self.reactor.pause(socket);
+        }
+        self.flush(socket);
+    }
+
+    /// Starts the next send, or ends what has nothing left to say.
+    fn flush(&mut self, socket: Socket) {
+        let Some(conn) = Self::conn(&mut self.conns, socket) else { return };
+        if conn.sending {
+            return;
+        }
+        if !conn.out.is_empty() {
+            conn.sending = true;
+            self.reactor.send(socket, std::mem::take(&mut conn.out));
+        } else if conn.mode == Mode::Closing {
+            self.close(socket);
+        } else {
+            let spare = std::mem::take(&mut conn.out);
+            self.spare(spare);
+        }
+    }
+
+    fn sent(&mut self, socket: Socket, buffer: Vec<u8>, result: Result<usize, Errno>, now: Instant) {
+        self.spare(buffer);
+        let Some(conn) = Self::conn(&mut self.conns, socket) else { return };
+        conn.sending = false;
+        conn.active = now;
+        if result.is_err() {
+            return self.end(socket);
+        }
+        let choked = conn.mode == Mode::Choked;
+        if choked {
+            conn.mode = Mode::Open;
+        }
+        self.flush(socket);
+        if choked {
+            self.reactor.receive(socket);
+            self.feed(socket, &[], now);
+        }
+    }
+
+    fn spare(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && self.spares.len() < SPARES_MAX {
+            buffer.clear();
+            self.spares.push(buffer);
+        }
+    }
+
+    /// The peer went away.
+    fn end(&mut self, socket: Socket) {
+        if let Some(conn) = Self::conn(&mut self.conns, socket) {
+            if conn.dialogue.is_busy() {
+                count(&self.books.counters.lost, 1);
+            }
+            self.close(socket);
+        } else {
+            self.queue.retain(|(queued, _)| *queued != socket);
+            self.reactor.close(socket);
+        }
+    }
+
+    fn close(&mut self, socket: Socket) {
+        self.reactor.close(socket);
+        let Some(conn) = self.conns.get_mut(socket.0.index()).and_then(Option::take) else { return };
+        self.spare(conn.out);
+        self.open -= 1;
+        count(&self.books.counters.sessions, 1);
+        if let Some((socket, peer)) = self.queue.pop_front() {
+            self.open_session(socket, peer, self.reactor.now().instant);
+        }
+    }
+
+    /// Goes on with the connections whose wait is over.
+    fn resume_due(&mut self, now: Instant) {
+        while let Some(&Reverse((at, socket))) = self.delays.peek().filter(|Reverse((at, _))| *at <= now) {
+            debug_assert!(at <= now);
+            self.delays.pop();
+            if let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Waiting)
+            {
+                conn.mode = Mode::Open;
+                conn.active = now;
+                self.reactor.receive(socket);
+                self.feed(socket, &[], now);
+            }
+        }
+    }
+
+    /// Ends connections that were silent for too long (`-t`).
+    fn end_silent(&mut self, now: Instant) {
+        self.sweep = now + SWEEP;
+        let timeout = self.books.options.timeout;
+        let silent = |conn: &&Conn| {
+            !matches!(conn.mode, Mode::Waiting | Mode::Hung) && now.since(conn.active) > timeout
+        };
+        let silent: Vec<Socket> =
+            self.conns.iter().flatten().filter(silent).map(|conn| conn.socket).collect();
+        for socket in silent {
+            count(&self.books.counters.timeouts, 1);
+            self.end(socket);
+        }
+    }
+
+    /// Lets the last replies out before the sockets go.
+    fn say_farewell(&mut self) {
+        self.reactor.stop_listening();
+        let until = self.reactor.now().instant + FAREWELL;
+        while self.conns.iter().flatten().any(|conn| conn.sending) && self.reactor.now().instant < until {
+            self.reactor.turn(Some(until));
+            while let Some(completion) = self.reactor.next() {
+                match completion {
+                    Completion::Received { chunk, .. } => self.reactor.release(chunk),
+                    Completion::Sent { socket, .. } | Completion::Ended { socket, .. } => self.close(socket),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn show_counters(&mut self) {
+        let totals = self.books.counters.totals();
+        let interesting = |totals: &Totals| (totals.sessions, totals.quits, totals.messages + totals.refused);
+        let (sessions, quits, messages) = interesting(&totals);
+        if interesting(&self.shown) != (sessions, quits, messages) {
+            self.shown = totals;
+            crate::load::console::show(format!("sess={sessions} quit={quits} mesg={messages}\r").as_bytes());
+        }
+    }
+
+    fn conn(conns: &mut [Option<Conn>], socket: Socket) -> Option<&mut Conn> {
+        conns.get_mut(socket.0.index())?.as_mut().filter(|conn| conn.socket == socket)
+    }
+}

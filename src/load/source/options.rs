@@ -1,0 +1,95 @@
+//! What the source is told to do, in the program's own words; `cli` reads it from smtp-source's.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A few lines.
+    Short,
+    /// So many octets of lines of 80 (`-l`).
+    Length(usize),
+    /// This file, header and body (`-F`).
+    File(PathBuf),
+    /// Every file of this directory in turn (`--mix`).
+    Mix(PathBuf),
+}
+
+/// The wait between the messages of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    None,
+    /// `-w`
+    Fixed(Duration),
+    /// From nothing to this (`-R`).
+    Random(Duration),
+}
+
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub server: SocketAddr,
+    pub sessions: usize,
+    pub messages: u64,
+    pub content: Content,
+    pub hostname: String,
+    pub sender: String,
+    pub recipient: String,
+    /// Recipients per message.
+    pub recipients: u32,
+    /// A number that does not repeat goes in front of each recipient (`-N`).
+    pub number_recipients: bool,
+    pub subject: Option<String>,
+    /// No HELO and no header (`-o`).
+    pub old: bool,
+    pub lmtp: bool,
+    /// Further messages use the same connection (`-d`).
+    pub keep_session: bool,
+    /// Errors are counted, not the end (`-A`).
+    pub keep_going: bool,
+    /// Tries before a refused connection is an error (`-C`).
+    pub connect_tries: u32,
+    pub pause: Pause,
+    /// BDAT instead of DATA.
+    pub bdat: bool,
+    /// MAIL, RCPT and DATA, or BDAT with the content, in one write.
+    pub pipeline: bool,
+    /// Gets a line with the id of each acknowledged message.
+    pub journal: Option<PathBuf>,
+    /// How long a reply may take.
+    pub timeout: Duration,
+    pub show_counter: bool,
+    pub verbose: bool,
+}
+
+impl Options {
+    /// As smtp-source with no options.
+    pub fn new(server: SocketAddr) -> Self {
+        let hostname = crate::load::console::hostname();
+        Self {
+            server,
+            sessions: 1,
+            messages: 1,
+            content: Content::Short,
+            sender: format!("foo@{hostname}"),
+            recipient: format!("foo@{hostname}"),
+            hostname,
+            recipients: 1,
+            number_recipients: false,
+            subject: None,
+            old: false,
+            lmtp: false,
+            keep_session: false,
+            keep_going: false,
+            connect_tries: 1,
+            pause: Pause::None,
+            bdat: false,
+            pipeline: false,
+            journal: None,
+            timeout: Duration::from_secs(300),
+            show_counter: false,
+            verbose: false,
+        }
+    }
+}
