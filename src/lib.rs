@@ -21,3 +21,12 @@ pub mod reactor;
 
 #[forbid(unsafe_code)]
 pub mod worker;
+
+#[forbid(unsafe_code)]
+pub mod service;
+
+#[forbid(unsafe_code)]
+pub mod control;
+
+#[forbid(unsafe_code)]
+pub mod load;

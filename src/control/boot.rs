@@ -19,14 +19,18 @@ use super::admin::{Admin, Phase, State};
 use super::{check, signal};
 use crate::limits::PROCESS_DESCRIPTORS;
 use crate::policy::settings::{Config, Cpus};
+use crate::reactor::uring::{Uring, UringConfig};
 use crate::service;
 use crate::service::event_log::{self, EventLog};
 use crate::service::notice::say;
-use crate::worker::control::{Handle, Order, Ready, Setup, Started};
+use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
 use crate::worker::counters::Counters;
+use crate::worker::{Parts, Worker};
 
 /// How long after its own deadline a worker may still take to end.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the start waits for next hops that do not answer.
+const WARM_UP: Duration = Duration::from_secs(2);
 
 /// What the main thread waits for.
 #[derive(Debug)]
@@ -155,15 +159,38 @@ fn start_worker(core: CoreId, setup: Setup, notices: Sender<Notice>) -> Result<(
     }
 }
 
-/// The place of the worker itself: everything from the ring to the last session.
+/// Everything from the ring to the last session.
 ///
 /// It says `setup.ready` once its listeners are open (with its reactor's waker) or cannot be, and
-/// returns when it has drained or stopped. Until there is one, this stands in its place.
+/// returns when it has drained or stopped.
 fn worker_main(setup: Setup) {
-    let Setup { index, orders, ready, records, .. } = setup;
-    ready.say(index, Ok(crate::worker::control::Wake::new(|| {})));
-    let _ = orders.recv();
-    drop(records);
+    let Setup { index, config, counters, records, orders, ready } = setup;
+    let reactor = match Uring::new(UringConfig::default()) {
+        Ok(reactor) => reactor,
+        Err(unsupported) => return ready.say(index, Err(unsupported.to_string())),
+    };
+    let waker = reactor.waker();
+    let seed = fastrand::u64(..);
+    let parts = Parts { config: Arc::clone(&config), index, seed, counters, records, orders };
+    let mut worker = Worker::new(reactor, parts);
+    // What we announce follows from what the next hops announce: ask them before anyone asks us.
+    worker.warm_up(WARM_UP);
+    match listen(&mut worker, &config) {
+        Ok(()) => ready.say(index, Ok(Wake::new(move || waker.wake()))),
+        Err(message) => return ready.say(index, Err(message)),
+    }
+    worker.run();
+}
+
+fn listen(worker: &mut Worker<Uring>, config: &Config) -> Result<(), String> {
+    for (index, listener) in config.listeners.iter().enumerate() {
+        for address in &listener.addresses {
+            let opened = worker.reactor_mut().listen(*address);
+            opened.map_err(|error| format!("listener {:?}: {address}: {error}", listener.name))?;
+            worker.add_listener(index);
+        }
+    }
+    Ok(())
 }
 
 /// Tells the main thread that a worker's thread is over, however that came.
