@@ -349,7 +349,7 @@ mod tests {
             };
             sender.send(copy).unwrap();
         }
-        let worker = Handle::new(orders, crate::worker::control::Wake::new(|| {}));
+        let worker = Handle::new(orders, Wake::new(|| {}));
         let (config, phase) = (Arc::new(demo()), Arc::new(Phase::default()));
         let running = Running { config, workers: vec![worker], inbox, phase, log_thread: None };
         let well = format!("{:?}", running.supervise()) == format!("{:?}", ExitCode::SUCCESS);

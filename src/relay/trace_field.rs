@@ -188,6 +188,7 @@ mod tests {
     #[test]
     fn nothing_that_a_peer_chose_leaves_its_place() {
         let mut out = Vec::new();
+        let mut dates = DateCache::default();
         let trace = Trace {
             helo: b"a\r\nX: y(;)\x00\xff",
             client: "::1".parse().unwrap(),
@@ -195,7 +196,7 @@ mod tests {
             with: "ESMTP",
             id: "01",
             recipient: Some(b"a>\r\n b@c"),
-            date: DateCache::default().at(Wall::from_millis(1_795_366_104_000)),
+            date: dates.at(Wall::from_millis(1_795_366_104_000)),
         };
         trace.write(&mut out);
         let want = "Received: from a??X:?y????? ([IPv6:::1])\r\n\tby mx.example (Postern) with ESMTP id 01\r\n\tfor \
