@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::{
-    Accepting, Chunk, Completion, Errno, Op, Outcome, Reactor, Sending, Socket, Token, Uring, UringConfig,
+    Accepting, Chunk, Completion, Errno, Instant, Op, Outcome, Reactor, Sending, Socket, Token, Uring,
+    UringConfig,
 };
 use crate::base::slab::Key;
 
@@ -83,6 +84,22 @@ impl Bench {
             (bytes.len() >= len).then_some(())
         });
         bytes
+    }
+
+    /// Takes chunks without releasing them until `len` bytes are held.
+    #[track_caller]
+    fn hold(&mut self, held: &mut Vec<Chunk>, len: u32) -> Instant {
+        let limit = self.uring.now().instant + PATIENCE;
+        while held.iter().map(|chunk| chunk.len).sum::<u32>() < len {
+            assert!(self.uring.now().instant < limit, "held {held:?}");
+            self.uring.turn(Some(limit));
+            while let Some(completion) = self.uring.next() {
+                if let Completion::Received { chunk, .. } = completion {
+                    held.push(chunk);
+                }
+            }
+        }
+        limit
     }
 
     #[track_caller]
@@ -449,25 +466,56 @@ fn held_chunks_keep_their_bytes_and_starve_nobody_for_good() {
     let (near, far) = bench.pair();
     bench.uring.send(near, pattern(640, 9));
     bench.uring.receive(far);
-    let mut held: Vec<Chunk> = Vec::new();
-    let limit = bench.uring.now().instant + PATIENCE;
-    while held.iter().map(|chunk| chunk.len).sum::<u32>() < 128 {
-        assert!(bench.uring.now().instant < limit, "held {held:?}");
-        bench.uring.turn(Some(limit));
-        while let Some(completion) = bench.uring.next() {
-            if let Completion::Received { chunk, .. } = completion {
-                held.push(chunk);
-            }
-        }
-    }
+    let mut held = Vec::new();
+    let limit = bench.hold(&mut held, 128);
     // Both buffers are away now. What asks for more must wait, and not for ever.
-    bench.settle();
+    while bench.uring.starved.is_empty() {
+        assert!(bench.uring.now().instant < limit, "never starved");
+        bench.settle();
+    }
+    bench.uring.feed_starved();
+    assert_eq!((bench.uring.starved.len(), bench.uring.ring.submission().len()), (1, 0));
     let got: Vec<u8> = held.iter().flat_map(|chunk| bench.uring.bytes(chunk)).copied().collect();
     assert_eq!(got, pattern(640, 9)[..128]);
     for chunk in held {
         bench.uring.release(chunk);
     }
     assert_eq!(bench.read(far, 512), pattern(640, 9)[128..]);
+}
+
+#[test]
+fn a_buffer_goes_back_only_when_all_its_chunks_are_released() {
+    let mut bench = Bench::new(UringConfig { buffer_count: 2, buffer_bytes: 64, ..small() });
+    let (near, far) = bench.pair();
+    bench.uring.receive(far);
+    let mut held = Vec::new();
+    for (byte, len) in [(b'a', 32), (b'b', 64)] {
+        bench.uring.send(near, vec![byte; 32]);
+        bench.hold(&mut held, len);
+    }
+    let kept = held.remove(0);
+    held.into_iter().for_each(|chunk| bench.uring.release(chunk));
+    bench.uring.send(near, vec![b'c'; 1000]);
+    assert_eq!(bench.read(far, 1000), vec![b'c'; 1000]);
+    assert_eq!(bench.uring.bytes(&kept)[0], b'a');
+    bench.uring.release(kept);
+}
+
+#[test]
+fn what_the_queue_had_no_room_for_is_handed_over_in_the_next_turn() {
+    let mut bench = Bench::new(small());
+    let (near, far) = bench.pair();
+    bench.uring.send(near, b"x".to_vec());
+    let entry = super::op::receive(
+        bench.uring.sockets.at(far.0).unwrap().raw_fd(),
+        super::GROUP,
+        Token::new(Op::Receive, far.0),
+    );
+    let endpoint = bench.uring.sockets.at_mut(far.0).unwrap();
+    (endpoint.receiving, endpoint.operations) = (super::Receiving::On, 1);
+    bench.uring.backlog.push_back(entry);
+    assert_eq!(bench.read(far, 1), b"x");
+    assert!(bench.uring.backlog.is_empty());
 }
 
 #[test]
