@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::{
-    Accepting, Chunk, Completion, Errno, Instant, Op, Outcome, Reactor, Sending, Socket, Token, Uring,
-    UringConfig,
+    Accepting, Chunk, Completion, Errno, Instant, Op, Outcome, Reactor, Sending, Socket, Token, Unsupported,
+    Uring, UringConfig,
 };
 use crate::base::slab::Key;
 
@@ -638,6 +638,48 @@ fn a_reactor_may_end_at_any_time() {
         }
         bench.uring.end();
         assert!(bench.uring.is_quiet(), "after {turns} turns: {:?}", bench.uring);
+    }
+}
+
+/// From here on the calling thread, and only it, gets `errno` from io_uring_setup.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of the kernel's interface"
+)]
+fn forbid_setup(errno: i32) {
+    let filter = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut program = [
+        filter(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_io_uring_setup as u32, 1),
+        filter(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
+        filter(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+    // SAFETY: the program lives until the calls return, and binds this thread alone.
+    let refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            + libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn a_kernel_that_refuses_is_told_apart() {
+    let rows = [
+        (libc::EPERM, Unsupported::Forbidden),
+        (libc::ENOSYS, Unsupported::Missing),
+        (libc::EINVAL, Unsupported::TooOld("SINGLE_ISSUER and DEFER_TASKRUN")),
+        (libc::ENOMEM, Unsupported::Memory),
+    ];
+    for (errno, want) in rows {
+        let refused = std::thread::spawn(move || {
+            forbid_setup(errno);
+            Uring::new(small()).err()
+        });
+        let refused = refused.join().unwrap();
+        // Where the sysctl forbids it as well, that is the better advice.
+        assert!(refused == Some(want) || matches!(refused, Some(Unsupported::Disabled(_))), "{refused:?}");
     }
 }
 
