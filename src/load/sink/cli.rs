@@ -330,7 +330,7 @@ fn become_user(user: &str) -> Result<(), String> {
         return Ok(());
     }
     let mut command = Command::new("/proc/self/exe");
-    let error = command.args(std::env::args_os().skip(1)).uid(uid).gid(gid).exec();
+    let error = command.arg0("postern").args(std::env::args_os().skip(1)).uid(uid).gid(gid).exec();
     Err(format!("-u {user}: {error}"))
 }
 
