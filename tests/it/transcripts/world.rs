@@ -159,9 +159,13 @@ impl World {
             self.client_sends(format!("{line}\r\n").as_bytes());
         }
         self.finish_turn();
-        let commands = self.output.upstream_bytes.iter().filter(|byte| **byte == b'\n').count();
-        self.next_hop_sends(self.connection, "250 2.0.0 ok\r\n".repeat(commands).as_bytes());
-        self.finish_turn();
+        // A next hop without PIPELINING hears one command at a time.
+        while !self.output.upstream_bytes.is_empty() {
+            let bytes = std::mem::take(&mut self.output.upstream_bytes);
+            let commands = bytes.iter().filter(|byte| **byte == b'\n').count();
+            self.next_hop_sends(self.connection, "250 2.0.0 ok\r\n".repeat(commands).as_bytes());
+            self.finish_turn();
+        }
         self.output = Output::default();
     }
 
@@ -217,9 +221,11 @@ impl World {
         match &mut self.hop {
             Hop::Lent => self.deliver(Event::Received(Side::Upstream, bytes)),
             Hop::Parked(client) => {
-                if !stays_clean(client, bytes) {
+                let mut out = Vec::new();
+                if !stays_clean(client, bytes, &mut out) {
                     self.end_connection("spoilt");
                 }
+                self.output.upstream_bytes.extend_from_slice(&out);
             }
             Hop::None => {}
         }
@@ -412,11 +418,14 @@ fn greeted(announced: &str) -> Client {
 }
 
 /// What a pool does with the bytes of a connection in it.
-fn stays_clean(client: &mut Client, mut bytes: &[u8]) -> bool {
+fn stays_clean(client: &mut Client, mut bytes: &[u8], out: &mut Vec<u8>) -> bool {
     while !bytes.is_empty() {
         match client.receive(bytes) {
             Ok((_, Some((Expect::Rset, reply)))) if !reply.is_positive() => return false,
-            Ok((consumed, _)) => bytes = &bytes[consumed..],
+            Ok((consumed, _)) => {
+                bytes = &bytes[consumed..];
+                client.proceed(out);
+            }
             Err(_) => return false,
         }
     }
