@@ -224,6 +224,8 @@ impl Relay {
         let reply = refused.error.reply();
         match refused.bdat {
             Some(bdat) => self.swallow_chunk(cx, bdat, reply),
+            // Content follows, and nobody knows how much: it must not be read as commands.
+            None if refused.verb == Some(Verb::Bdat) => self.say_and_close(cx, &reply),
             None => self.complain(cx, &reply),
         }
     }
