@@ -134,6 +134,9 @@ impl Relay {
             }
             Parsed::Header { consumed, source, destination } => {
                 if let Some(source) = source {
+                    // The balancer may be trusted; whom it speaks for is somebody else.
+                    let listener = &cx.shared.config.listeners[self.session.listener];
+                    self.session.is_trusted = listener.may_xclient(source.ip());
                     self.session.set_client(&cx.shared.config, source);
                 }
                 self.session.local = destination.unwrap_or(self.session.local);
