@@ -13,6 +13,9 @@ const TEXT_CHARS_MAX: usize = 512;
 impl Relay {
     /// The next hop took responsibility: so may we say (RFC 5321 §6.1).
     pub(super) fn conclude_delivered(&mut self, cx: &mut Context<'_>, reply: Reply) {
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.spoilt) {
+            self.drop_next_hop(cx, DiscardReason::Protocol);
+        }
         // After 2xx for content nothing is left of the transaction on that connection.
         self.check_in(cx, false);
         if let Some(transaction) = self.transaction.as_deref_mut() {
