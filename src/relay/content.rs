@@ -70,8 +70,8 @@ impl Content {
     }
 
     /// Decodes a piece of wire. Returns how much of it was content, and whether the end of data
-    /// was in it.
-    pub(super) fn take(&mut self, now: Instant, wire: &[u8]) -> Result<(usize, bool), ContentFault> {
+    /// was in it; of a fault, how much came before it.
+    pub(super) fn take(&mut self, now: Instant, wire: &[u8]) -> Result<(usize, bool), (usize, ContentFault)> {
         self.first_byte.get_or_insert(now);
         let begin = self.held.len();
         let decoded = self.decoder.decode(wire, &mut self.held);
@@ -80,7 +80,7 @@ impl Content {
             self.counter.feed(&self.held[begin..]);
         }
         match decoded.fault {
-            Some(fault) => Err(fault),
+            Some(fault) => Err((decoded.consumed, fault)),
             None => Ok((decoded.consumed, decoded.end)),
         }
     }
