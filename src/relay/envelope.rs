@@ -255,7 +255,8 @@ fn forwarded_parameters(transaction: &Transaction, capabilities: &Capabilities) 
     let Ok(parameters) = Parameters::parse(&transaction.parameters) else { return forwarded };
     for parameter in parameters.iter() {
         let is = |keyword: &[u8]| parameter.keyword.eq_ignore_ascii_case(keyword);
-        let keep = (size || !is(b"SIZE")) && (eight_bit || !is(b"BODY"));
+        // A server that lost 8BITMIME since it was heard must refuse BODY=8BITMIME itself.
+        let keep = (size || !is(b"SIZE")) && (eight_bit || transaction.declared.eight_bit || !is(b"BODY"));
         if !keep {
             continue;
         }
