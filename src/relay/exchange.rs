@@ -287,6 +287,9 @@ impl Relay {
     pub(super) fn release_next_hop(&mut self, cx: &mut Context<'_>) {
         match self.stand() {
             Stand::Held | Stand::Bdat { .. } => self.check_in(cx, true),
+            // A refusal of what the kernel has not even taken: the dot may come to a server that
+            // does not wait for one, and content be read as commands.
+            Stand::Ended if self.upstream_unsent > 0 => self.drop_next_hop(cx, DiscardReason::Refused),
             // Refused after the end: DATA has reset everything; after BDAT LAST nobody knows.
             Stand::Ended => self.check_in(cx, true),
             Stand::Asked | Stand::Data => {
