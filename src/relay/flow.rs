@@ -39,7 +39,10 @@ impl Relay {
 
     pub(super) fn on_bdat(&mut self, cx: &mut Context<'_>, bdat: Bdat) {
         let Some(transaction) = self.transaction.as_deref() else { return };
-        if let Some(reply) = no_content_reply(transaction) {
+        // A refusal in the middle of content is told, and concluded, at the end of this chunk.
+        if transaction.content.is_none()
+            && let Some(reply) = no_content_reply(transaction)
+        {
             return self.swallow_chunk(cx, bdat, reply);
         }
         let begun = transaction.content.as_ref().map_or(0, |content| content.octets);
