@@ -103,7 +103,7 @@ fn replay(variants: impl Fn(&Dialogue) -> Vec<Cut>) {
 }
 
 fn both(want: &Outcome, got: &Outcome) -> String {
-    format!("  as written: {want:?}\n  now:        {got:?}\n")
+    format!("as written:\n{want}torn:\n{got}")
 }
 
 const fn bytes(input: &Input) -> usize {
