@@ -63,7 +63,8 @@ fn dialogues_go_as_written() {
 fn nobody_hears_where_a_line_was_cut() {
     replay(|dialogue| {
         let inputs = dialogue.steps.iter().flat_map(|step| &step.inputs).enumerate();
-        let cuts = inputs.flat_map(|(index, (_, _, input))| (1..bytes(input)).map(move |at| Cut::At(index, at)));
+        let cuts =
+            inputs.flat_map(|(index, (_, _, input))| (1..bytes(input)).map(move |at| Cut::At(index, at)));
         let cuts: Vec<Cut> = cuts.collect();
         let cuts_max = if cuts.len() > MUCH_BYTES { CUTS_OF_MUCH_MAX } else { CUTS_MAX };
         let every = cuts.len().div_ceil(cuts_max).max(1);

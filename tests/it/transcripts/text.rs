@@ -2,6 +2,8 @@
 
 /// A run this long is written as `{x*1000}`.
 const RUN_BYTES_MIN: usize = 40;
+/// So many equal lines are written as one, with ` {*1000}` behind it.
+const RUN_LINES_MIN: usize = 8;
 
 /// The bytes that `text` stands for.
 pub(super) fn decode(text: &str) -> Vec<u8> {
@@ -33,8 +35,12 @@ fn escape(text: &str) -> Option<(Vec<u8>, usize)> {
 }
 
 fn run(text: &str) -> Option<(Vec<u8>, usize)> {
-    let end = text.strip_prefix('{')?.find('}')? + 1;
-    let (unit, count) = text[1..end].rsplit_once('*')?;
+    let mut depth = 0;
+    let end = text.find(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        depth == 0
+    })?;
+    let (unit, count) = text.get(1..end)?.rsplit_once('*')?;
     Some((decode(unit).repeat(count.parse().ok()?), end + 1))
 }
 
@@ -82,7 +88,14 @@ pub(super) fn lines(prefix: &str, bytes: &[u8], full: bool) -> Vec<String> {
         };
         lines.push(without_id(format!("{prefix} {text}").trim_end()));
     }
-    lines
+    lines.chunk_by(|one, next| one == next).flat_map(shortened).collect()
+}
+
+fn shortened(run: &[String]) -> Vec<String> {
+    match run {
+        [line, ..] if run.len() >= RUN_LINES_MIN => vec![format!("{line} {{*{}}}", run.len())],
+        _ => run.to_vec(),
+    }
 }
 
 /// `(id 01J…)` as `(id …)`.

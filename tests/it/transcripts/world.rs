@@ -425,7 +425,8 @@ fn greeted(announced: &str) -> Client {
     client.receive(b"220 next.example ESMTP\r\n").expect("a greeting");
     client.ehlo(b"mx.example.net", &mut out);
     let lines: Vec<&str> = announced.split(", ").filter(|line| !line.is_empty()).collect();
-    let mut reply = String::from(if lines.is_empty() { "250 next.example\r\n" } else { "250-next.example\r\n" });
+    let mut reply =
+        String::from(if lines.is_empty() { "250 next.example\r\n" } else { "250-next.example\r\n" });
     for (index, line) in lines.iter().enumerate() {
         let separator = if index + 1 == lines.len() { ' ' } else { '-' };
         reply.push_str(&format!("250{separator}{line}\r\n"));
