@@ -134,6 +134,9 @@ impl Relay {
             }
             Parsed::Header { consumed, source, destination } => {
                 if let Some(source) = source {
+                    // The balancer may be trusted; whom it speaks for is somebody else.
+                    let listener = &cx.shared.config.listeners[self.session.listener];
+                    self.session.is_trusted = listener.may_xclient(source.ip());
                     self.session.set_client(&cx.shared.config, source);
                 }
                 self.session.local = destination.unwrap_or(self.session.local);
@@ -224,6 +227,8 @@ impl Relay {
         let reply = refused.error.reply();
         match refused.bdat {
             Some(bdat) => self.swallow_chunk(cx, bdat, reply),
+            // Content follows, and nobody knows how much: it must not be read as commands.
+            None if refused.verb == Some(Verb::Bdat) => self.say_and_close(cx, &reply),
             None => self.complain(cx, &reply),
         }
     }
