@@ -286,12 +286,13 @@ fn pump_chunks(
     out: &mut Vec<u8>,
 ) {
     let Stand::Bdat { unanswered } = &mut content.stand else { return };
-    if content.complete {
+    let unanswered_max = if client.pipelines() { CHUNKS_UNANSWERED_MAX } else { 1 };
+    if content.complete && *unanswered < unanswered_max {
         client.bdat(content.held.len() as u64, true, out);
         out.append(&mut content.held);
         content.stand = Stand::Ended;
     } else if content.held.len() >= CHUNK_BYTES
-        && *unanswered < CHUNKS_UNANSWERED_MAX
+        && *unanswered < unanswered_max
         && unsent < UNSENT_BYTES_HIGH
     {
         *unanswered += 1;

@@ -7,7 +7,7 @@
 //!   newline began is not a line start: a dot there is content.
 //! * No bare CR, bare LF or NUL ever comes out. A next hop that reads `<LF>.<LF>` as an end could
 //!   otherwise be made to see two messages where we saw one.
-//! * [`next`] is the specification. The fast path beside it copies only what `next` would copy
+//! * `next` is the specification. The fast path beside it copies only what `next` would copy
 //!   byte for byte; the tests prove that both agree.
 
 use memchr::{memmem, memrchr};
