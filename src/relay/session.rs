@@ -223,7 +223,11 @@ impl Relay {
     fn on_refused_command(&mut self, cx: &mut Context<'_>, refused: Refused) {
         let reply = refused.error.reply();
         match refused.bdat {
-            Some(bdat) => self.swallow_chunk(cx, bdat, reply),
+            Some(bdat) => {
+                // RFC 3030 §2: behind a refused chunk only RSET is sure; nothing of it may go on.
+                self.abandon_transaction(cx, &reply.first_line());
+                self.swallow_chunk(cx, bdat, reply);
+            }
             None => self.complain(cx, &reply),
         }
     }
