@@ -164,6 +164,9 @@ impl Relay {
             return 0;
         }
         match parsed {
+            Ok(Command::Data) if self.transaction.is_some() && consumed < input.len() => {
+                self.on_early_content(cx);
+            }
             Ok(command) => self.on_command(cx, command),
             Err(refused) => self.on_refused_command(cx, refused),
         }
@@ -199,6 +202,12 @@ impl Relay {
                 self.complain(cx, &Reply::new(502, "5.5.1", "command not implemented"));
             }
         }
+    }
+
+    /// RFC 2920 §3.1: DATA is the last of its group. What comes behind it before our 354 was sent
+    /// without looking at our replies; a message in it could hide commands or be hidden in them.
+    fn on_early_content(&mut self, cx: &mut Context<'_>) {
+        self.say_and_close(cx, &Reply::new(554, "5.5.0", "nothing may follow DATA before 354"));
     }
 
     /// Where RFC 5321 sees this session.
