@@ -10,6 +10,7 @@
 )]
 
 mod dialogue;
+mod framing;
 
 use super::harness::client::{Client, Heard, Reply};
 use super::harness::proxy::{Proxy, Setup};
@@ -21,4 +22,11 @@ fn pair(plan: Plan) -> (Upstream, Proxy) {
     let upstream = plan.start();
     let proxy = Setup::toward(upstream.address).start();
     (upstream, proxy)
+}
+
+/// Sends so much through `proxy` that each of its receive buffers was filled once: from then on
+/// they are there for good, and what grows is something else.
+fn warm(proxy: &Proxy) {
+    let large = ("x".repeat(78) + "\r\n").repeat(400_000);
+    assert_eq!(proxy.session().message("b@hop.example", large.as_bytes()).code, 250);
 }

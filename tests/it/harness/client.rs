@@ -82,6 +82,11 @@ impl Client {
         Self { stream, input: Vec::new(), patience: PATIENCE }
     }
 
+    /// Another hand on the same connection, to write while the first one reads.
+    pub(crate) fn share(of: &Self) -> Self {
+        Self::over(of.stream.try_clone().unwrap())
+    }
+
     #[track_caller]
     pub(crate) fn greeted(address: SocketAddr) -> Self {
         let mut client = Self::connect(address);

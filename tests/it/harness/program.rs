@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ pub(crate) fn output<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     said: Vec<String>,
 }
 
@@ -35,7 +36,7 @@ impl Program {
         let (sender, lines) = mpsc::channel();
         let stderr = child.stderr.take().unwrap();
         std::thread::spawn(move || forward_lines(stderr, &sender));
-        Self { child, lines, said: Vec::new() }
+        Self { child, lines: Mutex::new(lines), said: Vec::new() }
     }
 
     /// Waits for a line of standard error that contains `word`; `Err` with what was said instead if
@@ -43,7 +44,8 @@ impl Program {
     pub(crate) fn await_line(&mut self, word: &str) -> Result<String, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            let lines = self.lines.get_mut().unwrap();
+            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     self.said.push(line.clone());
                     if line.contains(word) {
@@ -57,7 +59,7 @@ impl Program {
 
     /// All of standard error up to now.
     pub(crate) fn said(&mut self) -> String {
-        self.said.extend(self.lines.try_iter());
+        self.said.extend(self.lines.get_mut().unwrap().try_iter());
         self.said.join("\n")
     }
 

@@ -403,14 +403,16 @@ impl Session {
         }
         self.in_content = true;
         let answered = self.body(line, 1)?;
+        let mut searched = 0;
         let end = loop {
             // The CRLF of the command line counts as the one before a dot.
             if self.input.starts_with(b".\r\n") {
                 break 3;
             }
-            if let Some(at) = memmem::find(&self.input, b"\r\n.\r\n") {
-                break at + 5;
+            if let Some(at) = memmem::find(&self.input[searched..], b"\r\n.\r\n") {
+                break searched + at + 5;
             }
+            searched = self.input.len().saturating_sub(4);
             self.read()?;
         };
         self.wire = self.input.drain(..end).collect();
@@ -579,7 +581,7 @@ impl Session {
 }
 
 /// The content of a wire that ends with its end of data.
-fn unstuffed(wire: &[u8]) -> Vec<u8> {
+pub(crate) fn unstuffed(wire: &[u8]) -> Vec<u8> {
     let body = &wire[..wire.len() - 3];
     let mut content = Vec::with_capacity(body.len());
     let mut rest = body;
