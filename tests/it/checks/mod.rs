@@ -10,6 +10,7 @@
 )]
 
 mod dialogue;
+mod faults;
 mod framing;
 
 use super::harness::client::{Client, Heard, Reply};

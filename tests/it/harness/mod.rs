@@ -15,7 +15,7 @@ pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod upstream;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,19 +23,18 @@ use std::time::{Duration, Instant};
 /// How long a test waits for what must come. Only a failing test waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The loopback address of this test process.
+pub(crate) fn loopback() -> IpAddr {
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 1 + high % 100, low, 1))
+}
+
 /// An address nobody listens on. Each test process has a loopback address of its own and counts
-/// its ports, below those the kernel gives to outgoing connections: two tests never get the same.
+/// its ports: nobody else gets the same. It is not tried out, for a child that is just being
+/// started would hold the socket a moment longer than we do.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(10_000);
-    let [low, high, ..] = std::process::id().to_le_bytes();
-    let ip = IpAddr::V4(Ipv4Addr::new(127, 1 + high % 100, low, 1));
-    loop {
-        let port = NEXT.fetch_add(1, Ordering::Relaxed);
-        let address = SocketAddr::new(ip, port);
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
+    SocketAddr::new(loopback(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A folder that goes with the test.

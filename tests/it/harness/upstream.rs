@@ -163,6 +163,8 @@ pub(crate) struct Seen {
     pub(crate) open: usize,
     pub(crate) commands: Vec<(usize, String)>,
     pub(crate) messages: Vec<Message>,
+    /// Times that content began and the script has had its say.
+    pub(crate) bodies: usize,
     /// Connections that ended in the middle of content.
     pub(crate) aborted: usize,
     /// Everything that each connection sent.
@@ -200,7 +202,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     fn start(plan: Plan) -> Self {
-        let listener = TcpListener::bind(super::free_address()).unwrap();
+        let listener = TcpListener::bind((super::loopback(), 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             plan,
@@ -425,7 +427,8 @@ impl Session {
         let octets = words.next().and_then(|octets| octets.parse::<usize>().ok()).ok_or(Over)?;
         let last = words.next().is_some_and(|word| word.eq_ignore_ascii_case("LAST"));
         self.in_content = true;
-        let answered = if octets > 0 { self.body(line, octets.min(1))? } else { false };
+        let begins = octets > 0 && self.content.is_empty();
+        let answered = if begins { self.body(line, 1)? } else { false };
         while self.input.len() < octets {
             self.read()?;
         }
@@ -449,9 +452,23 @@ impl Session {
         while self.input.len() < octets {
             self.read()?;
         }
-        match self.ask(At::Body, line) {
-            Do::Usual => Ok(false),
-            other => self.answer(other, "").map(|_| true),
+        let action = self.ask(At::Body, line);
+        let begun = |seen: &mut Seen| seen.bodies += 1;
+        match action {
+            Do::Usual => {
+                self.shared.note(begun);
+                Ok(false)
+            }
+            // These come back only when the connection is over.
+            Do::Silence | Do::Stall | Do::SayAndFin(_) => {
+                self.shared.note(begun);
+                self.answer(action, "").map(|_| true)
+            }
+            other => {
+                let answered = self.answer(other, "").map(|_| true);
+                self.shared.note(begun);
+                answered
+            }
         }
     }
 
