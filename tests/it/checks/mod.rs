@@ -12,6 +12,7 @@
 mod dialogue;
 mod faults;
 mod framing;
+mod process;
 
 use super::harness::client::{Client, Heard, Reply};
 use super::harness::proxy::{Proxy, Setup};
