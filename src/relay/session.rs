@@ -167,6 +167,9 @@ impl Relay {
             return 0;
         }
         match parsed {
+            Ok(Command::Data) if self.transaction.is_some() && consumed < input.len() => {
+                self.on_early_content(cx);
+            }
             Ok(command) => self.on_command(cx, command),
             Err(refused) => self.on_refused_command(cx, refused),
         }
@@ -204,6 +207,12 @@ impl Relay {
         }
     }
 
+    /// RFC 2920 §3.1: DATA is the last of its group. What comes behind it before our 354 was sent
+    /// without looking at our replies; a message in it could hide commands or be hidden in them.
+    fn on_early_content(&mut self, cx: &mut Context<'_>) {
+        self.say_and_close(cx, &Reply::new(554, "5.5.0", "nothing may follow DATA before 354"));
+    }
+
     /// Where RFC 5321 sees this session.
     fn server_stage(&self) -> server::Stage {
         match &self.transaction {
@@ -226,7 +235,11 @@ impl Relay {
     fn on_refused_command(&mut self, cx: &mut Context<'_>, refused: Refused) {
         let reply = refused.error.reply();
         match refused.bdat {
-            Some(bdat) => self.swallow_chunk(cx, bdat, reply),
+            Some(bdat) => {
+                // RFC 3030 §2: behind a refused chunk only RSET is sure; nothing of it may go on.
+                self.abandon_transaction(cx, &reply.first_line());
+                self.swallow_chunk(cx, bdat, reply);
+            }
             // Content follows, and nobody knows how much: it must not be read as commands.
             None if refused.verb == Some(Verb::Bdat) => self.say_and_close(cx, &reply),
             None => self.complain(cx, &reply),

@@ -3,5 +3,7 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod checks;
+mod harness;
 mod tidy;
 mod transcripts;
