@@ -178,7 +178,9 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ask, Phase, Receiving, Stop};
+    use std::os::unix::net::UnixStream;
+
+    use super::{Ask, Endpoint, Phase, Receiving, Stop};
     use Receiving::{Early, Ended, Off, On, Pausing, Resuming, Starved};
 
     const ALL: [Receiving; 7] = [Off, Early, On, Pausing, Resuming, Starved, Ended];
@@ -203,6 +205,15 @@ mod tests {
                 assert_eq!(ask == Ask::Receive, in_kernel(from) && in_kernel(to), "{from:?} {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_cancel_under_way_keeps_the_descriptor() {
+        let (fd, _) = UnixStream::pair().unwrap();
+        let mut endpoint = Endpoint::new(fd.into(), Phase::Closing);
+        assert!(endpoint.is_quiet());
+        endpoint.cancels = 1;
+        assert!(!endpoint.is_quiet());
     }
 
     #[test]

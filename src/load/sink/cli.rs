@@ -1,8 +1,10 @@
 //! The sink's command line: smtp-sink(1)'s options, and ours.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -125,7 +127,7 @@ struct Cli {
     /// TCP window size: not in this version.
     #[arg(short = 'T', value_name = "BYTES")]
     window: Option<u32>,
-    /// Switch to this user: not in this version.
+    /// Switch to this user before listening (needs privileges).
     #[arg(short = 'u', value_name = "USER")]
     user: Option<String>,
     /// Show the conversations.
@@ -204,10 +206,7 @@ impl Cli {
     fn missing(&self) -> Option<String> {
         let missing = [
             (self.window.is_some(), "-T (TCP window size) is not in this version"),
-            (
-                self.user.is_some(),
-                "-u is not in this version: start the sink as that user (setpriv --reuid, runuser -u)",
-            ),
+            (self.user.is_some() && self.root.is_some(), "-u and -R together are not in this version"),
             (self.tls, "--tls is not in this version"),
         ];
         missing.iter().find(|(asked, _)| *asked).map(|(_, text)| (*text).to_owned())
@@ -320,8 +319,31 @@ const fn letter(byte: u8) -> u8 {
     }
 }
 
+/// Goes on as `user`: the program is started anew as that user, in this very process.
+///
+/// Unlike smtp-sink we listen only after that, so a port below 1024 is out of reach.
+fn become_user(user: &str) -> Result<(), String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
+    let (uid, gid) = ids(&passwd, user).ok_or_else(|| format!("-u {user}: no such user"))?;
+    let current = std::fs::metadata("/proc/self").map_err(|error| format!("/proc/self: {error}"))?.uid();
+    if current == uid {
+        return Ok(());
+    }
+    let mut command = Command::new("/proc/self/exe");
+    let error = command.arg0("postern").args(std::env::args_os().skip(1)).uid(uid).gid(gid).exec();
+    Err(format!("-u {user}: {error}"))
+}
+
+/// User and group id from the lines of passwd(5).
+fn ids(passwd: &str, user: &str) -> Option<(u32, u32)> {
+    let mut fields =
+        passwd.lines().map(|line| line.split(':')).find(|fields| fields.clone().next() == Some(user))?;
+    Some((fields.nth(2)?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
 /// Listens, gives up the root directory if asked to, and serves to the end.
 fn serve(cli: &Cli, options: Options) -> Result<(), String> {
+    cli.user.as_deref().map_or(Ok(()), become_user)?;
     let address = address::local(&cli.address, Family::from_switches(cli.v4, cli.v6))?;
     let (reactor, _) = thread::listen(address)?;
     if let Some(root) = &cli.root {
@@ -371,7 +393,7 @@ fn stop_on_signal(stop: Arc<AtomicBool>, waker: Waker) -> Result<(), String> {
 mod tests {
     use clap::Parser as _;
 
-    use super::{Cli, Dump, Protocol, unescape};
+    use super::{Cli, Dump, Protocol, ids, unescape};
 
     fn parse(line: &str) -> Cli {
         Cli::try_parse_from(std::iter::once("sink").chain(line.split_whitespace())).unwrap()
@@ -398,12 +420,19 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        for line in ["-T 1024 :25 1", "-u nobody :25 1", "--tls :25 1"] {
+        for line in ["-T 1024 :25 1", "-u nobody -R / :25 1", "--tls :25 1"] {
             assert!(parse(line).missing().is_some(), "{line}");
         }
         assert!(parse("-f foo :25 1").options().is_err());
         assert!(Cli::try_parse_from(["sink", ":25"]).is_err());
         assert!(Cli::try_parse_from(["sink", ":25", "0"]).is_err());
+    }
+
+    #[test]
+    fn users_have_ids() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65533:n:/:/bin/false\n";
+        assert_eq!(ids(passwd, "nobody"), Some((65534, 65533)));
+        assert_eq!(ids(passwd, "nob"), None);
     }
 
     #[test]

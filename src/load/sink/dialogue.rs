@@ -477,8 +477,9 @@ impl Dialogue {
 
 /// The command word, and the rest without the white space between.
 fn words(line: &[u8]) -> (&[u8], &[u8]) {
-    let line = line.trim_ascii_start();
-    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let line = &line[line.iter().position(|byte| !blank(byte)).unwrap_or(line.len())..];
+    let end = line.iter().position(blank).unwrap_or(line.len());
     (&line[..end], line[end..].trim_ascii())
 }
 

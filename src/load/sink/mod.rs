@@ -20,6 +20,8 @@ mod dialogue;
 mod dump;
 mod options;
 mod step;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use books::{Counters, Framing, Kept, Totals};

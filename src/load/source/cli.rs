@@ -19,12 +19,9 @@ const PROGRAM: &str = "postern source";
 ///
 /// The options of Postfix's smtp-source(1) with the same meaning, and some of our own.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, disable_help_flag = true)]
+#[command(name = PROGRAM, version)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 struct Cli {
-    /// Show this help.
-    #[arg(long, action = clap::ArgAction::Help)]
-    help: Option<bool>,
     /// Connect with IPv4.
     #[arg(short = '4')]
     v4: bool,

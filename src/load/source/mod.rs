@@ -19,6 +19,8 @@ mod message;
 mod options;
 mod replies;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use cli::main;
 pub use options::{Content, Options, Pause};
@@ -364,8 +366,8 @@ impl<R: Reactor> Source<R> {
         }
         let heard = state.dialogue.hear(code, &mut self.plan, &mut state.out);
         if let Some(step) = heard.failed {
-            let text = self.complaint(session, step, code);
-            self.failed(&code.to_string(), || text);
+            let (name, text) = self.complaint(session, step, code);
+            self.failed(&name, || text);
         }
         match heard.progress {
             Progress::More => {}
@@ -376,13 +378,14 @@ impl<R: Reactor> Source<R> {
         }
     }
 
-    /// What went wrong, in words.
-    fn complaint(&self, session: usize, step: Step, code: u16) -> String {
-        let state = &self.sessions[session];
+    /// What went wrong: its name in the report, and in words.
+    fn complaint(&self, session: usize, step: Step, code: u16) -> (String, String) {
         if step == Step::Hello && code / 100 == 2 {
-            return "the server does not announce the CHUNKING or PIPELINING asked for".to_owned();
+            let text = "the server does not announce the CHUNKING or PIPELINING asked for";
+            return ("extension".to_owned(), text.to_owned());
         }
-        format!("{}: {}", step.trouble(), console::printable(state.replies.line()))
+        let line = console::printable(self.sessions[session].replies.line());
+        (format!("{code:03}"), format!("{}: {line}", step.trouble()))
     }
 
     /// Begins the message that the session owes.

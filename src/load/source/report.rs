@@ -38,7 +38,8 @@ pub struct Report {
     pub connects: u64,
     /// Connects that were tried again.
     pub connect_retries: u64,
-    /// Replies that were not the ones hoped for, by code; `connect`, `lost` and `timeout` for those that never came.
+    /// Replies that were not the ones hoped for, by code; `connect`, `lost` and `timeout`
+    /// where none came, `extension` where the server lacks what was asked for.
     pub errors: BTreeMap<String, u64>,
     /// The first error in words.
     pub first_error: Option<String>,

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::{
-    Accepting, Chunk, Completion, Errno, Op, Outcome, Reactor, Sending, Socket, Token, Uring, UringConfig,
+    Accepting, Chunk, Completion, Errno, Instant, Op, Outcome, Reactor, Sending, Socket, Token, Unsupported,
+    Uring, UringConfig,
 };
 use crate::base::slab::Key;
 
@@ -83,6 +84,22 @@ impl Bench {
             (bytes.len() >= len).then_some(())
         });
         bytes
+    }
+
+    /// Takes chunks without releasing them until `len` bytes are held.
+    #[track_caller]
+    fn hold(&mut self, held: &mut Vec<Chunk>, len: u32) -> Instant {
+        let limit = self.uring.now().instant + PATIENCE;
+        while held.iter().map(|chunk| chunk.len).sum::<u32>() < len {
+            assert!(self.uring.now().instant < limit, "held {held:?}");
+            self.uring.turn(Some(limit));
+            while let Some(completion) = self.uring.next() {
+                if let Completion::Received { chunk, .. } = completion {
+                    held.push(chunk);
+                }
+            }
+        }
+        limit
     }
 
     #[track_caller]
@@ -449,25 +466,56 @@ fn held_chunks_keep_their_bytes_and_starve_nobody_for_good() {
     let (near, far) = bench.pair();
     bench.uring.send(near, pattern(640, 9));
     bench.uring.receive(far);
-    let mut held: Vec<Chunk> = Vec::new();
-    let limit = bench.uring.now().instant + PATIENCE;
-    while held.iter().map(|chunk| chunk.len).sum::<u32>() < 128 {
-        assert!(bench.uring.now().instant < limit, "held {held:?}");
-        bench.uring.turn(Some(limit));
-        while let Some(completion) = bench.uring.next() {
-            if let Completion::Received { chunk, .. } = completion {
-                held.push(chunk);
-            }
-        }
-    }
+    let mut held = Vec::new();
+    let limit = bench.hold(&mut held, 128);
     // Both buffers are away now. What asks for more must wait, and not for ever.
-    bench.settle();
+    while bench.uring.starved.is_empty() {
+        assert!(bench.uring.now().instant < limit, "never starved");
+        bench.settle();
+    }
+    bench.uring.feed_starved();
+    assert_eq!((bench.uring.starved.len(), bench.uring.ring.submission().len()), (1, 0));
     let got: Vec<u8> = held.iter().flat_map(|chunk| bench.uring.bytes(chunk)).copied().collect();
     assert_eq!(got, pattern(640, 9)[..128]);
     for chunk in held {
         bench.uring.release(chunk);
     }
     assert_eq!(bench.read(far, 512), pattern(640, 9)[128..]);
+}
+
+#[test]
+fn a_buffer_goes_back_only_when_all_its_chunks_are_released() {
+    let mut bench = Bench::new(UringConfig { buffer_count: 2, buffer_bytes: 64, ..small() });
+    let (near, far) = bench.pair();
+    bench.uring.receive(far);
+    let mut held = Vec::new();
+    for (byte, len) in [(b'a', 32), (b'b', 64)] {
+        bench.uring.send(near, vec![byte; 32]);
+        bench.hold(&mut held, len);
+    }
+    let kept = held.remove(0);
+    held.into_iter().for_each(|chunk| bench.uring.release(chunk));
+    bench.uring.send(near, vec![b'c'; 1000]);
+    assert_eq!(bench.read(far, 1000), vec![b'c'; 1000]);
+    assert_eq!(bench.uring.bytes(&kept)[0], b'a');
+    bench.uring.release(kept);
+}
+
+#[test]
+fn what_the_queue_had_no_room_for_is_handed_over_in_the_next_turn() {
+    let mut bench = Bench::new(small());
+    let (near, far) = bench.pair();
+    bench.uring.send(near, b"x".to_vec());
+    let entry = super::op::receive(
+        bench.uring.sockets.at(far.0).unwrap().raw_fd(),
+        super::GROUP,
+        Token::new(Op::Receive, far.0),
+    );
+    let endpoint = bench.uring.sockets.at_mut(far.0).unwrap();
+    (endpoint.receiving, endpoint.operations) = (super::Receiving::On, 1);
+    bench.uring.backlog.push_back(entry);
+    assert_eq!(bench.read(far, 1), b"x");
+    assert!(bench.uring.backlog.is_empty());
 }
 
 #[test]
@@ -590,6 +638,48 @@ fn a_reactor_may_end_at_any_time() {
         }
         bench.uring.end();
         assert!(bench.uring.is_quiet(), "after {turns} turns: {:?}", bench.uring);
+    }
+}
+
+/// From here on the calling thread, and only it, gets `errno` from io_uring_setup.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "numbers of the kernel's interface"
+)]
+fn forbid_setup(errno: i32) {
+    let filter = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut program = [
+        filter(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, libc::SYS_io_uring_setup as u32, 1),
+        filter(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
+        filter(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+    // SAFETY: the program lives until the calls return, and binds this thread alone.
+    let refused = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+            + libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn a_kernel_that_refuses_is_told_apart() {
+    let rows = [
+        (libc::EPERM, Unsupported::Forbidden),
+        (libc::ENOSYS, Unsupported::Missing),
+        (libc::EINVAL, Unsupported::TooOld("SINGLE_ISSUER and DEFER_TASKRUN")),
+        (libc::ENOMEM, Unsupported::Memory),
+    ];
+    for (errno, want) in rows {
+        let refused = std::thread::spawn(move || {
+            forbid_setup(errno);
+            Uring::new(small()).err()
+        });
+        let refused = refused.join().unwrap();
+        // Where the sysctl forbids it as well, that is the better advice.
+        assert!(refused == Some(want) || matches!(refused, Some(Unsupported::Disabled(_))), "{refused:?}");
     }
 }
 
