@@ -1,5 +1,6 @@
 //! What knows neither mail nor kernel.
 
 pub mod slab;
+pub mod spare;
 pub mod time;
 pub mod timer_wheel;

@@ -68,7 +68,6 @@ impl<T> TimerWheel<T> {
         u64::try_from(self.tick.as_nanos()).unwrap_or(u64::MAX).max(1)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "below SLOTS")]
     const fn slot(tick: u64) -> usize {
         (tick % SLOTS_U64) as usize
     }

@@ -3,6 +3,7 @@
 //! DESIGN: the first `window` bytes are held, then they stream; the end is held until the verdict.
 //! This file only knows content; what is said to whom stands in `flow`.
 
+use crate::base::spare::Spare;
 use crate::base::time::Instant;
 use crate::policy::facts::Facts;
 use crate::smtp::data::{self, BareNewline, ContentFault, Decoder, Framing};
@@ -106,15 +107,17 @@ impl Content {
         self.decoder.tolerate();
     }
 
-    /// Moves everything held into `out`, dot-stuffed for DATA.
-    pub(super) fn move_stuffed(&mut self, out: &mut Vec<u8>) {
-        let needs_stuffing = data::needs_stuffing(&self.held, self.at_line_start);
-        if needs_stuffing || !out.is_empty() {
+    /// Moves everything held into `out`, dot-stuffed for DATA. `spare` takes the place of what was
+    /// held.
+    pub(super) fn move_stuffed(&mut self, out: &mut Vec<u8>, spare: &mut Spare) {
+        let dotted = self.decoder.take_dotted() && data::needs_stuffing(&self.held, self.at_line_start);
+        if dotted || !out.is_empty() {
             data::stuff(&self.held, &mut self.at_line_start, out);
             self.held.clear();
         } else if let Some(&last) = self.held.last() {
             self.at_line_start = last == b'\n';
-            std::mem::swap(&mut self.held, out);
+            let next = if self.complete { Vec::new() } else { spare.take_large() };
+            spare.put(std::mem::replace(out, std::mem::replace(&mut self.held, next)));
         }
         if self.complete {
             data::write_end_of_data(self.ends_with_crlf, out);

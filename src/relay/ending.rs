@@ -60,9 +60,10 @@ impl Relay {
         self.hop_deadline = None;
         self.swallow_reply = None;
         self.session.forwarded = None;
-        let Some(transaction) = self.transaction.take() else { return };
-        if let Some(content) = &transaction.content {
+        let Some(mut transaction) = self.transaction.take() else { return };
+        if let Some(content) = &mut transaction.content {
             cx.shared.window_left += content.window;
+            cx.shared.spare.put(std::mem::take(&mut content.held));
         }
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));

@@ -27,6 +27,9 @@ impl Relay {
             match lease.client.receive(bytes) {
                 Ok((consumed, reply)) => {
                     bytes = &bytes[consumed..];
+                    let begin = cx.actions.upstream.len();
+                    lease.client.proceed(&mut cx.actions.upstream);
+                    self.upstream_unsent += cx.actions.upstream.len() - begin;
                     if let Some((expect, reply)) = reply {
                         self.on_reply(cx, expect, reply);
                     }
@@ -325,7 +328,10 @@ fn check_the_rest(cx: &mut Context<'_>, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match client.receive(bytes) {
             Ok((_, Some((Expect::Rset, reply)))) if !reply.is_positive() => break,
-            Ok((consumed, _)) => bytes = &bytes[consumed..],
+            Ok((consumed, _)) => {
+                bytes = &bytes[consumed..];
+                client.proceed(&mut cx.actions.upstream);
+            }
             Err(_) => break,
         }
     }

@@ -12,6 +12,7 @@ use super::disposition::Disposition;
 use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Stage, UNSENT_BYTES_HIGH};
+use crate::base::spare::Spare;
 use crate::policy::judge::judge;
 use crate::policy::verdict::{Refusal, Verdict};
 use crate::smtp::command::Bdat;
@@ -19,7 +20,7 @@ use crate::smtp::data::{ContentFault, Framing};
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 
-/// Content per BDAT chunk while a message streams.
+/// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Chunks under way at a time (RFC 3030 has one reply for each).
 const CHUNKS_UNANSWERED_MAX: usize = 4;
@@ -64,8 +65,7 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let workers = &cx.shared.config.workers;
         let window = workers.window.min(cx.shared.window_left);
-        let declared = transaction.declared.size.and_then(|size| usize::try_from(size).ok()).unwrap_or(4096);
-        let mut held = Vec::with_capacity(declared.min(window) + 1024);
+        let mut held = cx.shared.spare.take_large();
         cx.shared.window_left -= window;
         let line_max = workers.line;
         let session = &self.session;
@@ -241,7 +241,7 @@ impl Relay {
         }
         match content.stand {
             Stand::Held | Stand::Asked | Stand::Ended => {}
-            Stand::Data => pump_data(content, self.upstream_unsent, out),
+            Stand::Data => pump_data(content, self.upstream_unsent, out, &mut cx.shared.spare),
             Stand::Bdat { .. } => pump_chunks(content, &mut lease.client, self.upstream_unsent, out),
         }
         let queued = cx.actions.upstream.len() - begin;
@@ -269,11 +269,13 @@ fn only_recipient(transaction: &Transaction) -> Option<&[u8]> {
     accepted.next().is_none().then_some(&*first.path)
 }
 
-fn pump_data(content: &mut Content, unsent: usize, out: &mut Vec<u8>) {
-    if unsent >= UNSENT_BYTES_HIGH && !content.complete {
+/// A few large writes cost the kernel much less than many small ones.
+fn pump_data(content: &mut Content, unsent: usize, out: &mut Vec<u8>, spare: &mut Spare) {
+    let worth_it = content.held.len() >= CHUNK_BYTES && unsent < UNSENT_BYTES_HIGH;
+    if !worth_it && !content.complete {
         return;
     }
-    content.move_stuffed(out);
+    content.move_stuffed(out, spare);
     if content.complete {
         content.stand = Stand::Ended;
     }
@@ -286,13 +288,12 @@ fn pump_chunks(
     out: &mut Vec<u8>,
 ) {
     let Stand::Bdat { unanswered } = &mut content.stand else { return };
-    if content.complete {
+    let unanswered_max = if client.pipelines() { CHUNKS_UNANSWERED_MAX } else { 1 };
+    if content.complete && *unanswered < unanswered_max {
         client.bdat(content.held.len() as u64, true, out);
         out.append(&mut content.held);
         content.stand = Stand::Ended;
-    } else if content.held.len() >= CHUNK_BYTES
-        && *unanswered < CHUNKS_UNANSWERED_MAX
-        && unsent < UNSENT_BYTES_HIGH
+    } else if content.held.len() >= CHUNK_BYTES && *unanswered < unanswered_max && unsent < UNSENT_BYTES_HIGH
     {
         *unanswered += 1;
         client.bdat(content.held.len() as u64, false, out);

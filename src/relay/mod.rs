@@ -29,6 +29,7 @@ mod transaction;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::base::spare::Spare;
 use crate::base::time::{Instant, Moment};
 use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
@@ -46,7 +47,7 @@ const INPUT_BYTES_HIGH: usize = 32 * 1024;
 /// Bytes on the way to the next hop above which no more content is queued behind them.
 const UNSENT_BYTES_HIGH: usize = 64 * 1024;
 /// Content that waits behind them before the client is not read any more.
-const HELD_BYTES_HIGH: usize = 64 * 1024;
+const HELD_BYTES_HIGH: usize = 128 * 1024;
 /// Replies that the client did not take yet above which it is not listened to any more.
 const REPLIES_BYTES_HIGH: usize = 32 * 1024;
 
@@ -63,6 +64,7 @@ pub struct Shared {
     pub window_left: usize,
     pub random: fastrand::Rng,
     pub date: DateCache,
+    pub spare: Spare,
 }
 
 impl Shared {
@@ -73,6 +75,7 @@ impl Shared {
             window_left: config.workers.window_budget,
             random: fastrand::Rng::with_seed(seed),
             date: DateCache::default(),
+            spare: Spare::default(),
             worker,
             config,
         };

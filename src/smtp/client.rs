@@ -7,7 +7,7 @@
 
 use crate::smtp::bdat;
 use crate::smtp::data;
-use crate::smtp::extension::Capabilities;
+use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::reply::{Reply, ReplyError, ReplyParser};
 use crate::smtp::xforward::{Identity, write_xclient, write_xforward};
 use std::collections::VecDeque;
@@ -47,6 +47,8 @@ pub enum ClientError {
 pub struct Client {
     parser: ReplyParser,
     expected: VecDeque<Expect>,
+    /// Commands that wait for the reply to the one before: the next hop has no PIPELINING.
+    waiting: VecDeque<(Expect, Vec<u8>)>,
     capabilities: Capabilities,
     stray: Option<Reply>,
 }
@@ -57,6 +59,7 @@ impl Client {
         Self {
             parser: ReplyParser::new(),
             expected: VecDeque::from([Expect::Greeting]),
+            waiting: VecDeque::new(),
             capabilities: Capabilities::none(),
             stray: None,
         }
@@ -91,7 +94,22 @@ impl Client {
 
     /// Nothing is owed and nothing is half said: the connection may be parked.
     pub fn is_quiet(&self) -> bool {
-        self.expected.is_empty() && self.parser.is_idle()
+        self.expected.is_empty() && self.waiting.is_empty() && self.parser.is_idle()
+    }
+
+    /// Whether commands may follow each other before they are answered (RFC 2920).
+    pub fn pipelines(&self) -> bool {
+        self.capabilities.extensions.contains(Extensions::PIPELINING)
+    }
+
+    /// Writes the next command that waited for a reply. To be called when one came.
+    pub fn proceed(&mut self, out: &mut Vec<u8>) {
+        if self.expected.is_empty()
+            && let Some((expect, command)) = self.waiting.pop_front()
+        {
+            out.extend_from_slice(&command);
+            self.sent(expect);
+        }
     }
 
     /// Replies that are still to come.
@@ -126,15 +144,17 @@ impl Client {
 
     /// As many commands as the announced attributes need, each with a reply; gives how many.
     pub fn xforward(&mut self, identity: &Identity, out: &mut Vec<u8>) -> usize {
-        let commands = write_xforward(identity, self.capabilities.xforward, out);
-        self.expected.extend(std::iter::repeat_n(Expect::Xforward, commands));
+        let mut lines = Vec::new();
+        let commands = write_xforward(identity, self.capabilities.xforward, &mut lines);
+        self.lines(&lines, Expect::Xforward, out);
         commands
     }
 
     /// As [`xforward`](Self::xforward).
     pub fn xclient(&mut self, identity: &Identity, out: &mut Vec<u8>) -> usize {
-        let commands = write_xclient(identity, self.capabilities.xclient, out);
-        self.expected.extend(std::iter::repeat_n(Expect::Xclient, commands));
+        let mut lines = Vec::new();
+        let commands = write_xclient(identity, self.capabilities.xclient, &mut lines);
+        self.lines(&lines, Expect::Xclient, out);
         commands
     }
 
@@ -176,11 +196,31 @@ impl Client {
     fn command(&mut self, parts: &[&[u8]], expect: Expect, out: &mut Vec<u8>) {
         // The parsers let no line end in; a second command must not come out whatever they do.
         debug_assert!(!parts.concat().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+        if self.must_wait() {
+            let command = [&parts.concat()[..], b"\r\n"].concat();
+            return self.waiting.push_back((expect, command));
+        }
         for part in parts {
             out.extend_from_slice(part);
         }
         out.extend_from_slice(b"\r\n");
         self.sent(expect);
+    }
+
+    /// Whole command lines, each with a reply of its own.
+    fn lines(&mut self, lines: &[u8], expect: Expect, out: &mut Vec<u8>) {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if self.must_wait() {
+                self.waiting.push_back((expect, line.to_vec()));
+            } else {
+                out.extend_from_slice(line);
+                self.sent(expect);
+            }
+        }
+    }
+
+    fn must_wait(&self) -> bool {
+        !self.pipelines() && !(self.expected.is_empty() && self.waiting.is_empty())
     }
 
     fn learn(&mut self, expect: Expect, reply: &Reply) {
@@ -215,10 +255,30 @@ mod tests {
         Ok(answers)
     }
 
+    #[test]
+    fn without_pipelining_each_command_waits_for_a_reply() {
+        let mut client = Client::new();
+        client.receive(b"220 hi\r\n").unwrap();
+        let mut out = Vec::new();
+        client.rset(&mut out);
+        client.mail(b"a@b", b"", &mut out);
+        client.rcpt(0, b"c@d", b"", &mut out);
+        assert_eq!(out, b"RSET\r\n");
+        for want in [&b"MAIL FROM:<a@b>\r\n"[..], b"RCPT TO:<c@d>\r\n", b""] {
+            out.clear();
+            assert!(!client.is_quiet());
+            client.receive(b"250 ok\r\n").unwrap();
+            client.proceed(&mut out);
+            assert_eq!(out, want);
+        }
+        assert!(client.is_quiet());
+    }
+
     /// A greeted client that has sent MAIL, two RCPT and DATA.
     fn in_transaction(out: &mut Vec<u8>) -> Client {
         let mut client = Client::new();
         client.receive(b"220 hi\r\n").unwrap();
+        client.capabilities.extensions.insert(Extensions::PIPELINING);
         client.rset(out);
         client.mail(b"a@b", b"SIZE=1", out);
         client.rcpt(0, b"c@d", b"", out);
@@ -290,8 +350,9 @@ mod tests {
     fn capabilities_come_with_ehlo() {
         let mut client = Client::new();
         let mut out = Vec::new();
+        client.receive(b"220 hi\r\n").unwrap();
         client.ehlo(b"mx", &mut out);
-        let ehlo = b"220 hi\r\n250-h\r\n250-CHUNKING\r\n250 XFORWARD NAME PORT\r\n";
+        let ehlo = b"250-h\r\n250-CHUNKING\r\n250 XFORWARD NAME PORT\r\n";
         receive(&mut client, ehlo, 9).unwrap();
         assert!(client.capabilities().extensions.contains(Extensions::CHUNKING));
         assert_eq!(client.capabilities().xforward, Attributes::NAME.union(Attributes::PORT));
@@ -299,8 +360,9 @@ mod tests {
         assert_eq!(client.next_expected(), Some(Expect::Xforward));
         assert_eq!(client.xclient(&Identity::default(), &mut out), 0);
 
+        receive(&mut client, b"250 ok\r\n", 0).unwrap();
         client.ehlo(b"mx", &mut out);
-        receive(&mut client, b"250 ok\r\n502 what\r\n", 0).unwrap();
+        receive(&mut client, b"502 what\r\n", 0).unwrap();
         assert!(client.capabilities().extensions.contains(Extensions::CHUNKING));
         client.helo(b"mx", &mut out);
         receive(&mut client, b"250 ok\r\n", 0).unwrap();

@@ -7,7 +7,7 @@
 //!   newline began is not a line start: a dot there is content.
 //! * No bare CR, bare LF or NUL ever comes out. A next hop that reads `<LF>.<LF>` as an end could
 //!   otherwise be made to see two messages where we saw one.
-//! * [`next`] is the specification. The fast path beside it copies only what `next` would copy
+//! * `next` is the specification. The fast path beside it copies only what `next` would copy
 //!   byte for byte; the tests prove that both agree.
 
 use memchr::{memmem, memrchr};
@@ -103,6 +103,8 @@ pub struct Decoder {
     /// Octets of content in the line so far; 0 after a line end and at the beginning.
     line_bytes: usize,
     fault: Option<ContentFault>,
+    /// A line of the content may begin with a dot; see [`take_dotted`](Self::take_dotted).
+    dotted: bool,
 }
 
 impl Decoder {
@@ -115,6 +117,7 @@ impl Decoder {
             state: State::LineStart,
             line_bytes: 0,
             fault: None,
+            dotted: false,
         }
     }
 
@@ -123,6 +126,12 @@ impl Decoder {
         content.reserve(wire.len());
         let consumed = self.decode_blocks::<BLOCK_BYTES>(wire, content);
         Decoded { consumed, end: self.state == State::End, fault: self.fault }
+    }
+
+    /// Whether a line that was appended since the last call may begin with a dot. If not, nobody
+    /// need look for one before the content goes up behind DATA.
+    pub const fn take_dotted(&mut self) -> bool {
+        std::mem::replace(&mut self.dotted, false)
     }
 
     /// Ends counted content: whether it ends with CRLF or is empty.
@@ -157,20 +166,26 @@ impl Decoder {
     /// At least one octet of `block`, unless there is a fault in the way.
     fn decode_block(&mut self, block: &[u8], content: &mut Vec<u8>) -> usize {
         if !self.is_plain() {
+            self.dotted = true;
             return self.settle(block, content);
         }
         // A CR at the end can only be judged with what follows it.
         let plain = block.strip_suffix(b"\r").unwrap_or(block);
-        if plain.is_empty() || is_faulty(plain) {
+        let sight = look_over(plain);
+        if plain.is_empty() || sight.faulty {
+            self.dotted = true;
             return match block.len() {
                 ..=SMALL_BLOCK_BYTES => self.crawl(block, content),
                 _ => self.decode_blocks::<SMALL_BLOCK_BYTES>(block, content),
             };
         }
-        match self.framing {
-            Framing::Data => self.copy_between_dots(plain, content),
-            Framing::Bdat => self.copy(plain, content),
+        if sight.dotted || self.state == State::LineStart && plain.starts_with(b".") {
+            self.dotted = true;
+            if self.framing == Framing::Data {
+                return self.copy_between_dots(plain, content);
+            }
         }
+        self.copy(plain, content)
     }
 
     /// `block` has no bare newline and no NUL: only dots at line starts need a closer look.
@@ -331,20 +346,30 @@ impl Decoder {
     }
 }
 
-/// Whether `block`, which does not follow a CR, holds a bare newline or a NUL. A CR at its end,
-/// with nothing to judge it by, counts as bare.
-///
+/// What a block that does not follow a CR holds, seen in one pass.
+struct Sight {
+    /// A bare newline or a NUL. A CR at its end, with nothing to judge it by, counts as bare.
+    faulty: bool,
+    /// A dot behind a LF.
+    dotted: bool,
+}
+
 /// No branch depends on the bytes, so that the compiler makes vector code of the loop.
-fn is_faulty(block: &[u8]) -> bool {
-    let (Some(&first), Some(&last)) = (block.first(), block.last()) else { return false };
+fn look_over(block: &[u8]) -> Sight {
+    let (Some(&first), Some(&last)) = (block.first(), block.last()) else {
+        return Sight { faulty: false, dotted: false };
+    };
     let mut unpaired = u8::from(first == b'\n') | u8::from(last == b'\r');
     let mut least = first;
+    let mut dot = 1;
     for (&before, &byte) in block.iter().zip(&block[1..]) {
         // 0 if it is the newline's half, else 1: LF and CR before it must agree.
         unpaired |= (byte ^ b'\n').min(1) ^ (before ^ b'\r').min(1);
         least = least.min(byte);
+        // 0 only for a dot behind a LF.
+        dot = dot.min((byte ^ b'.') | (before ^ b'\n'));
     }
-    unpaired != 0 || least == 0
+    Sight { faulty: unpaired != 0 || least == 0, dotted: dot == 0 }
 }
 
 /// Appends `content` with its dots stuffed, for a next hop that takes DATA.
@@ -619,6 +644,25 @@ mod tests {
             );
             let naive = decode_naive(decoder.clone(), &wire);
             prop_assert_eq!(decode_cut(decoder, &wire, &cuts), naive);
+        }
+
+        #[test]
+        fn what_is_not_dotted_needs_no_stuffing(
+            wire in prop_oneof![wire(), clean_wire()],
+            cuts in prop::collection::vec(0usize..400, 0..6),
+            data in any::<bool>(),
+        ) {
+            let mut decoder = Decoder::new(if data { Data } else { Bdat }, Replace, u64::MAX);
+            let (mut rest, mut at_line_start) = (&wire[..], true);
+            for cut in cuts.into_iter().chain([usize::MAX]) {
+                let (piece, after) = rest.split_at(cut.min(rest.len()));
+                let mut content = Vec::new();
+                decoder.decode(piece, &mut content);
+                let needed = needs_stuffing(&content, at_line_start);
+                prop_assert!(decoder.take_dotted() || !needed, "{content:?}");
+                at_line_start = content.last().map_or(at_line_start, |last| *last == b'\n');
+                rest = after;
+            }
         }
 
         #[test]

@@ -2,27 +2,6 @@
 
 use crate::reactor::{Reactor, Socket};
 
-/// Buffers kept for reuse by a worker, and the largest that is kept.
-const SPARE_BUFFERS_MAX: usize = 64;
-const SPARE_BYTES_MAX: usize = 256 * 1024;
-
-/// Empty buffers with capacity.
-#[derive(Debug, Default)]
-pub(super) struct Spare(Vec<Vec<u8>>);
-
-impl Spare {
-    pub(super) fn take(&mut self) -> Vec<u8> {
-        self.0.pop().unwrap_or_default()
-    }
-
-    pub(super) fn put(&mut self, mut buffer: Vec<u8>) {
-        if self.0.len() < SPARE_BUFFERS_MAX && (1..=SPARE_BYTES_MAX).contains(&buffer.capacity()) {
-            buffer.clear();
-            self.0.push(buffer);
-        }
-    }
-}
-
 /// How a connection of ours ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Close {

@@ -77,6 +77,7 @@ impl Hop {
                 Err(_) => return Progress::Spoilt(DiscardReason::Protocol),
             };
             bytes = &bytes[consumed..];
+            client.proceed(out);
             if let Some((expect, reply)) = reply {
                 progress = self.on_reply(hostname, expect, &reply, out);
             }
@@ -94,19 +95,13 @@ impl Hop {
                 client.ehlo(hostname.as_bytes(), out);
                 Progress::Going
             }
-            (State::Opening(client), Expect::Ehlo) if reply.is_positive() => {
-                client.set_capabilities(Capabilities::from_ehlo(reply));
-                self.introduce(out)
-            }
+            (State::Opening(_), Expect::Ehlo) if reply.is_positive() => self.introduce(out),
             // RFC 5321 §3.2: a server that knows no EHLO may know HELO.
             (State::Opening(client), Expect::Ehlo) if reply.class() == Class::Permanent => {
                 client.helo(hostname.as_bytes(), out);
                 Progress::Going
             }
-            (State::Opening(client), Expect::Helo) if reply.is_positive() => {
-                client.set_capabilities(Capabilities::none());
-                Progress::Ready
-            }
+            (State::Opening(_), Expect::Helo) if reply.is_positive() => Progress::Ready,
             (State::Opening(_), _) => Progress::Spoilt(DiscardReason::Protocol),
             (State::Resetting(_), Expect::Rset) if !reply.is_positive() => {
                 Progress::Spoilt(DiscardReason::Protocol)

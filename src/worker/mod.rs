@@ -34,7 +34,7 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::extension::Capabilities;
 
-use conn::{Pipe, Spare};
+use conn::Pipe;
 use control::Order;
 use counters::Counters;
 use downstream::Downstream;
@@ -95,7 +95,6 @@ pub struct Worker<R> {
     /// Relays whose next hop said 2xx, to be looked at again a turn later.
     confirming: Vec<Key>,
     actions: Actions,
-    spare: Spare,
     /// Records as JSON lines, not handed over yet.
     batch: Vec<u8>,
     drain_until: Option<Instant>,
@@ -127,7 +126,6 @@ impl<R: Reactor> Worker<R> {
             orders_of_pools: VecDeque::new(),
             confirming: Vec::new(),
             actions: Actions::default(),
-            spare: Spare::default(),
             batch: Vec::new(),
             drain_until: None,
             stopped: false,
@@ -252,7 +250,7 @@ impl<R: Reactor> Worker<R> {
     }
 
     fn on_sent(&mut self, socket: Socket, buffer: Vec<u8>, result: Result<usize, Errno>) {
-        self.spare.put(buffer);
+        self.shared.spare.put(buffer);
         let Some(owner) = self.owner(socket) else { return };
         let Some(pipe) = self.pipe(owner) else { return };
         pipe.on_sent();
