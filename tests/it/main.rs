@@ -3,4 +3,5 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod simulation;
 mod tidy;
