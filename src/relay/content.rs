@@ -71,8 +71,14 @@ impl Content {
 
     /// Decodes a piece of wire. Returns how much of it was content, and whether the end of data
     /// was in it; of a fault, how much came before it.
-    pub(super) fn take(&mut self, now: Instant, wire: &[u8]) -> Result<(usize, bool), (usize, ContentFault)> {
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        wire: &[u8],
+        spare: &mut Spare,
+    ) -> Result<(usize, bool), (usize, ContentFault)> {
         self.first_byte.get_or_insert(now);
+        spare.make_room(&mut self.held, wire.len());
         let begin = self.held.len();
         let decoded = self.decoder.decode(wire, &mut self.held);
         self.octets += (self.held.len() - begin) as u64;

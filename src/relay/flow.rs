@@ -68,7 +68,7 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let workers = &cx.shared.config.workers;
         let window = workers.window.min(cx.shared.window_left);
-        let mut held = cx.shared.spare.take_large();
+        let mut held = cx.shared.spare.take_medium();
         cx.shared.window_left -= window;
         let line_max = workers.line;
         let session = &self.session;
@@ -143,7 +143,7 @@ impl Relay {
         let transaction = self.transaction.as_deref_mut()?;
         let settled = transaction.settled.is_some();
         let content = transaction.content.as_deref_mut()?;
-        let (consumed, end) = match content.take(cx.now.instant, input) {
+        let (consumed, end) = match content.take(cx.now.instant, input, &mut cx.shared.spare) {
             Ok(taken) => taken,
             Err((consumed, fault)) => {
                 self.on_content_fault(cx, fault);
