@@ -80,14 +80,26 @@ impl Content {
         self.first_byte.get_or_insert(now);
         spare.make_room(&mut self.held, wire.len());
         let begin = self.held.len();
+        let begins = self.octets == 0;
         let decoded = self.decoder.decode(wire, &mut self.held);
         self.octets += (self.held.len() - begin) as u64;
+        if begins {
+            self.keep_apart(begin);
+        }
         if self.counter.is_counting() {
             self.counter.feed(&self.held[begin..]);
         }
         match decoded.fault {
             Some(fault) => Err((decoded.consumed, fault)),
             None => Ok((decoded.consumed, decoded.end)),
+        }
+    }
+
+    /// Content that begins with white space has no header: an empty line keeps it from becoming one
+    /// more line of our Received field (RFC 5322 §2.2.3; Postfix does the same).
+    fn keep_apart(&mut self, begin: usize) {
+        if matches!(self.held.get(begin), Some(b' ' | b'\t')) {
+            self.held.splice(begin..begin, *b"\r\n");
         }
     }
 

@@ -178,7 +178,8 @@ fn recipients_kept_max(cx: &Context<'_>) -> usize {
     cx.shared.config.workers.recipients as usize * 2
 }
 
-fn size_limit(cx: &Context<'_>) -> u64 {
+/// What EHLO announced as SIZE: the least of what we and the next hops take.
+pub(super) fn size_limit(cx: &Context<'_>) -> u64 {
     let offered = cx.shared.offer.size;
     let own = cx.shared.config.workers.message;
     if offered == 0 { own } else { offered.min(own) }

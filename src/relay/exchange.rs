@@ -197,13 +197,22 @@ impl Relay {
 
     /// FIN behind a 2xx leaves it true; the connection is no good for another transaction.
     pub(super) fn on_next_hop_ended(&mut self, cx: &mut Context<'_>, ending: Ending) {
-        let answered = self.stand() == Stand::Ended
-            && self.transaction.as_ref().is_some_and(|transaction| transaction.hop_reply.is_some());
-        if answered && ending == Ending::Closed {
-            self.drop_next_hop(cx, DiscardReason::Closed);
-            return self.on_confirmed(cx);
+        if self.is_answered() && ending == Ending::Closed {
+            return self.take_last_word(cx, DiscardReason::Closed);
         }
         self.lose_next_hop(cx, DiscardReason::Closed, true);
+    }
+
+    /// The end of content was answered by 2xx, which waits to be confirmed.
+    fn is_answered(&self) -> bool {
+        self.stand() == Stand::Ended
+            && self.transaction.as_ref().is_some_and(|transaction| transaction.hop_reply.is_some())
+    }
+
+    /// The 2xx stands, whatever came behind it: to say otherwise would make a duplicate.
+    fn take_last_word(&mut self, cx: &mut Context<'_>, reason: DiscardReason) {
+        self.drop_next_hop(cx, reason);
+        self.on_confirmed(cx);
     }
 
     pub(super) fn on_next_hop_late(&mut self, cx: &mut Context<'_>) {

@@ -9,6 +9,7 @@
 
 use super::content::{Content, Stand};
 use super::disposition::Disposition;
+use super::envelope::size_limit;
 use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Stage, UNSENT_BYTES_HIGH};
@@ -49,7 +50,7 @@ impl Relay {
         if transaction.content.is_none() {
             self.begin_content(cx, Framing::Bdat);
         }
-        let limit = cx.shared.config.workers.message;
+        let limit = size_limit(cx);
         if begun.saturating_add(bdat.octets) > limit {
             self.refuse_content(cx, Refusal::TooLarge);
             if bdat.octets > limit.saturating_mul(4) {
@@ -152,7 +153,7 @@ impl Relay {
         };
         if settled {
             content.held.clear();
-        } else if content.octets > cx.shared.config.workers.message {
+        } else if content.octets > size_limit(cx) {
             self.refuse_content(cx, Refusal::TooLarge);
         }
         Some((consumed, end))

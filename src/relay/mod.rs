@@ -210,6 +210,12 @@ impl Relay {
         self.transaction.is_some()
     }
 
+    /// Input and content that wait in memory.
+    pub fn held_bytes(&self) -> usize {
+        let content = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref());
+        self.input.len() + content.map_or(0, |content| content.held.len())
+    }
+
     pub const fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }

@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) listener: usize,
     /// The client as we know it: the peer, or what PROXY or XCLIENT said.
     pub(super) client: SocketAddr,
+    /// Its name, if XCLIENT said one.
+    name: Option<Box<[u8]>>,
     pub(super) local: SocketAddr,
     pub(super) must_speak_proxy: bool,
     /// May use XCLIENT and XFORWARD.
@@ -52,6 +54,7 @@ impl Session {
         let mut session = Self {
             listener,
             client: peer,
+            name: None,
             local,
             must_speak_proxy: config.listeners[listener].must_speak_proxy(peer.ip()),
             is_trusted: config.listeners[listener].may_xclient(peer.ip()),
@@ -99,6 +102,7 @@ impl Session {
             return (**identity).clone();
         }
         Identity {
+            name: self.name.as_deref().map(<[u8]>::to_vec),
             addr: Some(self.client.ip()),
             port: Some(self.client.port()),
             helo: self.helo.as_deref().map(<[u8]>::to_vec),
@@ -167,6 +171,9 @@ impl Relay {
             return 0;
         }
         match parsed {
+            Ok(Command::Data) if self.transaction.is_some() && consumed < input.len() => {
+                self.on_early_content(cx);
+            }
             Ok(command) => self.on_command(cx, command),
             Err(refused) => self.on_refused_command(cx, refused),
         }
@@ -204,6 +211,12 @@ impl Relay {
         }
     }
 
+    /// RFC 2920 §3.1: DATA is the last of its group. What comes behind it before our 354 was sent
+    /// without looking at our replies; a message in it could hide commands or be hidden in them.
+    fn on_early_content(&mut self, cx: &mut Context<'_>) {
+        self.say_and_close(cx, &Reply::new(554, "5.5.0", "nothing may follow DATA before 354"));
+    }
+
     /// Where RFC 5321 sees this session.
     fn server_stage(&self) -> server::Stage {
         match &self.transaction {
@@ -226,7 +239,11 @@ impl Relay {
     fn on_refused_command(&mut self, cx: &mut Context<'_>, refused: Refused) {
         let reply = refused.error.reply();
         match refused.bdat {
-            Some(bdat) => self.swallow_chunk(cx, bdat, reply),
+            Some(bdat) => {
+                // RFC 3030 §2: behind a refused chunk only RSET is sure; nothing of it may go on.
+                self.abandon_transaction(cx, &reply.first_line());
+                self.swallow_chunk(cx, bdat, reply);
+            }
             // Content follows, and nobody knows how much: it must not be read as commands.
             None if refused.verb == Some(Verb::Bdat) => self.say_and_close(cx, &reply),
             None => self.complain(cx, &reply),
@@ -334,6 +351,7 @@ impl Relay {
         let ip = identity.addr.unwrap_or_else(|| self.session.client.ip());
         let port = identity.port.unwrap_or_else(|| self.session.client.port());
         self.session.set_client(&cx.shared.config, SocketAddr::new(ip, port));
+        self.session.name = identity.name.map(Vec::into_boxed_slice);
         self.session.helo = None;
         self.session.forwarded = None;
         self.greet(cx);

@@ -256,13 +256,14 @@ fn bdat(arguments: &[u8]) -> Result<Bdat, CommandError> {
     }
 }
 
-/// The count of a BDAT, whatever follows it.
+/// The count of a BDAT, whatever follows it. One that is too large to be a number is still too
+/// large to be a chunk: what comes behind it must never be read as commands.
 fn announced(arguments: &[u8]) -> Option<Bdat> {
     let (count, rest) = split_word(arguments);
-    if !count.iter().all(u8::is_ascii_digit) {
+    if count.is_empty() || !count.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let octets = str::from_utf8(count).ok()?.parse().ok()?;
+    let octets = str::from_utf8(count).ok()?.parse().unwrap_or(u64::MAX);
     Some(Bdat { octets, last: trim(rest).eq_ignore_ascii_case(b"LAST") })
 }
 
@@ -386,6 +387,7 @@ mod tests {
         check("bdat 10 last", Command::Bdat(Bdat { octets: 10, last: true }));
         check("BDAT  10  LAST", Command::Bdat(Bdat { octets: 10, last: true }));
         check("BDAT 18446744073709551615", Command::Bdat(Bdat { octets: u64::MAX, last: false }));
+        check("BDAT 18446744073709551616", Command::Bdat(Bdat { octets: u64::MAX, last: false }));
         for (line, want) in [
             ("BDAT 20 FIRST", Some(Bdat { octets: 20, last: false })),
             ("BDAT 20 LAST LAST", Some(Bdat { octets: 20, last: false })),
@@ -394,7 +396,7 @@ mod tests {
             ("BDAT -1", None),
             ("BDAT +1", None),
             ("BDAT 20LAST", None),
-            ("BDAT 18446744073709551616", None),
+            ("BDAT 99999999999999999999 FIRST", Some(Bdat { octets: u64::MAX, last: false })),
         ] {
             assert_eq!(refuse(line, 501).bdat, want, "{line:?}");
         }

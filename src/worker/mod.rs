@@ -10,6 +10,7 @@
 //! What must always hold: every socket has at most one owner in the table; a relay has at most one
 //! upstream connection; a panic in a relay ends that connection and nothing else.
 
+pub mod audit;
 mod conn;
 pub mod control;
 pub mod counters;

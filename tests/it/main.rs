@@ -3,5 +3,8 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
+mod checks;
+mod harness;
+mod simulation;
 mod tidy;
 mod transcripts;

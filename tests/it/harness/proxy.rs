@@ -1,0 +1,227 @@
+//! The proxy under test: `postern run --config FILE` with a folder of its own.
+
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::client::Client;
+use super::program::{BINARY, Program};
+use super::{Folder, PATIENCE, eventually, free_address};
+
+/// A configuration in the making: one worker, one listener, upstreams with their routes.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    workers: String,
+    listener: String,
+    upstreams: String,
+    routes: String,
+    /// Added to the one upstream of `toward`.
+    upstream: String,
+}
+
+impl Setup {
+    /// Everything goes to `server`, each step of which may take two seconds.
+    pub(crate) fn toward(server: SocketAddr) -> Self {
+        let mut setup = Self::bare();
+        setup.upstreams = format!("name = \"hop\"\nservers = [\"{server}\"]\n");
+        "recipient = [\"*\"]\nupstream = \"hop\"\n".clone_into(&mut setup.routes);
+        setup
+    }
+
+    /// `routes`: recipient pattern, name of its upstream, where that is.
+    pub(crate) fn routed(routes: &[(&str, &str, SocketAddr)]) -> Self {
+        let mut setup = Self::bare();
+        for (n, (pattern, name, server)) in routes.iter().enumerate() {
+            let between = |table| if n > 0 { format!("\n[[{table}]]\n") } else { String::new() };
+            let (upstream, route) = (between("upstream"), between("route"));
+            write!(setup.upstreams, "{upstream}name = \"{name}\"\nservers = [\"{server}\"]\n").unwrap();
+            write!(setup.routes, "{route}recipient = [\"{pattern}\"]\nupstream = \"{name}\"\n").unwrap();
+        }
+        setup
+    }
+
+    fn bare() -> Self {
+        let empty = String::new;
+        Self {
+            workers: empty(),
+            listener: empty(),
+            upstreams: empty(),
+            routes: empty(),
+            upstream: empty(),
+        }
+    }
+
+    /// A line more for `[workers]`.
+    pub(crate) fn workers(mut self, line: &str) -> Self {
+        self.workers += &format!("{line}\n");
+        self
+    }
+
+    /// A line more for the listener.
+    pub(crate) fn listener(mut self, line: &str) -> Self {
+        self.listener += &format!("{line}\n");
+        self
+    }
+
+    /// A line more for the (last) upstream.
+    pub(crate) fn upstream(mut self, line: &str) -> Self {
+        self.upstream += &format!("{line}\n");
+        self
+    }
+
+    pub(crate) fn text(&self, listen: SocketAddr, admin: SocketAddr) -> String {
+        let timeout = if self.upstream.contains("timeout") {
+            ""
+        } else {
+            "timeout = { connect = \"2s\", reply = \"2s\", end = \"2s\" }\n"
+        };
+        // Tests run side by side: their workers take turns over the cores.
+        let cpus =
+            if self.workers.contains("cpus") { String::new() } else { format!("cpus = [{}]\n", next_core()) };
+        let Self { workers, listener, upstreams, routes, upstream } = self;
+        format!(
+            "hostname = \"postern.example\"\n\n[workers]\n{cpus}{workers}\n\
+             [[listener]]\nname = \"in\"\naddress = [\"{listen}\"]\n{listener}\n\
+             [[upstream]]\n{upstreams}{upstream}{timeout}\n[[route]]\n{routes}\n\
+             [admin]\naddress = \"{admin}\"\n\n[log]\nrecords = \"records.json\"\n"
+        )
+    }
+
+    pub(crate) fn start(&self) -> Proxy {
+        Proxy::start(self)
+    }
+}
+
+fn next_core() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let cores = core_affinity::get_core_ids().unwrap();
+    cores[NEXT.fetch_add(1, Ordering::Relaxed) % cores.len()].id
+}
+
+/// The running program.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    program: Program,
+    folder: Folder,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Proxy {
+    pub(crate) fn start(setup: &Setup) -> Self {
+        let (address, admin) = (free_address(), free_address());
+        let folder = Folder::new();
+        std::fs::write(folder.join("postern.toml"), setup.text(address, admin)).unwrap();
+        let program = launch(&folder);
+        Self { program, folder, address, admin }
+    }
+
+    /// The same configuration and addresses again, after the program ended.
+    pub(crate) fn restart(&mut self) {
+        self.program = launch(&self.folder);
+    }
+
+    /// A client that has read the greeting.
+    pub(crate) fn client(&self) -> Client {
+        Client::greeted(self.address)
+    }
+
+    /// A client in session: EHLO is done.
+    pub(crate) fn session(&self) -> Client {
+        let mut client = self.client();
+        assert_eq!(client.command("EHLO client.example").code, 250);
+        client
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.program.id()
+    }
+
+    pub(crate) fn rss_bytes(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * rustix::param::page_size() as u64
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
+    /// Every line of the log, which must be whole objects of JSON.
+    pub(crate) fn records(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.folder.join("records.json")).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The records, once there are `count`: the log is written behind the replies.
+    #[track_caller]
+    pub(crate) fn await_records(&self, count: usize) -> Vec<Value> {
+        let mut records = Vec::new();
+        let came = eventually(PATIENCE, || {
+            records = self.records();
+            records.len() >= count
+        });
+        assert!(came, "{} records of {count}", records.len());
+        records
+    }
+
+    /// A page of the admin plane: head and body.
+    pub(crate) fn page(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        page
+    }
+
+    /// The sum over all labels of the metric `name`.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let page = self.page("/metrics");
+        let lines = page.lines().filter_map(|line| line.rsplit_once(' '));
+        let ours = lines.filter(|(key, _)| key.split('{').next() == Some(name));
+        ours.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.program.signal(Signal::TERM);
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.program.kill();
+    }
+
+    pub(crate) fn await_end(&mut self, limit: Duration) -> Option<ExitStatus> {
+        self.program.await_end(limit)
+    }
+
+    pub(crate) fn said(&mut self) -> String {
+        self.program.said()
+    }
+
+    /// It lives, serves, and no bug of ours was caught on the way.
+    #[track_caller]
+    pub(crate) fn assert_well(&mut self) {
+        assert!(self.program.is_running(), "the program ended: {}", self.program.said());
+        assert!(self.page("/readyz").starts_with("HTTP/1.1 200"));
+        let said = self.program.said();
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+fn launch(folder: &Folder) -> Program {
+    let mut program = Program::start(
+        Command::new(BINARY).arg("run").arg("--config").arg("postern.toml").current_dir(folder.path()),
+    );
+    if let Err(said) = program.await_line("serving on") {
+        panic!("no start: {said}");
+    }
+    program
+}
