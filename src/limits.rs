@@ -43,7 +43,7 @@ pub const HELD_BYTES_HIGH: usize = 64 * 1024;
 /// One receive buffer of the reactor: what one completion brings at most.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 /// How many of them there are.
-pub const RECEIVE_BUFFERS: usize = 32;
+pub const RECEIVE_BUFFERS: usize = 16;
 /// What one recipient may make us remember: its path, its parameters and the next hop's reply.
 pub const RECIPIENT_BYTES_MAX: usize = COMMAND_LINE_BYTES_MAX + REPLY_LINE_SENT_BYTES_MAX;
 /// The reactor's receive buffers.

@@ -85,7 +85,7 @@ impl Relay {
                 let recipient = &transaction.recipients[index];
                 let number = u32::try_from(index).unwrap_or(u32::MAX);
                 lease.client.rcpt(number, &recipient.path, &recipient.parameters, &mut cx.actions.upstream);
-                self.upstream_unsent += cx.actions.upstream.len() - begin;
+                self.note_queued(cx, cx.actions.upstream.len() - begin);
                 self.arm_hop_deadline(cx);
             }
         }
@@ -125,9 +125,10 @@ impl Relay {
                 lease.client.rcpt(index, &recipient.path, &recipient.parameters, out);
             }
         }
-        self.upstream_unsent += out.len() - begin;
+        let queued = out.len() - begin;
         transaction.server = Some(lease.server);
         transaction.hop = Hop::Bound(lease);
+        self.note_queued(cx, queued);
         self.rearm_hop_deadline(cx);
     }
 

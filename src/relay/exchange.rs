@@ -29,7 +29,7 @@ impl Relay {
                     bytes = &bytes[consumed..];
                     let begin = cx.actions.upstream.len();
                     lease.client.proceed(&mut cx.actions.upstream);
-                    self.upstream_unsent += cx.actions.upstream.len() - begin;
+                    self.note_queued(cx, cx.actions.upstream.len() - begin);
                     if let Some((expect, reply)) = reply {
                         self.on_reply(cx, expect, reply);
                     }

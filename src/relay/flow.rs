@@ -232,6 +232,7 @@ impl Relay {
 
     /// Sends up what may go up now.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
+        let stalled = self.is_stalled(cx.now.instant);
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         if transaction.settled.is_some() {
             return;
@@ -239,6 +240,8 @@ impl Relay {
         let Hop::Bound(lease) = &mut transaction.hop else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
         let begin = cx.actions.upstream.len();
+        // A kernel that did not take all of it gets no more than it can hold.
+        let flows = !stalled || self.upstream_unsent < UNSENT_BYTES_HIGH;
         let chunking = lease.client.capabilities().extensions.contains(Extensions::CHUNKING)
             && transaction.upstream.is_some_and(|index| cx.shared.config.upstreams[index.0].chunking);
         let out = &mut cx.actions.upstream;
@@ -255,11 +258,11 @@ impl Relay {
         }
         match content.stand {
             Stand::Held | Stand::Asked | Stand::Ended => {}
-            Stand::Data => pump_data(content, self.upstream_unsent, out, &mut cx.shared.spare),
-            Stand::Bdat { .. } => pump_chunks(content, &mut lease.client, self.upstream_unsent, out),
+            Stand::Data => pump_data(content, flows, out, &mut cx.shared.spare),
+            Stand::Bdat { .. } => pump_chunks(content, &mut lease.client, flows, out, &mut cx.shared.spare),
         }
         let queued = cx.actions.upstream.len() - begin;
-        self.upstream_unsent += queued;
+        self.note_queued(cx, queued);
         if queued > 0 && matches!(self.stage, Stage::Verdict) {
             self.rearm_hop_deadline(cx);
         } else if queued > 0 {
@@ -284,8 +287,8 @@ fn only_recipient(transaction: &Transaction) -> Option<&[u8]> {
 }
 
 /// A few large writes cost the kernel much less than many small ones.
-fn pump_data(content: &mut Content, unsent: usize, out: &mut Vec<u8>, spare: &mut Spare) {
-    let worth_it = content.held.len() >= CHUNK_BYTES && unsent < UNSENT_BYTES_HIGH;
+fn pump_data(content: &mut Content, flows: bool, out: &mut Vec<u8>, spare: &mut Spare) {
+    let worth_it = content.held.len() >= CHUNK_BYTES && flows;
     if !worth_it && !content.complete {
         return;
     }
@@ -298,20 +301,22 @@ fn pump_data(content: &mut Content, unsent: usize, out: &mut Vec<u8>, spare: &mu
 fn pump_chunks(
     content: &mut Content,
     client: &mut crate::smtp::client::Client,
-    unsent: usize,
+    flows: bool,
     out: &mut Vec<u8>,
+    spare: &mut Spare,
 ) {
     let Stand::Bdat { unanswered } = &mut content.stand else { return };
     let unanswered_max = if client.pipelines() { CHUNKS_UNANSWERED_MAX } else { 1 };
-    if content.complete && *unanswered < unanswered_max {
-        client.bdat(content.held.len() as u64, true, out);
-        out.append(&mut content.held);
+    let worth_it = content.complete || content.held.len() >= CHUNK_BYTES && flows;
+    if !worth_it || *unanswered >= unanswered_max {
+        return;
+    }
+    *unanswered += 1;
+    client.bdat(content.held.len() as u64, content.complete, out);
+    spare.make_room(out, content.held.len());
+    out.append(&mut content.held);
+    if content.complete {
         content.stand = Stand::Ended;
-    } else if content.held.len() >= CHUNK_BYTES && *unanswered < unanswered_max && unsent < UNSENT_BYTES_HIGH
-    {
-        *unanswered += 1;
-        client.bdat(content.held.len() as u64, false, out);
-        out.append(&mut content.held);
     }
 }
 

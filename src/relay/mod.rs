@@ -139,6 +139,8 @@ pub struct Relay {
     ended: bool,
     downstream_unsent: usize,
     upstream_unsent: usize,
+    /// When the oldest of those bytes was queued, or when the kernel last took some.
+    upstream_since: Instant,
     client_deadline: Instant,
     hop_deadline: Option<Instant>,
 }
@@ -159,6 +161,7 @@ impl Relay {
             ended: false,
             downstream_unsent: 0,
             upstream_unsent: 0,
+            upstream_since: now,
             client_deadline: now + config.workers.timeout.command,
             hop_deadline: None,
         }
@@ -267,6 +270,7 @@ impl Relay {
             Side::Downstream => self.downstream_unsent = self.downstream_unsent.saturating_sub(bytes),
             Side::Upstream => {
                 self.upstream_unsent = self.upstream_unsent.saturating_sub(bytes);
+                self.upstream_since = cx.now.instant;
                 self.rearm_hop_deadline(cx);
                 self.pump(cx);
             }
@@ -319,7 +323,7 @@ impl Relay {
         if self.stage == Stage::Over {
             return;
         }
-        let wanted = self.wants_input();
+        let wanted = self.wants_input(cx.now.instant);
         if wanted != self.reading {
             self.reading = wanted;
             cx.actions.push(if wanted { Action::Resume } else { Action::Pause });
@@ -329,11 +333,26 @@ impl Relay {
         }
     }
 
-    fn wants_input(&self) -> bool {
+    /// Bytes were queued for the next hop.
+    pub(in crate::relay) fn note_queued(&mut self, cx: &Context<'_>, bytes: usize) {
+        if self.upstream_unsent == 0 {
+            self.upstream_since = cx.now.instant;
+        }
+        self.upstream_unsent += bytes;
+    }
+
+    /// The kernel has had a turn, and did not take all that was queued for the next hop.
+    fn is_stalled(&self, now: Instant) -> bool {
+        self.upstream_unsent > 0 && self.upstream_since < now
+    }
+
+    fn wants_input(&self, now: Instant) -> bool {
         let content_fits =
             self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref()).is_none_or(
                 |content| match content.stand {
                     Stand::Held | Stand::Asked => content.held.len() <= content.window + HELD_BYTES_HIGH,
+                    // What was queued in this turn the kernel may still take at once.
+                    _ if self.upstream_unsent > 0 && !self.is_stalled(now) => true,
                     // What could go up has gone: the rest waits for the kernel or for replies.
                     Stand::Data | Stand::Bdat { .. } | Stand::Ended => content.held.len() <= HELD_BYTES_HIGH,
                 },

@@ -1,5 +1,7 @@
 //! A socket's outgoing half: what is queued, what the kernel has, and how it ends.
 
+use std::collections::VecDeque;
+
 use crate::reactor::{Reactor, Socket};
 
 /// How a connection of ours ends.
@@ -16,30 +18,42 @@ pub(super) enum Close {
 #[derive(Debug)]
 pub(super) struct Pipe {
     pub(super) socket: Socket,
-    out: Vec<u8>,
+    /// Sent one after the other; large ones are never copied together.
+    out: VecDeque<Vec<u8>>,
     sending: bool,
     pub(super) close: Close,
 }
 
+/// Up to here bytes are put behind those that wait already instead of into a write of their own.
+const JOINED_BYTES_MAX: usize = 4096;
+
 impl Pipe {
     pub(super) const fn new(socket: Socket) -> Self {
-        Self { socket, out: Vec::new(), sending: false, close: Close::No }
+        Self { socket, out: VecDeque::new(), sending: false, close: Close::No }
     }
 
     /// Queues `bytes`, leaving an empty buffer in their place.
     pub(super) fn queue(&mut self, bytes: &mut Vec<u8>) {
-        if self.out.is_empty() {
-            std::mem::swap(&mut self.out, bytes);
-        } else {
-            self.out.append(bytes);
+        match self.out.back_mut() {
+            Some(last) if bytes.len() <= JOINED_BYTES_MAX && last.len() <= JOINED_BYTES_MAX => {
+                last.append(bytes)
+            }
+            _ => self.out.push_back(std::mem::take(bytes)),
         }
     }
 
     /// Hands what is queued to the kernel, unless it still has the last piece.
     pub(super) fn flush<R: Reactor>(&mut self, reactor: &mut R) {
-        if !self.sending && !self.out.is_empty() {
+        if self.sending {
+            return;
+        }
+        if let Some(bytes) = self.out.pop_front() {
             self.sending = true;
-            reactor.send(self.socket, std::mem::take(&mut self.out));
+            reactor.send(self.socket, bytes);
+            if self.out.is_empty() {
+                // An idle connection holds no memory for what it might send.
+                self.out = VecDeque::new();
+            }
         }
     }
 
@@ -49,11 +63,11 @@ impl Pipe {
     }
 
     /// Bytes that the kernel does not have yet.
-    pub(super) const fn queued_bytes(&self) -> usize {
-        self.out.len()
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.out.iter().map(Vec::len).sum()
     }
 
-    pub(super) const fn is_drained(&self) -> bool {
+    pub(super) fn is_drained(&self) -> bool {
         !self.sending && self.out.is_empty()
     }
 }
