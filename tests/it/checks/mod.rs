@@ -13,6 +13,8 @@ mod dialogue;
 mod faults;
 mod framing;
 mod process;
+mod resources;
+mod trust;
 
 use super::harness::client::{Client, Heard, Reply};
 use super::harness::proxy::{Proxy, Setup};
