@@ -37,7 +37,7 @@ pub const CONTENT_IN_FLIGHT_BYTES_MAX: usize = 512 * 1024;
 /// What one recipient may make us remember: its path, its parameters and the next hop's reply.
 pub const RECIPIENT_BYTES_MAX: usize = COMMAND_LINE_BYTES_MAX + REPLY_LINE_SENT_BYTES_MAX;
 /// The reactor's receive buffers.
-pub const RECEIVE_BUFFERS_BYTES: usize = 16 * 1024 * 1024;
+pub const RECEIVE_BUFFERS_BYTES: usize = 2 * 1024 * 1024;
 /// Batches of records between all workers and the event log.
 pub const RECORD_BATCHES_MAX: usize = 1024;
 /// Bytes at which a worker hands a batch of records over.

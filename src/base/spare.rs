@@ -6,34 +6,55 @@
 
 /// Buffers kept of each kind.
 const BUFFERS_MAX: usize = 64;
-/// Capacity from which a buffer is large, what a new large one gets, and the largest that is kept.
-const LARGE_BYTES_MIN: usize = 8 * 1024;
-const LARGE_BYTES: usize = 16 * 1024;
-const LARGE_BYTES_MAX: usize = 512 * 1024;
+/// Capacity of a buffer for content that may be small, and for content that is not.
+const MEDIUM_BYTES: usize = 16 * 1024;
+const LARGE_BYTES: usize = 256 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Spare {
     small: Vec<Vec<u8>>,
+    medium: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
 }
 
 impl Spare {
     /// An empty buffer for commands and replies.
-    pub fn take(&mut self) -> Vec<u8> {
+    pub fn take_small(&mut self) -> Vec<u8> {
         self.small.pop().unwrap_or_default()
     }
 
-    /// An empty buffer for content.
+    /// An empty buffer for the beginning of content.
+    pub fn take_medium(&mut self) -> Vec<u8> {
+        self.medium.pop().unwrap_or_else(|| Vec::with_capacity(MEDIUM_BYTES))
+    }
+
+    /// An empty buffer for more of it.
     pub fn take_large(&mut self) -> Vec<u8> {
         self.large.pop().unwrap_or_else(|| Vec::with_capacity(LARGE_BYTES))
+    }
+
+    /// Makes room for `more` bytes in `buffer`, by one move into a large one if it is too small.
+    pub fn make_room(&mut self, buffer: &mut Vec<u8>, more: usize) {
+        if buffer.capacity() - buffer.len() >= more {
+            return;
+        }
+        if buffer.capacity() < LARGE_BYTES {
+            let mut large = self.take_large();
+            large.extend_from_slice(buffer);
+            self.put(std::mem::replace(buffer, large));
+        }
+        buffer.reserve(more);
     }
 
     /// Keeps `buffer` for the next who takes one, unless there are enough.
     pub fn put(&mut self, mut buffer: Vec<u8>) {
         let kept = match buffer.capacity() {
-            0 | LARGE_BYTES_MAX.. => return,
-            LARGE_BYTES_MIN.. => &mut self.large,
-            _ => &mut self.small,
+            0 => return,
+            ..MEDIUM_BYTES => &mut self.small,
+            ..LARGE_BYTES => &mut self.medium,
+            LARGE_BYTES => &mut self.large,
+            // Grown beyond the plan for one message: not to be kept for the next.
+            _ => return,
         };
         if kept.len() < BUFFERS_MAX {
             buffer.clear();
@@ -44,24 +65,34 @@ impl Spare {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUFFERS_MAX, LARGE_BYTES_MAX, Spare};
+    use super::{BUFFERS_MAX, LARGE_BYTES, Spare};
 
     #[test]
     fn a_buffer_comes_back_empty_and_to_its_kind() {
         let mut spare = Spare::default();
         spare.put(vec![1; 100]);
         spare.put(vec![1; 100_000]);
-        let (small, large) = (spare.take(), spare.take_large());
-        assert_eq!((small.len(), large.len()), (0, 0));
-        assert!(small.capacity() < large.capacity());
-        assert_eq!(spare.take().capacity(), 0);
+        let (small, medium) = (spare.take_small(), spare.take_medium());
+        assert_eq!((small.len(), medium.len()), (0, 0));
+        assert!(small.capacity() < medium.capacity());
+        assert_eq!(spare.take_small().capacity(), 0);
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let mut spare = Spare::default();
-        spare.put(Vec::with_capacity(LARGE_BYTES_MAX));
+        spare.put(Vec::with_capacity(LARGE_BYTES + 1));
         (0..=BUFFERS_MAX).for_each(|_| spare.put(vec![1; 100]));
-        assert_eq!((spare.small.len(), spare.large.len()), (BUFFERS_MAX, 0));
+        assert_eq!((spare.small.len(), spare.medium.len(), spare.large.len()), (BUFFERS_MAX, 0, 0));
+    }
+
+    #[test]
+    fn content_moves_once_when_it_outgrows_its_first_buffer() {
+        let mut spare = Spare::default();
+        let mut buffer = spare.take_medium();
+        buffer.extend_from_slice(b"begin");
+        spare.make_room(&mut buffer, 100_000);
+        assert_eq!((&buffer[..], buffer.capacity()), (&b"begin"[..], LARGE_BYTES));
+        assert_eq!(spare.medium.len(), 1);
     }
 }

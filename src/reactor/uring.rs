@@ -48,8 +48,8 @@ impl Default for UringConfig {
         Self {
             entries: 1024,
             completions: 8192,
-            buffer_count: 16,
-            buffer_bytes: 256 * 1024,
+            buffer_count: 32,
+            buffer_bytes: 64 * 1024,
             incremental: true,
         }
     }

@@ -70,9 +70,15 @@ impl Content {
     }
 
     /// Decodes a piece of wire. Returns how much of it was content, and whether the end of data
-    /// was in it.
-    pub(super) fn take(&mut self, now: Instant, wire: &[u8]) -> Result<(usize, bool), ContentFault> {
+    /// was in it; of a fault, how much came before it.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        wire: &[u8],
+        spare: &mut Spare,
+    ) -> Result<(usize, bool), (usize, ContentFault)> {
         self.first_byte.get_or_insert(now);
+        spare.make_room(&mut self.held, wire.len());
         let begin = self.held.len();
         let begins = self.octets == 0;
         let decoded = self.decoder.decode(wire, &mut self.held);
@@ -84,7 +90,7 @@ impl Content {
             self.counter.feed(&self.held[begin..]);
         }
         match decoded.fault {
-            Some(fault) => Err(fault),
+            Some(fault) => Err((decoded.consumed, fault)),
             None => Ok((decoded.consumed, decoded.end)),
         }
     }

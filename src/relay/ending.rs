@@ -3,7 +3,7 @@
 use super::action::{Action, DiscardReason};
 use super::disposition::Disposition;
 use super::record::{ClientFacts, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text};
-use super::transaction::{RecipientState, Settled, Transaction};
+use super::transaction::{Recipient, RecipientState, Settled, Transaction};
 use super::{Context, Relay, Stage};
 use crate::smtp::reply::Reply;
 
@@ -13,6 +13,9 @@ const TEXT_CHARS_MAX: usize = 512;
 impl Relay {
     /// The next hop took responsibility: so may we say (RFC 5321 §6.1).
     pub(super) fn conclude_delivered(&mut self, cx: &mut Context<'_>, reply: Reply) {
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.spoilt) {
+            self.drop_next_hop(cx, DiscardReason::Protocol);
+        }
         // After 2xx for content nothing is left of the transaction on that connection.
         self.check_in(cx, false);
         if let Some(transaction) = self.transaction.as_deref_mut() {
@@ -46,7 +49,8 @@ impl Relay {
     pub(super) fn abandon_transaction(&mut self, cx: &mut Context<'_>, reply: &str) {
         self.session.forwarded = None;
         let Some(transaction) = self.transaction.as_deref() else { return };
-        let refused = transaction.accepted().next().is_none() && !transaction.recipients.is_empty();
+        let waits = |recipient: &Recipient| recipient.is_pending() || recipient.is_accepted();
+        let refused = !transaction.recipients.is_empty() && !transaction.recipients.iter().any(waits);
         let disposition = match &transaction.settled {
             Some(settled) => settled.disposition,
             None if refused => refused_by(transaction),
@@ -178,7 +182,7 @@ const fn verdict(disposition: Disposition) -> &'static str {
 }
 
 fn recipients(transaction: &Transaction) -> Vec<RecipientFacts> {
-    let facts = |recipient: &super::transaction::Recipient| RecipientFacts {
+    let facts = |recipient: &Recipient| RecipientFacts {
         address: text(&recipient.path, TEXT_CHARS_MAX),
         reply: match &recipient.state {
             RecipientState::Answered(reply) => text(reply.first_line().as_bytes(), TEXT_CHARS_MAX),

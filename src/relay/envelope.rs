@@ -60,13 +60,13 @@ impl Relay {
             Err(reply) => RecipientState::Answered(reply.clone()),
         };
         // Recipients beyond the limit are answered and forgotten: memory is bounded.
-        if index < recipients_kept_max(cx) {
-            let (path, parameters) = (rcpt.path.text.into(), rcpt.parameters.as_bytes().into());
-            transaction.recipients.push(Recipient { path, parameters, state });
-            transaction.owed.push_back(Owed(index));
-        } else if let Err(reply) = &judged {
-            return self.say(cx, reply);
+        if index >= recipients_kept_max(cx) {
+            let reply = judged.err().unwrap_or_else(too_many_recipients);
+            return self.say(cx, &reply);
         }
+        let (path, parameters) = (rcpt.path.text.into(), rcpt.parameters.as_bytes().into());
+        transaction.recipients.push(Recipient { path, parameters, state });
+        transaction.owed.push_back(Owed(index));
         if let Ok(upstream) = judged {
             self.ask_next_hop(cx, upstream, index);
         }
@@ -196,7 +196,7 @@ fn check_rcpt(cx: &Context<'_>, transaction: &Transaction, rcpt: &Rcpt<'_>) -> R
     let open =
         transaction.recipients.iter().filter(|recipient| recipient.is_pending() || recipient.is_accepted());
     if open.count() >= cx.shared.config.workers.recipients as usize {
-        return Err(Reply::new(452, "4.5.3", "too many recipients, come again with the others"));
+        return Err(too_many_recipients());
     }
     let offered = cx.shared.offer.extensions();
     let declared = parameter::check_rcpt(rcpt.parameters, offered).map_err(|error| error.reply())?;
@@ -214,6 +214,10 @@ fn check_rcpt(cx: &Context<'_>, transaction: &Transaction, rcpt: &Rcpt<'_>) -> R
     }
     check_capabilities(cx, transaction, &declared, upstream)?;
     Ok(upstream)
+}
+
+fn too_many_recipients() -> Reply {
+    Reply::new(452, "4.5.3", "too many recipients, come again with the others")
 }
 
 /// Whether the next hop of this recipient can do what the transaction asks (RFC 5321 §4.1.1.11).
@@ -252,7 +256,8 @@ fn forwarded_parameters(transaction: &Transaction, capabilities: &Capabilities) 
     let Ok(parameters) = Parameters::parse(&transaction.parameters) else { return forwarded };
     for parameter in parameters.iter() {
         let is = |keyword: &[u8]| parameter.keyword.eq_ignore_ascii_case(keyword);
-        let keep = (size || !is(b"SIZE")) && (eight_bit || !is(b"BODY"));
+        // A server that lost 8BITMIME since it was heard must refuse BODY=8BITMIME itself.
+        let keep = (size || !is(b"SIZE")) && (eight_bit || transaction.declared.eight_bit || !is(b"BODY"));
         if !keep {
             continue;
         }

@@ -34,10 +34,19 @@ impl Relay {
                         self.on_reply(cx, expect, reply);
                     }
                 }
-                Err(_) if self.is_answered() => return self.take_last_word(cx, DiscardReason::Protocol),
+                Err(_) if self.is_surplus(bytes) => return,
                 Err(_) => return self.lose_next_hop(cx, DiscardReason::Protocol, true),
             }
         }
+    }
+
+    /// Two replies to one end of content: if both are 2xx, one of them is true. The message was
+    /// taken; the connection is not to be used again.
+    fn is_surplus(&mut self, bytes: &[u8]) -> bool {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return false };
+        let confirming = transaction.settled.is_none() && transaction.hop_reply.is_some();
+        transaction.spoilt |= confirming && bytes.first() == Some(&b'2');
+        transaction.spoilt && confirming
     }
 
     fn on_reply(&mut self, cx: &mut Context<'_>, expect: Expect, reply: Reply) {
@@ -178,8 +187,10 @@ impl Relay {
     }
 
     pub(super) fn on_confirmed(&mut self, cx: &mut Context<'_>) {
-        let reply = self.transaction.as_deref_mut().and_then(|transaction| transaction.hop_reply.take());
-        if let Some(reply) = reply {
+        let confirming = self.stand() == Stand::Ended;
+        let transaction = self.transaction.as_deref_mut().filter(|transaction| transaction.settled.is_none());
+        let reply = transaction.and_then(|transaction| transaction.hop_reply.take());
+        if let Some(reply) = reply.filter(|_| confirming) {
             self.conclude_delivered(cx, reply);
         }
     }
@@ -285,6 +296,9 @@ impl Relay {
     pub(super) fn release_next_hop(&mut self, cx: &mut Context<'_>) {
         match self.stand() {
             Stand::Held | Stand::Bdat { .. } => self.check_in(cx, true),
+            // A refusal of what the kernel has not even taken: the dot may come to a server that
+            // does not wait for one, and content be read as commands.
+            Stand::Ended if self.upstream_unsent > 0 => self.drop_next_hop(cx, DiscardReason::Refused),
             // Refused after the end: DATA has reset everything; after BDAT LAST nobody knows.
             Stand::Ended => self.check_in(cx, true),
             Stand::Asked | Stand::Data => {

@@ -40,7 +40,10 @@ impl Relay {
 
     pub(super) fn on_bdat(&mut self, cx: &mut Context<'_>, bdat: Bdat) {
         let Some(transaction) = self.transaction.as_deref() else { return };
-        if let Some(reply) = no_content_reply(transaction) {
+        // A refusal in the middle of content is told, and concluded, at the end of this chunk.
+        if transaction.content.is_none()
+            && let Some(reply) = no_content_reply(transaction)
+        {
             return self.swallow_chunk(cx, bdat, reply);
         }
         let begun = transaction.content.as_ref().map_or(0, |content| content.octets);
@@ -66,7 +69,7 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let workers = &cx.shared.config.workers;
         let window = workers.window.min(cx.shared.window_left);
-        let mut held = cx.shared.spare.take_large();
+        let mut held = cx.shared.spare.take_medium();
         cx.shared.window_left -= window;
         let line_max = workers.line;
         let session = &self.session;
@@ -141,11 +144,11 @@ impl Relay {
         let transaction = self.transaction.as_deref_mut()?;
         let settled = transaction.settled.is_some();
         let content = transaction.content.as_deref_mut()?;
-        let (consumed, end) = match content.take(cx.now.instant, input) {
+        let (consumed, end) = match content.take(cx.now.instant, input, &mut cx.shared.spare) {
             Ok(taken) => taken,
-            Err(fault) => {
+            Err((consumed, fault)) => {
                 self.on_content_fault(cx, fault);
-                return None;
+                return self.take_the_rest(cx, input, consumed);
             }
         };
         if settled {
@@ -156,6 +159,15 @@ impl Relay {
         Some((consumed, end))
     }
 
+    /// Behind a fault: a DATA sender is listened to up to its dot.
+    fn take_the_rest(&mut self, cx: &mut Context<'_>, input: &[u8], before: usize) -> Option<(usize, bool)> {
+        if self.stage != Stage::Data {
+            return None;
+        }
+        let (consumed, end) = self.take_content(cx, &input[before..])?;
+        Some((before + consumed, end))
+    }
+
     fn on_content_fault(&mut self, cx: &mut Context<'_>, fault: ContentFault) {
         let refusal = match fault {
             ContentFault::BareCr | ContentFault::BareLf => Refusal::BareNewline,
@@ -163,8 +175,8 @@ impl Relay {
             ContentFault::LineTooLong => Refusal::LineTooLong,
         };
         self.refuse_content(cx, refusal);
-        // Where DATA ends is in doubt now; the length of a chunk never is.
-        if self.stage == Stage::Data {
+        // Where DATA ends may be in doubt now; the length of a chunk never is.
+        if self.stage == Stage::Data && refusal.is_ambiguous() {
             self.close_refused(cx);
         }
     }

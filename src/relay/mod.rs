@@ -210,6 +210,12 @@ impl Relay {
         self.transaction.is_some()
     }
 
+    /// Input and content that wait in memory.
+    pub fn held_bytes(&self) -> usize {
+        let content = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref());
+        self.input.len() + content.map_or(0, |content| content.held.len())
+    }
+
     pub const fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over)
     }
@@ -308,7 +314,8 @@ impl Relay {
         match self.stage {
             Stage::Verdict => true,
             Stage::Command => self.owes_replies(),
-            Stage::Data | Stage::Chunk { .. } => !self.reading,
+            // It is not read because the next hop is slow, not because it does not read us.
+            Stage::Data | Stage::Chunk { .. } => !self.reading && self.downstream_unsent < REPLIES_BYTES_HIGH,
             _ => false,
         }
     }
@@ -332,8 +339,9 @@ impl Relay {
         let content_fits =
             self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref()).is_none_or(
                 |content| match content.stand {
-                    Stand::Held => content.held.len() <= content.window + HELD_BYTES_HIGH,
-                    _ => content.held.len() <= HELD_BYTES_HIGH || self.upstream_unsent < UNSENT_BYTES_HIGH,
+                    Stand::Held | Stand::Asked => content.held.len() <= content.window + HELD_BYTES_HIGH,
+                    // What could go up has gone: the rest waits for the kernel or for replies.
+                    Stand::Data | Stand::Bdat { .. } | Stand::Ended => content.held.len() <= HELD_BYTES_HIGH,
                 },
             );
         content_fits && self.input.len() < INPUT_BYTES_HIGH && self.downstream_unsent < REPLIES_BYTES_HIGH

@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub(super) listener: usize,
     /// The client as we know it: the peer, or what PROXY or XCLIENT said.
     pub(super) client: SocketAddr,
+    /// Its name, if XCLIENT said one.
+    name: Option<Box<[u8]>>,
     pub(super) local: SocketAddr,
     pub(super) must_speak_proxy: bool,
     /// May use XCLIENT and XFORWARD.
@@ -52,6 +54,7 @@ impl Session {
         let mut session = Self {
             listener,
             client: peer,
+            name: None,
             local,
             must_speak_proxy: config.listeners[listener].must_speak_proxy(peer.ip()),
             is_trusted: config.listeners[listener].may_xclient(peer.ip()),
@@ -99,6 +102,7 @@ impl Session {
             return (**identity).clone();
         }
         Identity {
+            name: self.name.as_deref().map(<[u8]>::to_vec),
             addr: Some(self.client.ip()),
             port: Some(self.client.port()),
             helo: self.helo.as_deref().map(<[u8]>::to_vec),
@@ -134,6 +138,9 @@ impl Relay {
             }
             Parsed::Header { consumed, source, destination } => {
                 if let Some(source) = source {
+                    // The balancer may be trusted; whom it speaks for is somebody else.
+                    let listener = &cx.shared.config.listeners[self.session.listener];
+                    self.session.is_trusted = listener.may_xclient(source.ip());
                     self.session.set_client(&cx.shared.config, source);
                 }
                 self.session.local = destination.unwrap_or(self.session.local);
@@ -237,6 +244,8 @@ impl Relay {
                 self.abandon_transaction(cx, &reply.first_line());
                 self.swallow_chunk(cx, bdat, reply);
             }
+            // Content follows, and nobody knows how much: it must not be read as commands.
+            None if refused.verb == Some(Verb::Bdat) => self.say_and_close(cx, &reply),
             None => self.complain(cx, &reply),
         }
     }
@@ -342,6 +351,7 @@ impl Relay {
         let ip = identity.addr.unwrap_or_else(|| self.session.client.ip());
         let port = identity.port.unwrap_or_else(|| self.session.client.port());
         self.session.set_client(&cx.shared.config, SocketAddr::new(ip, port));
+        self.session.name = identity.name.map(Vec::into_boxed_slice);
         self.session.helo = None;
         self.session.forwarded = None;
         self.greet(cx);

@@ -28,6 +28,8 @@ pub(super) struct Transaction {
     pub(super) hop: Hop,
     /// The server last used, for the record.
     pub(super) server: Option<std::net::SocketAddr>,
+    /// The next hop said more than it was asked for: its connection is good for nothing else.
+    pub(super) spoilt: bool,
     /// The one silent retry was used.
     pub(super) retried: bool,
     /// The next hop's refusal of MAIL: it answers every RCPT.
@@ -97,6 +99,7 @@ impl Transaction {
             upstream: None,
             hop: Hop::None,
             server: None,
+            spoilt: false,
             retried: false,
             mail_refused: None,
             settled: None,

@@ -166,25 +166,22 @@ impl Decoder {
     /// At least one octet of `block`, unless there is a fault in the way.
     fn decode_block(&mut self, block: &[u8], content: &mut Vec<u8>) -> usize {
         if !self.is_plain() {
-            self.dotted = true;
             return self.settle(block, content);
         }
         // A CR at the end can only be judged with what follows it.
         let plain = block.strip_suffix(b"\r").unwrap_or(block);
         let sight = look_over(plain);
         if plain.is_empty() || sight.faulty {
-            self.dotted = true;
             return match block.len() {
                 ..=SMALL_BLOCK_BYTES => self.crawl(block, content),
                 _ => self.decode_blocks::<SMALL_BLOCK_BYTES>(block, content),
             };
         }
-        if sight.dotted || self.state == State::LineStart && plain.starts_with(b".") {
-            self.dotted = true;
-            if self.framing == Framing::Data {
-                return self.copy_between_dots(plain, content);
-            }
+        let at_line_start = self.state == State::LineStart && plain.starts_with(b".");
+        if self.framing == Framing::Data && (sight.dotted || at_line_start) {
+            return self.copy_between_dots(plain, content);
         }
+        self.dotted |= sight.dotted;
         self.copy(plain, content)
     }
 
@@ -221,6 +218,7 @@ impl Decoder {
             return self.crawl(run, content);
         };
         content.extend_from_slice(run);
+        self.dotted |= self.line_bytes == 0 && run.starts_with(b".");
         self.line_bytes = line_bytes;
         match run.last() {
             Some(b'\n') => self.state = State::LineStart,
@@ -333,6 +331,7 @@ impl Decoder {
             return Err(ContentFault::LineTooLong);
         }
         content.extend_from_slice(&bytes);
+        self.dotted |= self.line_bytes == 0 && bytes[0] == b'.';
         self.line_bytes += LEN;
         Ok(())
     }

@@ -48,6 +48,11 @@ impl Pipe {
         self.sending = false;
     }
 
+    /// Bytes that the kernel does not have yet.
+    pub(super) const fn queued_bytes(&self) -> usize {
+        self.out.len()
+    }
+
     pub(super) const fn is_drained(&self) -> bool {
         !self.sending && self.out.is_empty()
     }

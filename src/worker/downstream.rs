@@ -155,7 +155,7 @@ impl<R: Reactor> Worker<R> {
         actions.upstream.clear();
         for buffer in [&mut actions.downstream, &mut actions.upstream] {
             if buffer.capacity() == 0 {
-                *buffer = self.shared.spare.take();
+                *buffer = self.shared.spare.take_small();
             }
         }
     }

@@ -152,6 +152,11 @@ impl Hop {
         }
     }
 
+    /// QUIT was said: no pool counts it any more.
+    pub(super) const fn is_leaving(&self) -> bool {
+        matches!(self.state, State::Leaving)
+    }
+
     /// What the server said about itself.
     pub(super) fn capabilities(&self) -> Option<&Capabilities> {
         match &self.state {

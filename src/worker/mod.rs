@@ -10,6 +10,7 @@
 //! What must always hold: every socket has at most one owner in the table; a relay has at most one
 //! upstream connection; a panic in a relay ends that connection and nothing else.
 
+pub mod audit;
 mod conn;
 pub mod control;
 pub mod counters;
@@ -45,7 +46,7 @@ use record_queue::RecordQueue;
 const TIMER_TICK: Duration = Duration::from_millis(10);
 /// A deadline farther than this is looked at in between: moving it then costs nothing.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often pools are looked after: while nobody waits, and while somebody does.
+/// How often pools are looked after: while they have what they want, and while not.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_PRESSED: Duration = Duration::from_millis(20);
 /// How long records are gathered before they are handed over.
@@ -331,7 +332,7 @@ impl<R: Reactor> Worker<R> {
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stop();
         }
-        let pressed = self.pools.iter().any(Pool::has_waiters);
+        let pressed = self.pools.iter().any(Pool::is_pressed);
         self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
     }
 

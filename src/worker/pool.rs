@@ -208,7 +208,7 @@ impl Pool {
     }
 
     /// Retires what is old or idle, and opens what is missing. To be called about once a second,
-    /// and more often while [`has_waiters`](Self::has_waiters).
+    /// and more often while [`is_pressed`](Self::is_pressed).
     pub fn tick(&mut self, now: Instant, orders: &mut Vec<Order>) {
         let mut spare = self.parked.len().saturating_sub(self.limits.warm);
         let idle = self.limits.idle;
@@ -230,8 +230,9 @@ impl Pool {
         orders.extend(self.parked.drain(..).map(|parked| Order::Retire { conn: parked.member.conn }));
     }
 
-    pub fn has_waiters(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Somebody waits, or the warm minimum is not there.
+    pub fn is_pressed(&self) -> bool {
+        !self.waiting.is_empty() || self.opening < self.wanted()
     }
 
     pub const fn total(&self) -> usize {

@@ -5,4 +5,6 @@
 
 mod checks;
 mod harness;
+mod simulation;
 mod tidy;
+mod transcripts;

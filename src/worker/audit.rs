@@ -1,0 +1,50 @@
+//! What a worker holds at the moment: for tests that ask whether anything was lost or kept.
+
+use super::Worker;
+
+/// Counts and bytes at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Client connections.
+    pub clients: usize,
+    /// Upstream connections in whatever state.
+    pub hops: usize,
+    /// Bytes of the window budget that no message holds.
+    pub window_left: usize,
+    /// Content, input and output that is not in the reactor's hands.
+    pub held_bytes: usize,
+    pub pools: Vec<PoolAudit>,
+}
+
+/// As one pool counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolAudit {
+    pub total: usize,
+    pub parked: usize,
+    pub waits: bool,
+    /// Connections that the worker has for it, those that say QUIT left out.
+    pub hops: usize,
+}
+
+impl<R> Worker<R> {
+    /// Walks over everything: not for the path of a message.
+    pub fn audit(&self) -> Audit {
+        let pools = self.pools.iter().enumerate().map(|(index, pool)| PoolAudit {
+            total: pool.total(),
+            parked: pool.parked(),
+            waits: pool.has_waiters(),
+            hops: self.hops.iter().filter(|(_, hop)| hop.upstream == index && !hop.is_leaving()).count(),
+        });
+        let clients = self.clients.iter().map(|(_, client)| {
+            client.pipe.queued_bytes() + client.relay.as_ref().map_or(0, |relay| relay.held_bytes())
+        });
+        let hops = self.hops.iter().map(|(_, hop)| hop.pipe.queued_bytes());
+        Audit {
+            clients: self.clients.len(),
+            hops: self.hops.len(),
+            window_left: self.shared.window_left,
+            held_bytes: clients.sum::<usize>() + hops.sum::<usize>(),
+            pools: pools.collect(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Transcripts as they are written down: dialogues, steps, inputs and what is expected of them.
+
+use std::time::Duration;
+
+use postern::relay::event::Ending;
+
+use super::text;
+
+/// One dialogue of a file. Its title is a `#` line behind an empty one; other `#` lines explain.
+#[derive(Debug)]
+pub(super) struct Dialogue {
+    pub(super) title: String,
+    pub(super) line: usize,
+    /// Where the settings end.
+    pub(super) head: usize,
+    /// The `=` lines, without the sign.
+    pub(super) settings: Vec<String>,
+    pub(super) steps: Vec<Step>,
+}
+
+/// What one of the parties does, and what follows from it.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    pub(super) inputs: Vec<(usize, String, Input)>,
+    pub(super) expected: Vec<(usize, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Client(Vec<u8>),
+    NextHop(Vec<u8>),
+    ClientEnds(Ending),
+    NextHopEnds(Ending),
+    /// Whether a side takes our bytes off the wire.
+    ClientReads(bool),
+    NextHopReads(bool),
+    Grant {
+        fresh: bool,
+    },
+    Refuse,
+    Wait(Duration),
+    Drain,
+}
+
+/// Who acts: what one party does without pause is one step.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Actor {
+    Client,
+    NextHop,
+    Else,
+}
+
+impl Input {
+    fn parse(line: &str) -> Option<Self> {
+        let raw = |text: &str| text::decode(text.strip_prefix(' ').unwrap_or(text));
+        let whole = |text: &str| [raw(text), b"\r\n".to_vec()].concat();
+        Some(match line.split_at_checked(2)? {
+            ("C:", rest) => Self::Client(whole(rest)),
+            ("C~", rest) => Self::Client(raw(rest)),
+            ("U:", rest) => Self::NextHop(whole(rest)),
+            ("U~", rest) => Self::NextHop(raw(rest)),
+            ("T:", rest) => Self::Wait(duration(rest.trim().strip_prefix('+')?)?),
+            _ => match line {
+                "C! fin" => Self::ClientEnds(Ending::Closed),
+                "C! reset" => Self::ClientEnds(Ending::Broken),
+                "C! stalls" => Self::ClientReads(false),
+                "C! reads" => Self::ClientReads(true),
+                "U! fin" => Self::NextHopEnds(Ending::Closed),
+                "U! reset" => Self::NextHopEnds(Ending::Broken),
+                "U! stalls" => Self::NextHopReads(false),
+                "U! reads" => Self::NextHopReads(true),
+                "U! grant" => Self::Grant { fresh: true },
+                "U! grant pooled" => Self::Grant { fresh: false },
+                "U! refuse" => Self::Refuse,
+                "drain" => Self::Drain,
+                _ => return None,
+            },
+        })
+    }
+
+    const fn actor(&self) -> Actor {
+        match self {
+            Self::Client(_) | Self::ClientEnds(_) | Self::ClientReads(_) => Actor::Client,
+            Self::NextHop(_)
+            | Self::NextHopEnds(_)
+            | Self::NextHopReads(_)
+            | Self::Grant { .. }
+            | Self::Refuse => Actor::NextHop,
+            Self::Wait(_) | Self::Drain => Actor::Else,
+        }
+    }
+}
+
+/// `30s`, `5m`, `10ms`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let count = text[..digits].parse().ok()?;
+    match &text[digits..] {
+        "ms" => Some(Duration::from_millis(count)),
+        "s" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_secs(count * 60)),
+        _ => None,
+    }
+}
+
+pub(super) fn parse(content: &str) -> Vec<Dialogue> {
+    let mut dialogues: Vec<Dialogue> = Vec::new();
+    let mut begins = true;
+    for (index, line) in content.lines().enumerate() {
+        let line = line.trim_end();
+        if line.is_empty() {
+            begins = true;
+            continue;
+        }
+        if let Some(title) = line.strip_prefix('#') {
+            if std::mem::take(&mut begins) {
+                dialogues.push(Dialogue::new(index + 1, title.trim()));
+            }
+            continue;
+        }
+        let dialogue = dialogues.last_mut().expect("a transcript begins with its title");
+        dialogue.take(index + 1, line);
+        begins = false;
+    }
+    dialogues
+}
+
+impl Dialogue {
+    fn new(line: usize, title: &str) -> Self {
+        Self { title: title.to_owned(), line, head: line, settings: Vec::new(), steps: vec![Step::default()] }
+    }
+
+    fn take(&mut self, number: usize, line: &str) {
+        if let Some(setting) = line.strip_prefix('=') {
+            self.head = number;
+            return self.settings.push(setting.trim().to_owned());
+        }
+        let step = self.steps.last_mut().expect("there is always a step");
+        let Some(input) = Input::parse(line) else {
+            let is_known = ["S:", "U>", "U! ", "C! ", "R: "].iter().any(|prefix| line.starts_with(prefix));
+            assert!(is_known || line.starts_with('…'), "line {number}: not a line of a transcript: {line}");
+            return step.expected.push((number, line.to_owned()));
+        };
+        let continues = step
+            .inputs
+            .last()
+            .is_some_and(|(_, _, last)| last.actor() == input.actor() && input.actor() != Actor::Else);
+        if continues && step.expected.is_empty() {
+            step.inputs.push((number, line.to_owned(), input));
+        } else {
+            self.steps.push(Step { inputs: vec![(number, line.to_owned(), input)], expected: Vec::new() });
+        }
+    }
+
+    /// Whether only the dialogue as it is written makes sense.
+    pub(super) fn is_bound_to_its_segments(&self) -> bool {
+        self.settings.iter().any(|setting| setting == "as written")
+    }
+}

@@ -1,0 +1,194 @@
+//! The `=` lines of a dialogue: configuration, and what the next hops announce.
+
+use std::time::Duration;
+
+use postern::policy::route::{Pattern, Routes};
+use postern::policy::settings::{
+    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
+    Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+};
+
+use super::script::duration;
+
+/// How far the dialogue has got before its first line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// The client has just connected.
+    Nothing,
+    Helo,
+    Ehlo,
+    /// MAIL and one RCPT were accepted.
+    Envelope,
+}
+
+/// What a transaction gets when it asks for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// The parked one, or a new one.
+    Ready,
+    /// One that was used before.
+    Used,
+    /// Nothing before the transcript grants it.
+    Busy,
+}
+
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) config: Config,
+    pub(super) client: String,
+    /// What each next hop announces; `None`: it was never heard.
+    pub(super) announced: [Option<String>; 2],
+    /// What the server that is handed out announces, if it is not what was heard before.
+    pub(super) server_announces: Option<String>,
+    pub(super) opening: Opening,
+    pub(super) pool: Pool,
+    /// The whole Received field is shown.
+    pub(super) full_trace: bool,
+}
+
+impl Settings {
+    pub(super) fn new(lines: &[String]) -> Self {
+        let announced = Some("PIPELINING, SIZE, 8BITMIME, SMTPUTF8, DSN".to_owned());
+        let mut settings = Self {
+            config: config(),
+            client: "192.0.2.1:40000".to_owned(),
+            announced: [announced.clone(), announced],
+            server_announces: None,
+            opening: Opening::Ehlo,
+            pool: Pool::Ready,
+            full_trace: false,
+        };
+        for line in lines {
+            settings.take(line).unwrap_or_else(|| panic!("not a setting: {line}"));
+        }
+        settings
+    }
+
+    fn take(&mut self, line: &str) -> Option<()> {
+        let (word, value) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "start" => self.opening = Opening::Nothing,
+            "helo" => self.opening = Opening::Helo,
+            "envelope" => self.opening = Opening::Envelope,
+            "as" if value == "written" => {}
+            "trace" => self.full_trace = true,
+            "client" => value.clone_into(&mut self.client),
+            "pool" => {
+                self.pool = match value {
+                    "used" => Pool::Used,
+                    "busy" => Pool::Busy,
+                    _ => return None,
+                }
+            }
+            "announces" => self.announced[0] = Some(value.to_owned()),
+            "unheard" => self.announced[0] = None,
+            "server" => self.server_announces = Some(value.strip_prefix("announces ")?.to_owned()),
+            "other" => self.take_other(value)?,
+            _ => return self.take_config(word, value),
+        }
+        Some(())
+    }
+
+    /// A second next hop, for the recipients at example.com.
+    fn take_other(&mut self, value: &str) -> Option<()> {
+        self.config.upstreams.push(upstream("other", "198.51.100.2:25"));
+        self.config.routes = Routes::new([
+            (Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0)),
+            (Pattern::Domain(b"example.com".to_vec()), UpstreamIndex(1)),
+        ]);
+        if let Some(announced) = value.strip_prefix("announces ") {
+            self.announced[1] = Some(announced.to_owned());
+        }
+        value.is_empty().then_some(()).or_else(|| value.starts_with("announces ").then_some(()))
+    }
+
+    fn take_config(&mut self, word: &str, value: &str) -> Option<()> {
+        let workers = &mut self.config.workers;
+        let listener = self.config.listeners.first_mut()?;
+        match word {
+            "window" => workers.window = value.parse().ok()?,
+            "budget" => workers.window_budget = value.parse().ok()?,
+            "message" => workers.message = value.parse().ok()?,
+            "line" => workers.line = value.parse().ok()?,
+            "recipients" => workers.recipients = value.parse().ok()?,
+            "transactions" => workers.transactions = value.parse().ok()?,
+            "received" => workers.received = value.parse().ok()?,
+            "min_rate" => workers.min_rate = value.parse().ok()?,
+            "replace" => listener.bare_newline = BareNewlinePolicy::Replace(vec![value.parse().ok()?]),
+            "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
+            "xclient" => listener.xclient.push(value.parse().ok()?),
+            "chunking" => self.config.upstreams[0].chunking = value != "off",
+            "identity" => {
+                self.config.upstreams[0].identity = match value {
+                    "xforward" => IdentityMode::Xforward,
+                    "xclient" => IdentityMode::Xclient,
+                    _ => return None,
+                }
+            }
+            "wait" => self.config.upstreams[0].pool.wait = duration(value)?,
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+fn config() -> Config {
+    Config {
+        hostname: "mx.example.net".to_owned(),
+        workers: workers(),
+        listeners: vec![Listener {
+            name: "inbound".to_owned(),
+            addresses: Vec::new(),
+            proxy_protocol: Vec::new(),
+            xclient: Vec::new(),
+            bare_newline: BareNewlinePolicy::Reject,
+        }],
+        upstreams: vec![upstream("mailstore", "198.51.100.1:25")],
+        routes: Routes::new([(Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0))]),
+        admin: None,
+        records: RecordSink::Off,
+        hash: "transcript".to_owned(),
+    }
+}
+
+fn workers() -> Workers {
+    Workers {
+        cpus: Cpus::Auto,
+        connections: 100,
+        window: 128 * 1024,
+        window_budget: 1024 * 1024,
+        message: 1_000_000,
+        line: 100_000,
+        recipients: 100,
+        transactions: 100,
+        received: 50,
+        min_rate: 0,
+        timeout: DownstreamTimeouts {
+            command: Duration::from_secs(300),
+            content: Duration::from_secs(180),
+            drain: Duration::from_secs(60),
+        },
+    }
+}
+
+fn upstream(name: &str, address: &str) -> Upstream {
+    Upstream {
+        name: name.to_owned(),
+        servers: vec![Server { address: address.parse().expect("an address"), weight: 1 }],
+        pool: PoolLimits {
+            warm: 1,
+            max: 10,
+            messages: 100,
+            age: Duration::from_secs(900),
+            idle: Duration::from_secs(60),
+            wait: Duration::from_secs(10),
+        },
+        identity: IdentityMode::None,
+        timeout: UpstreamTimeouts {
+            connect: Duration::from_secs(5),
+            reply: Duration::from_secs(30),
+            end: Duration::from_secs(300),
+        },
+        chunking: true,
+    }
+}
