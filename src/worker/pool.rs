@@ -235,6 +235,10 @@ impl Pool {
         !self.waiting.is_empty() || self.opening < self.wanted()
     }
 
+    pub fn has_waiters(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     pub const fn total(&self) -> usize {
         self.total
     }
