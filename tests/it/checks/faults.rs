@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{At, Client, Do, Heard, PATIENCE, Plan, Proxy, Setup, Step, Upstream, eventually, in_parallel, warm};
+use super::{
+    At, Client, Do, Heard, PATIENCE, Plan, Proxy, Setup, Step, Upstream, eventually, in_parallel, warm,
+};
 
 /// Each step of the next hop may take so long.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -79,7 +81,9 @@ impl Fault {
 fn usual(at: At) -> Vec<u8> {
     let text = match at {
         At::Connect => "220 hop.example ESMTP\r\n",
-        At::Ehlo => "250-hop.example\r\n250-PIPELINING\r\n250-XFORWARD NAME ADDR PORT HELO PROTO\r\n250 SIZE\r\n",
+        At::Ehlo => {
+            "250-hop.example\r\n250-PIPELINING\r\n250-XFORWARD NAME ADDR PORT HELO PROTO\r\n250 SIZE\r\n"
+        }
         At::Data => "354 go\r\n",
         // Nothing is due here.
         At::Body => "",
@@ -132,11 +136,9 @@ impl Point {
         let mut client = self.proxy.session();
         client.patience = PATIENCE;
         let mut longest = Duration::ZERO;
-        for (command, want) in [
-            ("MAIL FROM:<a@client.example>", 250),
-            (&format!("RCPT TO:<{recipient}>"), 250),
-            ("DATA", 354),
-        ] {
+        for (command, want) in
+            [("MAIL FROM:<a@client.example>", 250), (&format!("RCPT TO:<{recipient}>"), 250), ("DATA", 354)]
+        {
             client.send(format!("{command}\r\n").as_bytes());
             let begun = Instant::now();
             let heard = client.hear();

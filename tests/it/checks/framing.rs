@@ -8,27 +8,8 @@ use crate::harness::upstream::{Message, unstuffed};
 
 /// What stands for a line end somewhere, or nearly.
 const ENDS: [&str; 21] = [
-    "\r\n",
-    "\n",
-    "\r",
-    "\r\r\n",
-    "\n\r",
-    "\r\n\0",
-    "\0\r\n",
-    "\r\0\n",
-    "\0\n",
-    "\n\0",
-    "\0\r",
-    "\r\0",
-    "\n\n",
-    "\r\r",
-    "\n\r\n",
-    "\r\n\r",
-    "\r\n ",
-    "\x0b",
-    "\x0c",
-    "\u{85}",
-    "\u{2028}",
+    "\r\n", "\n", "\r", "\r\r\n", "\n\r", "\r\n\0", "\0\r\n", "\r\0\n", "\0\n", "\n\0", "\0\r", "\r\0",
+    "\n\n", "\r\r", "\n\r\n", "\r\n\r", "\r\n ", "\x0b", "\x0c", "\u{85}", "\u{2028}",
 ];
 
 /// Everything else that a dot may stand between: only `<CRLF>.<CRLF>` is an end.
@@ -66,10 +47,8 @@ impl Way {
     fn arrived(&self) -> HashMap<String, Message> {
         let messages = self.upstream.messages();
         let count = messages.len();
-        let by_recipient: HashMap<_, _> = messages
-            .into_iter()
-            .map(|message| (message.recipients().join(" "), message.clone()))
-            .collect();
+        let by_recipient: HashMap<_, _> =
+            messages.into_iter().map(|message| (message.recipients().join(" "), message.clone())).collect();
         assert_eq!(by_recipient.len(), count, "{}: a message came twice", self.name);
         by_recipient
     }
@@ -333,7 +312,9 @@ fn check_11_bdat_toward_data() {
         let (first, second) = content.split_at(cut);
         let mut client = proxy.session();
         client.envelope("a@client.example", "b@hop.example");
-        let chunk = |octets: &[u8], last: &str| [format!("BDAT {}{last}\r\n", octets.len()).as_bytes(), octets].concat();
+        let chunk = |octets: &[u8], last: &str| {
+            [format!("BDAT {}{last}\r\n", octets.len()).as_bytes(), octets].concat()
+        };
         client.send(&[chunk(first, ""), chunk(second, " LAST")].concat());
         assert_eq!((client.reply().code, client.reply().code), (250, 250));
         let message = upstream.seen().messages.pop().unwrap();
@@ -356,7 +337,8 @@ fn check_11_bare_newlines_of_listed_networks_are_replaced() {
         let upstream = plan.start();
         let listed = "bare_newline = { replace = [\"127.0.0.0/8\"] }";
         let proxy = Setup::toward(upstream.address).listener(listed).start();
-        for (sent, want) in [("a\nb\r\n", "a\r\nb\r\n"), ("a\n.\r\nb\r\n", "a\r\n.\r\nb\r\n"), ("\n", "\r\n")] {
+        for (sent, want) in [("a\nb\r\n", "a\r\nb\r\n"), ("a\n.\r\nb\r\n", "a\r\n.\r\nb\r\n"), ("\n", "\r\n")]
+        {
             let mut client = proxy.session();
             client.envelope("a@client.example", "b@hop.example");
             client.send(format!("BDAT {} LAST\r\n{sent}", sent.len()).as_bytes());
@@ -370,12 +352,11 @@ fn check_11_bare_newlines_of_listed_networks_are_replaced() {
 
 #[test]
 fn check_16_long_lines() {
-    let line = |length: usize| "x".repeat(length).into_bytes().into_iter().chain(*b"\r\n").collect::<Vec<u8>>();
-    for (setting, length, code) in [
-        ("", 30_000, 250),
-        ("", 50_000_000, 550),
-        ("line = \"64MiB\"\nmessage = \"64MiB\"", 50_000_000, 250),
-    ] {
+    let line =
+        |length: usize| "x".repeat(length).into_bytes().into_iter().chain(*b"\r\n").collect::<Vec<u8>>();
+    for (setting, length, code) in
+        [("", 30_000, 250), ("", 50_000_000, 550), ("line = \"64MiB\"\nmessage = \"64MiB\"", 50_000_000, 250)]
+    {
         for plan in [Plan::bdat(), Plan::data()] {
             let upstream = plan.start();
             // Our next hop is not made for speed.

@@ -48,13 +48,7 @@ impl Setup {
 
     fn bare() -> Self {
         let empty = String::new;
-        Self {
-            workers: empty(),
-            listener: empty(),
-            upstreams: empty(),
-            routes: empty(),
-            upstream: empty(),
-        }
+        Self { workers: empty(), listener: empty(), upstreams: empty(), routes: empty(), upstream: empty() }
     }
 
     /// A line more for `[workers]`.

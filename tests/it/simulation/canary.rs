@@ -92,7 +92,9 @@ impl Canary {
         match bug {
             Bug::FalseYes if self.strikes(refusal) => bytes[..3].copy_from_slice(b"250"),
             Bug::FalseNever if self.strikes(refusal) => bytes[0] = b'5',
-            Bug::TwiceSaid if self.strikes(single && bytes.starts_with(b"250")) => bytes.extend_from_within(..),
+            Bug::TwiceSaid if self.strikes(single && bytes.starts_with(b"250")) => {
+                bytes.extend_from_within(..)
+            }
             Bug::Unsaid if self.strikes(single && bytes.starts_with(b"250")) => bytes.clear(),
             Bug::Unended if self.strikes(single) => bytes.truncate(bytes.len() - 2),
             _ => {}
@@ -103,7 +105,11 @@ impl Canary {
         let content = bytes.len() > 3000 && memchr::memmem::find(&bytes[..40], b"Received:").is_some();
         let bug = self.bug;
         match bug {
-            Bug::EarlyDot if self.strikes(content && bytes.starts_with(b"Received:") && !bytes.ends_with(b"\r\n.\r\n")) => {
+            Bug::EarlyDot
+                if self.strikes(
+                    content && bytes.starts_with(b"Received:") && !bytes.ends_with(b"\r\n.\r\n"),
+                ) =>
+            {
                 bytes.extend_from_slice(b"\r\n.\r\n");
             }
             Bug::LostOctet if self.strikes(content) => {

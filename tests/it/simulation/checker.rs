@@ -115,7 +115,9 @@ impl Ledger {
         taken.sort_unstable();
         let same = heard == taken || transaction.lied;
         self.hold(network, accepted, || format!("t{tag} was acknowledged and nobody has it"));
-        self.hold(network, same, || format!("t{tag}: the client heard yes for {heard:?}, accepted {taken:?}"));
+        self.hold(network, same, || {
+            format!("t{tag}: the client heard yes for {heard:?}, accepted {taken:?}")
+        });
     }
 
     /// What a next hop believes about the client of `tag`. `None`: it was not told.

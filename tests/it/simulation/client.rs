@@ -211,7 +211,8 @@ impl Client {
         });
         self.learn(network, ledger, kind, code);
         // These end a session: where the stream stands is in doubt.
-        let in_doubt = matches!(kind, Kind::End(_)) && ["550 5.5.2", "550 5.6.0"].iter().any(|c| reply.starts_with(c));
+        let in_doubt =
+            matches!(kind, Kind::End(_)) && ["550 5.5.2", "550 5.6.0"].iter().any(|c| reply.starts_with(c));
         self.dismissed |= kind == Kind::Quit || in_doubt;
     }
 
@@ -349,7 +350,8 @@ impl Client {
     fn speak(&mut self, network: &mut Network, conn: ConnId) {
         while !self.mute && network.now >= self.write_again && self.out_at < self.out.len() {
             let (max, rest) = self.manner.writes;
-            let until_misdeed = self.manner.misdeed.map_or(u64::MAX, |(at, _)| at.saturating_sub(self.written));
+            let until_misdeed =
+                self.manner.misdeed.map_or(u64::MAX, |(at, _)| at.saturating_sub(self.written));
             let max = max.min(usize::try_from(until_misdeed).unwrap_or(usize::MAX));
             let end = self.out.len().min(self.out_at.saturating_add(max));
             let count = network.write(conn, Toward::Worker, &self.out[self.out_at..end]);

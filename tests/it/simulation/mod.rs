@@ -122,7 +122,10 @@ impl Run {
 
     fn run(mut self) -> Outcome {
         self.turn_until(RUN_WITHIN, |worker| worker.reactor().clients.iter().all(|client| client.done));
-        self.check(|worker| worker.reactor().clients.iter().all(|client| client.done), "a session did not end");
+        self.check(
+            |worker| worker.reactor().clients.iter().all(|client| client.done),
+            "a session did not end",
+        );
         // What is under way between worker and next hops comes to rest.
         self.turn_for(20 * SECONDS);
         self.check_rest();

@@ -35,18 +35,39 @@ pub(crate) enum Peer {
 
 #[derive(Debug)]
 pub(crate) enum Event {
-    Arrived { conn: ConnId, toward: Toward, bytes: Vec<u8> },
-    Fin { conn: ConnId, toward: Toward },
-    Reset { conn: ConnId, toward: Toward },
+    Arrived {
+        conn: ConnId,
+        toward: Toward,
+        bytes: Vec<u8>,
+    },
+    Fin {
+        conn: ConnId,
+        toward: Toward,
+    },
+    Reset {
+        conn: ConnId,
+        toward: Toward,
+    },
     /// The kernel has taken all of a send.
-    SendDone { conn: ConnId },
-    ConnectDone { conn: ConnId, refused: bool },
+    SendDone {
+        conn: ConnId,
+    },
+    ConnectDone {
+        conn: ConnId,
+        refused: bool,
+    },
     /// A client's SYN has come.
-    Knock { conn: ConnId },
+    Knock {
+        conn: ConnId,
+    },
     /// The peer of a connection has something to do.
-    Poll { conn: ConnId },
+    Poll {
+        conn: ConnId,
+    },
     /// A client begins.
-    Start { client: usize },
+    Start {
+        client: usize,
+    },
     /// The worker is told to drain.
     Drain,
 }
@@ -227,7 +248,8 @@ impl Network {
     pub(crate) fn open(&mut self, peer: Peer, address: SocketAddr) -> ConnId {
         let latency = self.random.u64(1..=self.weather.latency_steps_max) * 50 * MICROS;
         let (least, most) = self.weather.buffer;
-        let half = |random: &mut fastrand::Rng| Half { capacity: random.usize(least..=most), ..Half::default() };
+        let half =
+            |random: &mut fastrand::Rng| Half { capacity: random.usize(least..=most), ..Half::default() };
         let segments = match self.random.u8(0..8) {
             0 if self.weather.tiny => Segments::Tiny,
             0..3 => Segments::Mixed,

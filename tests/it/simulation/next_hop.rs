@@ -118,7 +118,10 @@ pub(crate) struct Server {
 enum State {
     Command,
     Data,
-    Chunk { left: u64, last: bool },
+    Chunk {
+        left: u64,
+        last: bool,
+    },
     /// Reads and drops, says nothing.
     Mute,
     Deaf,
@@ -573,8 +576,14 @@ impl Session {
             Trouble::Permanent => self.refuse(network, ledger, &format!("554 5.7.1 hop:t{tag}; never\r\n")),
             Trouble::Closing => self.say(network, ledger, b"421 4.3.2 hop closes\r\n", &[Then::Fin]),
             Trouble::Garbage => {
-                let garbage: [&[u8]; 6] =
-                    [b"\x00\xff\r\n", b"25 ok\r\n", b"250-a\r\n251 b\r\n", b"250 ok\n", b"999 x\r\n", b"\r\n"];
+                let garbage: [&[u8]; 6] = [
+                    b"\x00\xff\r\n",
+                    b"25 ok\r\n",
+                    b"250-a\r\n251 b\r\n",
+                    b"250 ok\n",
+                    b"999 x\r\n",
+                    b"\r\n",
+                ];
                 let garbage = garbage[network.random.usize(..garbage.len())];
                 self.say(network, ledger, garbage, &[]);
             }

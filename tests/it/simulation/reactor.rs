@@ -74,7 +74,10 @@ impl Simulated {
 
     /// Sockets of next hops among them.
     pub(crate) fn open_hops(&self) -> usize {
-        self.sockets.iter().filter(|(_, conn)| matches!(self.network.conns[**conn].peer, Peer::Hop(_))).count()
+        self.sockets
+            .iter()
+            .filter(|(_, conn)| matches!(self.network.conns[**conn].peer, Peer::Hop(_)))
+            .count()
     }
 
     /// Chunks that the worker has not given back.

@@ -255,7 +255,8 @@ fn clients(
     let mut script = Scripter { mood, config, servers, transactions, pace: random.u8(..3) };
     (0..count)
         .map(|index| {
-            let address = SocketAddr::from(([203, 0, 113, u8::try_from(index).unwrap()], 40_000 + index as u16));
+            let address =
+                SocketAddr::from(([203, 0, 113, u8::try_from(index).unwrap()], 40_000 + index as u16));
             let script = script.session(random, index);
             (random.u64(..over), Client::new(address, script, manner(random, mood)))
         })
@@ -352,9 +353,11 @@ impl Scripter<'_> {
         loop {
             let max = [10, 5000, 100_000, 1_000_000][random.usize(..4)];
             let last = rest.len() <= max && random.u8(..4) > 0;
-            let (chunk, behind) = rest.split_at(random.usize(..=max).min(rest.len()).max(if last { rest.len() } else { 0 }));
+            let (chunk, behind) =
+                rest.split_at(random.usize(..=max).min(rest.len()).max(if last { rest.len() } else { 0 }));
             rest = behind;
-            let mut line = format!("BDAT {}{}\r\n", chunk.len(), if last { " LAST" } else { "" }).into_bytes();
+            let mut line =
+                format!("BDAT {}{}\r\n", chunk.len(), if last { " LAST" } else { "" }).into_bytes();
             line.extend_from_slice(chunk);
             steps.push(command(line, Kind::Bdat(tag, last), !pipelines || random.bool()));
             if last {
