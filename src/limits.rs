@@ -30,14 +30,27 @@ pub const PROXY_V2_HEADER_BYTES_MAX: usize = 1024;
 /// A session beside its transaction: both parsers' states, the address, names, counters, timers.
 pub const SESSION_BYTES_MAX: usize = 2048;
 /// Replies that wait to be sent to one client; more, and we stop reading commands.
-pub const REPLIES_PENDING_BYTES_MAX: usize = 16 * 1024;
+pub const REPLIES_PENDING_BYTES_MAX: usize = 32 * 1024;
+/// Commands that a client sent ahead and that wait for their turn; more, and we stop reading.
+pub const INPUT_BYTES_HIGH: usize = 32 * 1024;
 /// Content on its way through one transaction beyond its window: what one side gave and the other
 /// has not yet taken.
-pub const CONTENT_IN_FLIGHT_BYTES_MAX: usize = 512 * 1024;
+pub const CONTENT_IN_FLIGHT_BYTES_MAX: usize = UNSENT_BYTES_HIGH + HELD_BYTES_HIGH + 2 * RECEIVE_BUFFER_BYTES;
+/// Bytes on the way to the next hop above which no more content is queued behind them.
+pub const UNSENT_BYTES_HIGH: usize = 64 * 1024;
+/// Content that waits behind them before the client is not read any more.
+pub const HELD_BYTES_HIGH: usize = 64 * 1024;
+/// One receive buffer of the reactor: what one completion brings at most.
+pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
+/// How many of them there are.
+pub const RECEIVE_BUFFERS: usize = 32;
 /// What one recipient may make us remember: its path, its parameters and the next hop's reply.
 pub const RECIPIENT_BYTES_MAX: usize = COMMAND_LINE_BYTES_MAX + REPLY_LINE_SENT_BYTES_MAX;
 /// The reactor's receive buffers.
-pub const RECEIVE_BUFFERS_BYTES: usize = 2 * 1024 * 1024;
+pub const RECEIVE_BUFFERS_BYTES: usize = RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES;
+/// Empty buffers a worker keeps of each kind, and the capacity of the largest that is kept.
+pub const SPARE_BUFFERS_MAX: usize = 32;
+pub const SPARE_GROWN_BYTES_MAX: usize = 512 * 1024;
 /// Batches of records between all workers and the event log.
 pub const RECORD_BATCHES_MAX: usize = 1024;
 /// Bytes at which a worker hands a batch of records over.
@@ -71,7 +84,7 @@ impl Holder {
 ///
 /// An envelope exists only together with an upstream connection (the first acceptable recipient
 /// checks one out), so pools bound the envelopes, not client connections.
-pub const fn worker_memory(size: WorkerSize) -> [Holder; 7] {
+pub const fn worker_memory(size: WorkerSize) -> [Holder; 8] {
     let upstream = size.upstream_connections;
     let reply = REPLY_LINES_MAX * REPLY_LINE_BYTES_MAX;
     [
@@ -79,7 +92,7 @@ pub const fn worker_memory(size: WorkerSize) -> [Holder; 7] {
         Holder {
             name: "commands and replies under way",
             count: size.connections,
-            each: COMMAND_LINE_BYTES_MAX + REPLIES_PENDING_BYTES_MAX,
+            each: INPUT_BYTES_HIGH + REPLIES_PENDING_BYTES_MAX,
         },
         Holder { name: "windows", count: 1, each: size.window_budget },
         Holder { name: "content in flight", count: upstream, each: CONTENT_IN_FLIGHT_BYTES_MAX },
@@ -90,6 +103,7 @@ pub const fn worker_memory(size: WorkerSize) -> [Holder; 7] {
         },
         Holder { name: "replies of next hops", count: upstream, each: reply },
         Holder { name: "receive buffers", count: 1, each: RECEIVE_BUFFERS_BYTES },
+        Holder { name: "spare buffers", count: SPARE_BUFFERS_MAX, each: SPARE_GROWN_BYTES_MAX },
     ]
 }
 

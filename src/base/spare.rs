@@ -4,11 +4,11 @@
 //! the kernel page by page: for content both cost more than sending it. Small ones (commands,
 //! replies) and large ones (content) are kept apart, so that neither takes the other's place.
 
-/// Buffers kept of each kind.
-const BUFFERS_MAX: usize = 64;
+use crate::limits::{SPARE_BUFFERS_MAX, SPARE_GROWN_BYTES_MAX as GROWN_BYTES_MAX};
+
 /// Capacity of a buffer for content that may be small, and for content that is not.
 const MEDIUM_BYTES: usize = 16 * 1024;
-const LARGE_BYTES: usize = 256 * 1024;
+const LARGE_BYTES: usize = 200 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Spare {
@@ -50,13 +50,13 @@ impl Spare {
     pub fn put(&mut self, mut buffer: Vec<u8>) {
         let kept = match buffer.capacity() {
             0 => return,
-            ..MEDIUM_BYTES => &mut self.small,
-            ..LARGE_BYTES => &mut self.medium,
-            LARGE_BYTES => &mut self.large,
-            // Grown beyond the plan for one message: not to be kept for the next.
+            1..MEDIUM_BYTES => &mut self.small,
+            MEDIUM_BYTES..LARGE_BYTES => &mut self.medium,
+            LARGE_BYTES..=GROWN_BYTES_MAX => &mut self.large,
+            // Grown for one message beyond what others need.
             _ => return,
         };
-        if kept.len() < BUFFERS_MAX {
+        if kept.len() < SPARE_BUFFERS_MAX {
             buffer.clear();
             kept.push(buffer);
         }
@@ -65,7 +65,7 @@ impl Spare {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUFFERS_MAX, LARGE_BYTES, Spare};
+    use super::{GROWN_BYTES_MAX, LARGE_BYTES, SPARE_BUFFERS_MAX, Spare};
 
     #[test]
     fn a_buffer_comes_back_empty_and_to_its_kind() {
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded() {
         let mut spare = Spare::default();
-        spare.put(Vec::with_capacity(LARGE_BYTES + 1));
-        (0..=BUFFERS_MAX).for_each(|_| spare.put(vec![1; 100]));
-        assert_eq!((spare.small.len(), spare.medium.len(), spare.large.len()), (BUFFERS_MAX, 0, 0));
+        spare.put(Vec::with_capacity(GROWN_BYTES_MAX + 1));
+        (0..=SPARE_BUFFERS_MAX).for_each(|_| spare.put(vec![1; 100]));
+        assert_eq!((spare.small.len(), spare.medium.len(), spare.large.len()), (SPARE_BUFFERS_MAX, 0, 0));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::admin::{Admin, Phase, State};
 use super::{check, signal};
-use crate::limits::PROCESS_DESCRIPTORS;
+use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus};
 use crate::reactor::uring::{Uring, UringConfig};
 use crate::service;
@@ -165,7 +165,12 @@ fn start_worker(core: CoreId, setup: Setup, notices: Sender<Notice>) -> Result<(
 /// returns when it has drained or stopped.
 fn worker_main(setup: Setup) {
     let Setup { index, config, counters, records, orders, ready } = setup;
-    let reactor = match Uring::new(UringConfig::default()) {
+    let rings = UringConfig {
+        buffer_count: u16::try_from(RECEIVE_BUFFERS).unwrap_or(u16::MAX),
+        buffer_bytes: u32::try_from(RECEIVE_BUFFER_BYTES).unwrap_or(u32::MAX),
+        ..UringConfig::default()
+    };
+    let reactor = match Uring::new(rings) {
         Ok(reactor) => reactor,
         Err(unsupported) => return ready.say(index, Err(unsupported.to_string())),
     };

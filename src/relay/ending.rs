@@ -106,7 +106,7 @@ impl Relay {
     }
 
     /// A connection that is turned away before it said MAIL has a record too.
-    pub(super) fn refuse_connection(&mut self, cx: &mut Context<'_>, why: &'static str) {
+    pub(super) fn refuse_connection(&self, cx: &mut Context<'_>, why: &'static str) {
         let id = ulid::Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
         let record = Record { id: id.to_string(), reply: why.to_owned(), ..self.blank_record(cx) };
         cx.actions.push(Action::Record(Box::new(record)));

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use crate::base::spare::Spare;
 use crate::base::time::{Instant, Moment};
+use crate::limits::{HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX};
 use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
@@ -41,15 +42,6 @@ use event::{Event, Side};
 use session::Session;
 use trace_field::DateCache;
 use transaction::{Hop, Transaction};
-
-/// Unconsumed input above which the client is not read any more.
-const INPUT_BYTES_HIGH: usize = 32 * 1024;
-/// Bytes on the way to the next hop above which no more content is queued behind them.
-const UNSENT_BYTES_HIGH: usize = 64 * 1024;
-/// Content that waits behind them before the client is not read any more.
-const HELD_BYTES_HIGH: usize = 128 * 1024;
-/// Replies that the client did not take yet above which it is not listened to any more.
-const REPLIES_BYTES_HIGH: usize = 32 * 1024;
 
 /// What the relays of one worker share.
 #[derive(Debug)]
@@ -315,7 +307,9 @@ impl Relay {
             Stage::Verdict => true,
             Stage::Command => self.owes_replies(),
             // It is not read because the next hop is slow, not because it does not read us.
-            Stage::Data | Stage::Chunk { .. } => !self.reading && self.downstream_unsent < REPLIES_BYTES_HIGH,
+            Stage::Data | Stage::Chunk { .. } => {
+                !self.reading && self.downstream_unsent < REPLIES_PENDING_BYTES_MAX
+            }
             _ => false,
         }
     }
@@ -344,7 +338,9 @@ impl Relay {
                     Stand::Data | Stand::Bdat { .. } | Stand::Ended => content.held.len() <= HELD_BYTES_HIGH,
                 },
             );
-        content_fits && self.input.len() < INPUT_BYTES_HIGH && self.downstream_unsent < REPLIES_BYTES_HIGH
+        content_fits
+            && self.input.len() < INPUT_BYTES_HIGH
+            && self.downstream_unsent < REPLIES_PENDING_BYTES_MAX
     }
 
     /// Restarts the clock of what the next hop owes, after it made progress.

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::event::Ending;
-use super::{Action, Context, REPLIES_BYTES_HIGH, Relay, Stage};
+use super::{Action, Context, Relay, Stage};
 use crate::base::time::Instant;
-use crate::limits::COMMAND_LINE_BYTES_MAX;
+use crate::limits::{COMMAND_LINE_BYTES_MAX, REPLIES_PENDING_BYTES_MAX};
 use crate::policy::settings::Config;
 use crate::smtp::command::{self, Bdat, Command, Refused, Verb};
 use crate::smtp::data::BareNewline;
@@ -153,7 +153,7 @@ impl Relay {
 
     /// Takes one command line, unless an earlier one is not answered yet.
     pub(super) fn take_command(&mut self, cx: &mut Context<'_>, input: &[u8]) -> usize {
-        if self.downstream_unsent >= REPLIES_BYTES_HIGH {
+        if self.downstream_unsent >= REPLIES_PENDING_BYTES_MAX {
             return 0;
         }
         let (line, consumed) = match next_line(input, COMMAND_LINE_BYTES_MAX) {
@@ -171,7 +171,7 @@ impl Relay {
             return 0;
         }
         match parsed {
-            Ok(Command::Data) if self.transaction.is_some() && consumed < input.len() => {
+            Ok(Command::Data) if self.server_stage().admits(Verb::Data) && consumed < input.len() => {
                 self.on_early_content(cx);
             }
             Ok(command) => self.on_command(cx, command),

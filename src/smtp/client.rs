@@ -220,7 +220,7 @@ impl Client {
     }
 
     fn must_wait(&self) -> bool {
-        !self.pipelines() && !(self.expected.is_empty() && self.waiting.is_empty())
+        !(self.pipelines() || self.expected.is_empty() && self.waiting.is_empty())
     }
 
     fn learn(&mut self, expect: Expect, reply: &Reply) {

@@ -71,10 +71,9 @@ impl Hop {
                 State::Opening(client) | State::Resetting(client) | State::Parked(client) => client,
                 State::Lent(_) | State::Leaving => return Progress::Going,
             };
-            let (consumed, reply) = match client.receive(bytes) {
-                Ok(taken) => taken,
+            let Ok((consumed, reply)) = client.receive(bytes) else {
                 // Unasked words of a parked connection are nearly always 421.
-                Err(_) => return Progress::Spoilt(DiscardReason::Protocol),
+                return Progress::Spoilt(DiscardReason::Protocol);
             };
             bytes = &bytes[consumed..];
             client.proceed(out);

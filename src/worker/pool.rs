@@ -230,13 +230,13 @@ impl Pool {
         orders.extend(self.parked.drain(..).map(|parked| Order::Retire { conn: parked.member.conn }));
     }
 
+    pub fn has_waiters(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Somebody waits, or the warm minimum is not there.
     pub fn is_pressed(&self) -> bool {
         !self.waiting.is_empty() || self.opening < self.wanted()
-    }
-
-    pub fn has_waiters(&self) -> bool {
-        !self.waiting.is_empty()
     }
 
     pub const fn total(&self) -> usize {

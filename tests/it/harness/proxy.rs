@@ -26,7 +26,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Everything goes to `server`, each step of which may take two seconds.
+    /// Everything goes to `server`, each step of which may take ten seconds.
     pub(crate) fn toward(server: SocketAddr) -> Self {
         let mut setup = Self::bare();
         setup.upstreams = format!("name = \"hop\"\nservers = [\"{server}\"]\n");
@@ -73,7 +73,7 @@ impl Setup {
         let timeout = if self.upstream.contains("timeout") {
             ""
         } else {
-            "timeout = { connect = \"2s\", reply = \"2s\", end = \"2s\" }\n"
+            "timeout = { connect = \"10s\", reply = \"10s\", end = \"10s\" }\n"
         };
         // Tests run side by side: their workers take turns over the cores.
         let cpus =
