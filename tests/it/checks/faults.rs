@@ -387,7 +387,7 @@ fn check_17_eight_sessions_through_one_faulty_next_hop() {
     let script = |step: Step<'_>| {
         let at = [At::Mail, At::Rcpt, At::Data, At::Body, At::Dot];
         let number = step.session * 7 + step.transaction;
-        if number % 3 == 0 && step.at == at[number % at.len()] {
+        if number.is_multiple_of(3) && step.at == at[number % at.len()] {
             FAULTS[number % FAULTS.len()].at(step.at)
         } else {
             Do::Usual

@@ -176,14 +176,6 @@ impl Proxy {
         page
     }
 
-    /// The sum over all labels of the metric `name`.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
-        let page = self.page("/metrics");
-        let lines = page.lines().filter_map(|line| line.rsplit_once(' '));
-        let ours = lines.filter(|(key, _)| key.split('{').next() == Some(name));
-        ours.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
-    }
-
     pub(crate) fn terminate(&self) {
         self.program.signal(Signal::TERM);
     }
