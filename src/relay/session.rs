@@ -171,7 +171,7 @@ impl Relay {
             return 0;
         }
         match parsed {
-            Ok(Command::Data) if self.transaction.is_some() && consumed < input.len() => {
+            Ok(Command::Data) if self.server_stage().admits(Verb::Data) && consumed < input.len() => {
                 self.on_early_content(cx);
             }
             Ok(command) => self.on_command(cx, command),

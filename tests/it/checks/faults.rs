@@ -298,9 +298,9 @@ fn check_21_clients_that_die_in_the_body() {
             assert_eq!(proxy.session().message("b@hop.example", b"x\r\n").code, 250, "{departure:?}");
         }
         assert!(eventually(PATIENCE, || proxy.descriptors() <= fds), "{} of {fds}", proxy.descriptors());
-        // Nothing may add up; the allocator may have asked for room once.
+        // Nothing may add up; buffers for content that are kept for the next are 16 MiB at most.
         let growth = || proxy.rss_bytes().saturating_sub(rss);
-        assert!(eventually(PATIENCE, || growth() < 8 << 20), "{} bytes more", growth());
+        assert!(eventually(PATIENCE, || growth() < 24 << 20), "{} bytes more", growth());
     }
 }
 
@@ -387,7 +387,7 @@ fn check_17_eight_sessions_through_one_faulty_next_hop() {
     let script = |step: Step<'_>| {
         let at = [At::Mail, At::Rcpt, At::Data, At::Body, At::Dot];
         let number = step.session * 7 + step.transaction;
-        if number % 3 == 0 && step.at == at[number % at.len()] {
+        if number.is_multiple_of(3) && step.at == at[number % at.len()] {
             FAULTS[number % FAULTS.len()].at(step.at)
         } else {
             Do::Usual

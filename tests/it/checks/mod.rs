@@ -13,11 +13,13 @@ mod dialogue;
 mod faults;
 mod framing;
 mod process;
+mod resources;
+mod trust;
 
-use super::harness::client::{Client, Heard, Reply};
+use super::harness::client::{Client, Heard};
 use super::harness::proxy::{Proxy, Setup};
 use super::harness::upstream::{At, Do, EXTENSIONS, Plan, Step, Upstream};
-use super::harness::{self, Folder, PATIENCE, eventually, in_parallel};
+use super::harness::{Folder, PATIENCE, eventually, in_parallel};
 
 /// A next hop and the proxy in front of it.
 fn pair(plan: Plan) -> (Upstream, Proxy) {

@@ -180,9 +180,28 @@ fn check_35_two_clients_over_dedicated_connections() {
 /// What a peer may put where a name or a value belongs.
 fn hostile_words() -> Vec<String> {
     let mut words: Vec<String> = [
-        "a\rRSET", "a\0b", "a\x1b[31mb", "a\"b", "a\\b", "a'b", "a\x7fb", "a\tb", "a b", "a\u{85}b",
-        "a\u{2028}b", "a%0d%0aRSET", "a=0D=0ARSET", "a+0D+0ARSET", "a<b>c", "a(b)c", "a;b", "a\x08b", "{\"a\":1}",
-        "a\u{202e}b", "a\r", "\u{fffd}",
+        "a\rRSET",
+        "a\0b",
+        "a\x1b[31mb",
+        "a\"b",
+        "a\\b",
+        "a'b",
+        "a\x7fb",
+        "a\tb",
+        "a b",
+        "a\u{85}b",
+        "a\u{2028}b",
+        "a%0d%0aRSET",
+        "a=0D=0ARSET",
+        "a+0D+0ARSET",
+        "a<b>c",
+        "a(b)c",
+        "a;b",
+        "a\x08b",
+        "{\"a\":1}",
+        "a\u{202e}b",
+        "a\r",
+        "\u{fffd}",
     ]
     .map(str::to_owned)
     .into();
@@ -244,7 +263,10 @@ fn check_36_hostile_words() {
     for message in upstream.messages() {
         let trace = &message.content[..message.content.len() - message.original().len()];
         let trace = String::from_utf8_lossy(trace).into_owned();
-        assert!(!trace.replace("\r\n\t", "").trim_end().contains(|c: char| c.is_ascii_control()), "{trace:?}");
+        assert!(
+            !trace.replace("\r\n\t", "").trim_end().contains(|c: char| c.is_ascii_control()),
+            "{trace:?}"
+        );
         assert!(trace.ends_with("+0000\r\n"), "{trace:?}");
     }
     let records = proxy.await_records(begun);

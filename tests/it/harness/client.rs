@@ -22,10 +22,6 @@ impl Reply {
         self.code / 100 == 2
     }
 
-    pub(crate) const fn is_transient(&self) -> bool {
-        self.code / 100 == 4
-    }
-
     pub(crate) const fn is_permanent(&self) -> bool {
         self.code / 100 == 5
     }

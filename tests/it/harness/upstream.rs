@@ -63,8 +63,6 @@ pub(crate) enum Do {
     Silence,
     /// Reads no more, and says nothing.
     Stall,
-    /// The usual, later.
-    After(Duration),
 }
 
 impl Do {
@@ -475,7 +473,7 @@ impl Session {
     fn end(&mut self, at: At, line: &str, answered: bool) -> Result<(), Over> {
         let action = if answered { Do::Say(Vec::new()) } else { self.ask(at, line) };
         let accepts = match &action {
-            Do::Usual | Do::After(_) => true,
+            Do::Usual => true,
             Do::Say(reply) | Do::SayInPieces(reply) | Do::SayAndFin(reply) | Do::SayAndReset(reply) => {
                 reply.starts_with(b"2")
             }
@@ -522,10 +520,6 @@ impl Session {
         match action {
             Do::Usual => self.say(&usual).map(|()| is_positive(&usual)),
             Do::Say(reply) => self.say(&reply).map(|()| is_positive(&reply)),
-            Do::After(pause) => {
-                std::thread::sleep(pause);
-                self.say(&usual).map(|()| is_positive(&usual))
-            }
             Do::SayInPieces(reply) => {
                 for byte in reply.chunks(1) {
                     self.say(byte)?;
