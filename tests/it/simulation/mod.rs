@@ -201,6 +201,10 @@ impl Run {
             pool.total == pool.hops && pool.parked <= pool.total && pool.total <= *max
         };
         let open = self.worker.reactor().open_hops();
+        let max: usize = self.pool_max.iter().sum();
+        if open > 2 * max {
+            self.violate(format!("{open} sockets of next hops are open, pools may have {max}"));
+        }
         if !audit.pools.iter().zip(&self.pool_max).all(counts) || audit.hops != open {
             self.violate(format!("a pool has lost count: {open} are open, {audit:?}"));
         }
