@@ -2,4 +2,5 @@
 
 pub(crate) const SEEDS: &[u64] = &[
     316, // Connections that had said QUIT were bounded by nothing.
+    11055, // A draining pool parked a connection that its waiter did not want.
 ];
