@@ -216,9 +216,10 @@ impl Client {
         // These end a session: where the stream stands is in doubt.
         let in_doubt = matches!(kind, Kind::End(_)) && reply.starts_with("550 5.5.2");
         self.dismissed |= kind == Kind::Quit || in_doubt;
-        // Nobody waits for the end of a chunk that could never be a message.
-        let hopeless =
-            matches!(kind, Kind::Bdat(tag, _) if ledger.transactions[tag].forbidden && code >= 400);
+        // Nobody waits for the end of a chunk that could never be a message, and where DATA with a
+        // bare newline ends is in doubt, whatever the reply that was settled before it came.
+        let hopeless = matches!(kind, Kind::Bdat(tag, _) | Kind::End(tag)
+            if ledger.transactions[tag].forbidden && code >= 400);
         self.may_be_left |= hopeless;
     }
 
