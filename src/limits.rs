@@ -107,9 +107,10 @@ pub const fn worker_memory(size: WorkerSize) -> [Holder; 8] {
     ]
 }
 
-/// Descriptors of one worker: its connections, listeners, ring and waker.
+/// Descriptors of one worker: its connections, those to next hops that said QUIT once more,
+/// listeners, ring and waker.
 pub const fn worker_descriptors(size: WorkerSize, listeners: usize) -> usize {
-    size.connections + size.upstream_connections + listeners + 16
+    size.connections + 2 * size.upstream_connections + listeners + 16
 }
 
 /// Descriptors of the process beside its workers: standard streams, log, admin plane, runtime.

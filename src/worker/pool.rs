@@ -167,7 +167,7 @@ impl Pool {
 
     fn place(&mut self, now: Instant, member: Member, opened: bool, orders: &mut Vec<Order>) {
         let worn = member.messages >= member.messages_max || member.expires <= now;
-        if self.draining && self.waiting.is_empty() || worn {
+        if worn {
             return orders.push(Order::Retire { conn: member.conn });
         }
         match self.waiting.iter().position(|waiter| opened || !waiter.fresh) {
@@ -176,6 +176,8 @@ impl Pool {
                     orders.push(Order::Grant { conn: member.conn, relay: waiter.relay });
                 }
             }
+            // Who waits for a fresh one does not want this one either.
+            None if self.draining => orders.push(Order::Retire { conn: member.conn }),
             None => self.parked.push(Parked { member, since: now }),
         }
     }

@@ -329,7 +329,17 @@ impl<R: Reactor> Worker<R> {
         self.dirty.push(Owner::Hop(key));
         self.counters.upstreams[upstream].retired.increment();
         self.set_hop_deadline(key, Some(now + limit));
+        self.part_from_one_too_many(upstream);
         self.forget(upstream, key);
+    }
+
+    /// No pool counts those that said QUIT: they may be as many again, no more.
+    fn part_from_one_too_many(&mut self, upstream: usize) {
+        let leaving = || self.hops.iter().filter(|(_, hop)| hop.upstream == upstream && hop.is_leaving());
+        if leaving().count() > self.shared.config.upstreams[upstream].pool.max {
+            let first = leaving().min_by_key(|(_, hop)| hop.deadline).map(|(key, _)| key);
+            first.into_iter().for_each(|key| self.close_hop(key));
+        }
     }
 
     pub(super) fn on_hop_ended(&mut self, key: Key, ending: Ending) {

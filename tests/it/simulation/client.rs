@@ -112,6 +112,8 @@ pub(crate) struct Client {
     mute: bool,
     /// It heard that the session ends.
     dismissed: bool,
+    /// What it sends is so large that the worker may leave.
+    may_be_left: bool,
     /// The network or the worker's kernel broke its connection by our order.
     pub(crate) disturbed: bool,
     pub(crate) done: bool,
@@ -138,13 +140,14 @@ impl Client {
             resume_at: 0,
             mute: false,
             dismissed: false,
+            may_be_left: false,
             disturbed: false,
             done: false,
         }
     }
 
     fn behaves(&self) -> bool {
-        self.manner.misdeed.is_none() && !self.disturbed
+        self.manner.misdeed.is_none() && !self.disturbed && !self.may_be_left
     }
 
     /// Does all that can be done now.
@@ -211,9 +214,13 @@ impl Client {
         });
         self.learn(network, ledger, kind, code);
         // These end a session: where the stream stands is in doubt.
-        let in_doubt =
-            matches!(kind, Kind::End(_)) && ["550 5.5.2", "550 5.6.0"].iter().any(|c| reply.starts_with(c));
+        let in_doubt = matches!(kind, Kind::End(_)) && reply.starts_with("550 5.5.2");
         self.dismissed |= kind == Kind::Quit || in_doubt;
+        // Nobody waits for the end of a chunk that could never be a message, and where DATA with a
+        // bare newline ends is in doubt, whatever the reply that was settled before it came.
+        let hopeless = matches!(kind, Kind::Bdat(tag, _) | Kind::End(tag)
+            if ledger.transactions[tag].forbidden && code >= 400);
+        self.may_be_left |= hopeless;
     }
 
     /// A reply that speaks of a transaction speaks of this one; a 5xx has a reason.
@@ -398,11 +405,13 @@ impl Client {
 
     /// Leaves when everything is said and heard, or when the worker has gone.
     fn end(&mut self, network: &mut Network, ledger: &mut Ledger, conn: ConnId) {
-        let gone = network.conns[conn].to_peer.is_over() && self.input.is_empty();
-        if gone {
+        let half = &network.conns[conn].to_peer;
+        if half.is_over() && half.unread() == 0 {
             self.done = true;
             let owed: Vec<Kind> = self.expects.iter().map(|(kind, _)| *kind).collect();
             let who = self.address.port();
+            let torn = self.behaves() && !half.reset && !(self.input.is_empty() && self.reply.is_empty());
+            ledger.hold(network, !torn, || format!("C{who} heard half a reply"));
             let left = self.behaves() && !self.dismissed && !owed.is_empty();
             ledger.hold(network, !left, || format!("C{who} was left without a reply to {owed:?}"));
             network.close(conn, Toward::Peer);

@@ -280,7 +280,17 @@ impl Session {
                 self.answer(network, ledger, At::Ehlo, &reply);
             }
             "EHLO" => self.plain(network, ledger, "502 5.5.1 what is EHLO\r\n"),
-            "HELO" => self.plain(network, ledger, "250 next.hop.example\r\n"),
+            "HELO" => {
+                // Who was told nothing can heed nothing.
+                self.announced = Announced {
+                    ehlo: false,
+                    chunking: false,
+                    xforward: false,
+                    mail_max: None,
+                    ..self.announced
+                };
+                self.plain(network, ledger, "250 next.hop.example\r\n");
+            }
             "RSET" => {
                 self.reset();
                 self.answer(network, ledger, At::Rset, "250 2.0.0 reset\r\n");
@@ -334,7 +344,6 @@ impl Session {
         };
         self.reset();
         self.last_tag = tag;
-        ledger.on_identity(network, tag, &self.told);
         if self.answer(network, ledger, At::Mail, &format!("250 2.1.0 hop:t{tag}; sender\r\n")) {
             self.tag = Some(tag);
         }
@@ -489,6 +498,8 @@ impl Session {
         let Some(tag) = self.tag else { return };
         let content = std::mem::take(&mut self.content);
         let recipients = self.recipients.clone();
+        // Not at MAIL: that is pipelined behind XFORWARD, and goes up before the reply to it.
+        ledger.on_identity(network, tag, &self.told);
         ledger.on_content_end(network, tag, &content, raw_data, &recipients);
         let spoken = self.spoken;
         self.reset();
@@ -503,7 +514,7 @@ impl Session {
     }
 
     /// Nothing may come that another server could take for an end (PROTOCOL: smuggling).
-    fn check_raw(&mut self, network: &mut Network, ledger: &mut Ledger) {
+    fn check_raw(&self, network: &mut Network, ledger: &mut Ledger) {
         let raw = &self.content;
         let lines = memchr::memchr_iter(b'\n', raw).count();
         let returns = memchr::memchr_iter(b'\r', raw).count();

@@ -1,3 +1,6 @@
 //! Seeds that once failed, each with what it found. They run first, always.
 
-pub(crate) const SEEDS: &[u64] = &[];
+pub(crate) const SEEDS: &[u64] = &[
+    316,   // Connections that had said QUIT were bounded by nothing.
+    11055, // A draining pool parked a connection that its waiter did not want.
+];
