@@ -43,14 +43,14 @@ pub const HELD_BYTES_HIGH: usize = 64 * 1024;
 /// One receive buffer of the reactor: what one completion brings at most.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 /// How many of them there are.
-pub const RECEIVE_BUFFERS: usize = 16;
+pub const RECEIVE_BUFFERS: usize = 4;
 /// What one recipient may make us remember: its path, its parameters and the next hop's reply.
 pub const RECIPIENT_BYTES_MAX: usize = COMMAND_LINE_BYTES_MAX + REPLY_LINE_SENT_BYTES_MAX;
 /// The reactor's receive buffers.
 pub const RECEIVE_BUFFERS_BYTES: usize = RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES;
 /// Empty buffers a worker keeps of each kind, and the capacity of the largest that is kept.
-pub const SPARE_BUFFERS_MAX: usize = 32;
-pub const SPARE_GROWN_BYTES_MAX: usize = 512 * 1024;
+pub const SPARE_BUFFERS_MAX: usize = 16;
+pub const SPARE_GROWN_BYTES_MAX: usize = 256 * 1024;
 /// Batches of records between all workers and the event log.
 pub const RECORD_BATCHES_MAX: usize = 1024;
 /// Bytes at which a worker hands a batch of records over.

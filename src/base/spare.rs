@@ -8,7 +8,7 @@ use crate::limits::{SPARE_BUFFERS_MAX, SPARE_GROWN_BYTES_MAX as GROWN_BYTES_MAX}
 
 /// Capacity of a buffer for content that may be small, and for content that is not.
 const MEDIUM_BYTES: usize = 16 * 1024;
-const LARGE_BYTES: usize = 200 * 1024;
+const LARGE_BYTES: usize = 130 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Spare {
@@ -43,7 +43,8 @@ impl Spare {
             large.extend_from_slice(buffer);
             self.put(std::mem::replace(buffer, large));
         }
-        buffer.reserve(more);
+        // Once at most in a message's life: its window is not doubled for the last step of it.
+        buffer.reserve_exact(more);
     }
 
     /// Keeps `buffer` for the next who takes one, unless there are enough.

@@ -29,7 +29,7 @@ pub(super) enum Receiving {
     Pausing,
     /// Wanted again; the cancel of the old receive is still under way.
     Resuming,
-    /// Wanted, but there was no buffer.
+    /// Wanted, to be asked for at the next turn: there was no buffer, or it may have one a turn.
     Starved,
     /// The stream has ended. For good.
     Ended,
@@ -48,6 +48,7 @@ pub(super) enum Ask {
 pub(super) enum Stop {
     /// Cancelled, or the kernel only wants to be asked again.
     Again,
+    /// Not before the next turn.
     NoBuffers,
     End,
 }
@@ -70,6 +71,14 @@ impl Receiving {
             Self::Resuming => (Self::Pausing, Ask::Nothing),
             Self::Early | Self::Starved => (Self::Off, Ask::Nothing),
             Self::Off | Self::Pausing | Self::Ended => (self, Ask::Nothing),
+        }
+    }
+
+    /// The owner wants to receive in another way.
+    pub(super) const fn restarted(self) -> (Self, Ask) {
+        match self {
+            Self::On => (Self::Resuming, Ask::Cancel),
+            _ => (self, Ask::Nothing),
         }
     }
 
@@ -105,6 +114,8 @@ impl Receiving {
         match self {
             // It was between two states of the kernel's. A later cancel finds it.
             Self::Pausing => (self, Ask::Cancel),
+            // It goes on as if it had never been paused; the next pause needs a new cancel.
+            Self::Resuming => (Self::On, Ask::Nothing),
             _ => (self, Ask::Nothing),
         }
     }
@@ -127,6 +138,8 @@ pub(super) struct Endpoint {
     pub(super) phase: Phase,
     pub(super) receiving: Receiving,
     pub(super) sending: Sending,
+    /// It gets one buffer a turn.
+    pub(super) stepwise: bool,
     /// Operations in the kernel, cancels not counted.
     pub(super) operations: u8,
     /// Cancels in the kernel.
@@ -146,6 +159,7 @@ impl Endpoint {
             phase,
             receiving: Receiving::Off,
             sending: Sending::Idle,
+            stepwise: false,
             operations: 0,
             cancels: 0,
             buffer: Vec::new(),
@@ -193,9 +207,14 @@ mod tests {
     fn one_receive_is_in_the_kernel_at_a_time() {
         for from in ALL {
             let open = Phase::Open;
-            for (to, ask) in
-                [from.wanted(open), from.unwanted(), from.connected(), from.fed(), from.cancel_missed()]
-            {
+            for (to, ask) in [
+                from.wanted(open),
+                from.unwanted(),
+                from.restarted(),
+                from.connected(),
+                from.fed(),
+                from.cancel_missed(),
+            ] {
                 assert_eq!(ask == Ask::Receive, !in_kernel(from) && in_kernel(to), "{from:?} {to:?}");
                 assert!(ask != Ask::Cancel || in_kernel(from), "{from:?} {to:?}");
                 assert!(in_kernel(to) || !in_kernel(from), "{from:?} {to:?}");

@@ -105,6 +105,10 @@ pub trait Reactor {
     /// under way still arrive. Idempotent.
     fn pause(&mut self, socket: Socket);
 
+    /// Whether at most one buffer a turn is received from this socket. For streams that must not
+    /// take more memory than one step needs, at the price of asking for each step.
+    fn pace(&mut self, socket: Socket, stepwise: bool);
+
     /// Sends all of `bytes`. The caller waits for [`Completion::Sent`] before the next send on the
     /// same socket.
     fn send(&mut self, socket: Socket, bytes: Vec<u8>);

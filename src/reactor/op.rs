@@ -4,9 +4,10 @@
 //! next owner of the descriptor, and a plain close costs no more.
 
 use std::os::fd::RawFd;
+use std::ptr;
 
 use io_uring::opcode;
-use io_uring::squeue::Entry;
+use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{CancelBuilder, Fd};
 
 use super::token::Token;
@@ -36,6 +37,12 @@ pub(super) fn connect(fd: RawFd, address: &[u8], token: Token) -> Entry {
 /// Goes on, a buffer of `group` each time, until end of stream, error, cancel or want of buffers.
 pub(super) fn receive(fd: RawFd, group: u16, token: Token) -> Entry {
     opcode::RecvMulti::new(Fd(fd), group).build().user_data(token.to_bits())
+}
+
+/// Takes one buffer of `group` at most.
+pub(super) fn receive_once(fd: RawFd, group: u16, token: Token) -> Entry {
+    let receive = opcode::Recv::new(Fd(fd), ptr::null_mut(), 0).buf_group(group).build();
+    receive.flags(Flags::BUFFER_SELECT).user_data(token.to_bits())
 }
 
 /// `bytes` must stay where they are until the completion. More than 2 GiB are sent in parts, as

@@ -14,6 +14,11 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 /// few dozen parallel connects.
 const BACKLOG: i32 = 4096;
 
+/// What the kernel may hold for us of each accepted connection. Left to itself it grows to
+/// megabytes, and one receive after a pause brings all of it at once: the bound on our memory per
+/// connection would be the kernel's, not ours. 128 KiB are 1.2 MB/s over a path of 100 ms.
+const RECEIVE_WINDOW_BYTES: usize = 128 * 1024;
+
 /// After SIGKILL the kernel lets go of a port only 5 to 18 ms later.
 const BIND_RETRIES_MAX: u32 = 20;
 const BIND_RETRY: Duration = Duration::from_millis(10);
@@ -24,8 +29,10 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = stream(address)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
-    // Accepted sockets inherit it: one system call less for each.
+    // Accepted sockets inherit both: fewer system calls for each.
     socket.set_tcp_nodelay(true)?;
+    // Before listen, because the window's scale is agreed upon in the handshake.
+    socket.set_recv_buffer_size(RECEIVE_WINDOW_BYTES)?;
     if address.is_ipv6() {
         // `[::]:25` and `0.0.0.0:25` are two listeners.
         socket.set_only_v6(true)?;

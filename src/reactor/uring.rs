@@ -278,6 +278,14 @@ impl Reactor for Uring {
         self.change_receiving(socket.0, |endpoint| endpoint.receiving.unwanted());
     }
 
+    fn pace(&mut self, socket: Socket, stepwise: bool) {
+        let Some(endpoint) = self.sockets.at_mut(socket.0) else { return };
+        // The way back is taken at the next receive, the way here at once.
+        if !mem::replace(&mut endpoint.stepwise, stepwise) && stepwise {
+            self.change_receiving(socket.0, |endpoint| endpoint.receiving.restarted());
+        }
+    }
+
     fn send(&mut self, socket: Socket, bytes: Vec<u8>) {
         let Some(endpoint) = self.sockets.at_mut(socket.0) else { return };
         match (endpoint.phase, endpoint.sending) {
@@ -451,11 +459,16 @@ impl Uring {
         (endpoint.receiving, ask) = change(endpoint);
         let fd = endpoint.raw_fd();
         let receive = Token::new(Op::Receive, key);
+        let stepwise = endpoint.stepwise;
         match ask {
             Ask::Nothing => {}
             Ask::Receive => {
                 endpoint.operations += 1;
-                self.push(op::receive(fd, GROUP, receive));
+                self.push(if stepwise {
+                    op::receive_once(fd, GROUP, receive)
+                } else {
+                    op::receive(fd, GROUP, receive)
+                });
             }
             Ask::Cancel => {
                 endpoint.cancels += 1;
@@ -587,6 +600,8 @@ impl Uring {
     }
 
     fn on_receive_stopped(&mut self, key: Key, stop: Stop) {
+        let stepwise = self.sockets.at(key).is_some_and(|endpoint| endpoint.stepwise);
+        let stop = if stepwise && stop == Stop::Again { Stop::NoBuffers } else { stop };
         self.change_receiving(key, |endpoint| endpoint.receiving.stopped(stop));
         if self.sockets.at(key).is_some_and(|endpoint| endpoint.receiving == Receiving::Starved) {
             self.starved.push(key);

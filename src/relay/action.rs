@@ -40,6 +40,10 @@ pub enum Action {
     /// Look once more at the next hop's connection, without waiting: if nothing ended it, answer
     /// with `Confirmed`.
     Confirm,
+    /// Receive from the client in steps of one buffer a turn, or freely again.
+    Pace {
+        stepwise: bool,
+    },
     /// Stop and go on reading from the client.
     Pause,
     Resume,

@@ -40,6 +40,8 @@ pub(super) struct Content {
     pub(super) complete: bool,
     /// All of it was held until the verdict.
     pub(super) judged_in_window: bool,
+    /// The client is received from in steps.
+    pub(super) stepwise: bool,
     pub(super) first_byte: Option<Instant>,
     ends_with_crlf: bool,
     /// For dot-stuffing: the next byte up begins a line.
@@ -63,6 +65,7 @@ impl Content {
             stand: Stand::Held,
             complete: false,
             judged_in_window: false,
+            stepwise: false,
             first_byte: None,
             ends_with_crlf: true,
             at_line_start: true,

@@ -68,6 +68,9 @@ impl Relay {
         if let Some(content) = &mut transaction.content {
             cx.shared.window_left += content.window;
             cx.shared.spare.put(std::mem::take(&mut content.held));
+            if content.stepwise {
+                cx.actions.push(Action::Pace { stepwise: false });
+            }
         }
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));

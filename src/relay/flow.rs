@@ -7,6 +7,7 @@
 //! sender is listened to up to its dot, so that it hears the refusal; memory per message is the
 //! window plus a constant, whatever its size.
 
+use super::action::Action;
 use super::content::{Content, Stand};
 use super::disposition::Disposition;
 use super::envelope::size_limit;
@@ -24,6 +25,8 @@ use crate::smtp::reply::Reply;
 
 /// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Held content from which the rest is received in steps: a large message, most likely.
+const STEPWISE_BYTES: usize = 32 * 1024;
 /// Chunks under way at a time (RFC 3030 has one reply for each).
 const CHUNKS_UNANSWERED_MAX: usize = 4;
 
@@ -239,6 +242,11 @@ impl Relay {
         }
         let Hop::Bound(lease) = &mut transaction.hop else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
+        if !content.stepwise && !content.complete && content.held.len() >= STEPWISE_BYTES {
+            // A step goes up, or waits, before the next one comes.
+            content.stepwise = true;
+            cx.actions.list.push(Action::Pace { stepwise: true });
+        }
         let begin = cx.actions.upstream.len();
         // A kernel that did not take all of it gets no more than it can hold.
         let flows = !stalled || self.upstream_unsent < UNSENT_BYTES_HIGH;

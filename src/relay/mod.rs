@@ -139,8 +139,8 @@ pub struct Relay {
     ended: bool,
     downstream_unsent: usize,
     upstream_unsent: usize,
-    /// When the oldest of those bytes was queued, or when the kernel last took some.
-    upstream_since: Instant,
+    /// So many of them were queued at this instant, that is in this turn.
+    upstream_queued: (Instant, usize),
     client_deadline: Instant,
     hop_deadline: Option<Instant>,
 }
@@ -161,7 +161,7 @@ impl Relay {
             ended: false,
             downstream_unsent: 0,
             upstream_unsent: 0,
-            upstream_since: now,
+            upstream_queued: (now, 0),
             client_deadline: now + config.workers.timeout.command,
             hop_deadline: None,
         }
@@ -270,7 +270,6 @@ impl Relay {
             Side::Downstream => self.downstream_unsent = self.downstream_unsent.saturating_sub(bytes),
             Side::Upstream => {
                 self.upstream_unsent = self.upstream_unsent.saturating_sub(bytes);
-                self.upstream_since = cx.now.instant;
                 self.rearm_hop_deadline(cx);
                 self.pump(cx);
             }
@@ -335,15 +334,16 @@ impl Relay {
 
     /// Bytes were queued for the next hop.
     pub(in crate::relay) fn note_queued(&mut self, cx: &Context<'_>, bytes: usize) {
-        if self.upstream_unsent == 0 {
-            self.upstream_since = cx.now.instant;
-        }
+        let now = cx.now.instant;
+        let (turn, queued) = self.upstream_queued;
+        self.upstream_queued = (now, if turn == now { queued + bytes } else { bytes });
         self.upstream_unsent += bytes;
     }
 
-    /// The kernel has had a turn, and did not take all that was queued for the next hop.
+    /// The kernel has had a turn, and did not take all that was queued for the next hop before it.
     fn is_stalled(&self, now: Instant) -> bool {
-        self.upstream_unsent > 0 && self.upstream_since < now
+        let (turn, queued) = self.upstream_queued;
+        self.upstream_unsent > if turn == now { queued } else { 0 }
     }
 
     fn wants_input(&self, now: Instant) -> bool {

@@ -167,6 +167,9 @@ impl<R: Reactor> Worker<R> {
             Action::CheckIn(client) => self.check_in(key, client),
             Action::Discard(reason) => self.discard(key, reason),
             Action::Confirm => self.confirming.push(key),
+            Action::Pace { stepwise } => {
+                self.on_socket(key, |reactor, socket| reactor.pace(socket, stepwise))
+            }
             Action::Pause => self.on_socket(key, R::pause),
             Action::Resume => self.on_socket(key, R::receive),
             Action::Finish { linger } => self.finish(key, linger),

@@ -318,6 +318,9 @@ impl Reactor for Simulated {
         }
     }
 
+    /// The virtual network hands out small pieces anyway.
+    fn pace(&mut self, _socket: Socket, _stepwise: bool) {}
+
     fn pause(&mut self, socket: Socket) {
         let Some(conn) = self.conn(socket) else { return };
         if self.network.conns[conn].receiving == Receiving::On {
