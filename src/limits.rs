@@ -38,8 +38,8 @@ pub const INPUT_BYTES_HIGH: usize = 32 * 1024;
 pub const CONTENT_IN_FLIGHT_BYTES_MAX: usize = UNSENT_BYTES_HIGH + HELD_BYTES_HIGH + 2 * RECEIVE_BUFFER_BYTES;
 /// Bytes on the way to the next hop above which no more content is queued behind them.
 pub const UNSENT_BYTES_HIGH: usize = 64 * 1024;
-/// Content that waits behind them before the client is not read any more.
-pub const HELD_BYTES_HIGH: usize = 64 * 1024;
+/// Content that waits behind them (a little more than what goes up at a time) before the client is not read any more.
+pub const HELD_BYTES_HIGH: usize = 80 * 1024;
 /// One receive buffer of the reactor: what one completion brings at most.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 /// How many of them there are.

@@ -19,6 +19,7 @@ use super::admin::{Admin, Phase, State};
 use super::{check, signal};
 use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus};
+use crate::reactor::memory;
 use crate::reactor::uring::{Uring, UringConfig};
 use crate::service;
 use crate::service::event_log::{self, EventLog};
@@ -85,6 +86,8 @@ pub fn descriptors(config: &Config, workers: usize) -> usize {
 
 fn start(config: Arc<Config>) -> Result<Running, String> {
     let cores = cores(&config)?;
+    // A huge page holds thirty sessions' memory for the sake of one: bounds would be off by that.
+    memory::refuse_huge_pages();
     raise_descriptors(descriptors(&config, cores.len()));
     let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
     let (notices, inbox) = mpsc::channel();

@@ -13,6 +13,7 @@
 
 pub mod clock;
 pub mod cpu;
+pub mod memory;
 pub mod uring;
 pub mod waker;
 
