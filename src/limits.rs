@@ -49,7 +49,7 @@ pub const RECIPIENT_BYTES_MAX: usize = COMMAND_LINE_BYTES_MAX + REPLY_LINE_SENT_
 /// The reactor's receive buffers.
 pub const RECEIVE_BUFFERS_BYTES: usize = RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES;
 /// Empty buffers a worker keeps of each kind, and the capacity of the largest that is kept.
-pub const SPARE_BUFFERS_MAX: usize = 16;
+pub const SPARE_BUFFERS_MAX: usize = 12;
 pub const SPARE_GROWN_BYTES_MAX: usize = 256 * 1024;
 /// Batches of records between all workers and the event log.
 pub const RECORD_BATCHES_MAX: usize = 1024;

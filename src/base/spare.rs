@@ -15,6 +15,7 @@ pub struct Spare {
     small: Vec<Vec<u8>>,
     medium: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
+    grown: Vec<Vec<u8>>,
 }
 
 impl Spare {
@@ -33,18 +34,23 @@ impl Spare {
         self.large.pop().unwrap_or_else(|| Vec::with_capacity(LARGE_BYTES))
     }
 
-    /// Makes room for `more` bytes in `buffer`, by one move into a large one if it is too small.
+    /// Makes room for `more` bytes in `buffer`, by one move into a larger one if it is too small.
     pub fn make_room(&mut self, buffer: &mut Vec<u8>, more: usize) {
-        if buffer.capacity() - buffer.len() >= more {
+        let wanted = buffer.len() + more;
+        if buffer.capacity() >= wanted {
             return;
         }
-        if buffer.capacity() < LARGE_BYTES {
-            let mut large = self.take_large();
-            large.extend_from_slice(buffer);
-            self.put(std::mem::replace(buffer, large));
-        }
-        // Once at most in a message's life: its window is not doubled for the last step of it.
-        buffer.reserve_exact(more);
+        let mut larger = if wanted <= LARGE_BYTES { self.take_large() } else { self.take_grown(wanted) };
+        larger.extend_from_slice(buffer);
+        self.put(std::mem::replace(buffer, larger));
+    }
+
+    /// An empty buffer for the last step of a window: apart from the others, so that a stream does
+    /// not hold the memory of a window.
+    fn take_grown(&mut self, wanted: usize) -> Vec<u8> {
+        let mut grown = self.grown.pop().unwrap_or_default();
+        grown.reserve_exact(wanted.max(GROWN_BYTES_MAX.min(wanted + LARGE_BYTES)));
+        grown
     }
 
     /// Keeps `buffer` for the next who takes one, unless there are enough.
@@ -53,7 +59,8 @@ impl Spare {
             0 => return,
             1..MEDIUM_BYTES => &mut self.small,
             MEDIUM_BYTES..LARGE_BYTES => &mut self.medium,
-            LARGE_BYTES..=GROWN_BYTES_MAX => &mut self.large,
+            LARGE_BYTES => &mut self.large,
+            ..=GROWN_BYTES_MAX => &mut self.grown,
             // Grown for one message beyond what others need.
             _ => return,
         };
