@@ -9,6 +9,7 @@ use crate::limits::{SPARE_BUFFERS_MAX, SPARE_GROWN_BYTES_MAX as GROWN_BYTES_MAX}
 /// Capacity of a buffer for content that may be small, and for content that is not.
 const MEDIUM_BYTES: usize = 16 * 1024;
 const LARGE_BYTES: usize = 130 * 1024;
+const LARGE_BYTES_PLUS: usize = LARGE_BYTES + 1;
 
 #[derive(Debug, Default)]
 pub struct Spare {
@@ -60,7 +61,7 @@ impl Spare {
             1..MEDIUM_BYTES => &mut self.small,
             MEDIUM_BYTES..LARGE_BYTES => &mut self.medium,
             LARGE_BYTES => &mut self.large,
-            ..=GROWN_BYTES_MAX => &mut self.grown,
+            LARGE_BYTES_PLUS..=GROWN_BYTES_MAX => &mut self.grown,
             // Grown for one message beyond what others need.
             _ => return,
         };
