@@ -19,11 +19,13 @@ pub struct TimerWheel<T> {
     hand: u64,
     slots: Vec<Vec<T>>,
     len: usize,
+    /// No slot before this tick holds anything: asked at every turn, so not searched each time.
+    earliest: u64,
 }
 
 impl<T> TimerWheel<T> {
     pub fn new(now: Instant, tick: Duration) -> Self {
-        let mut wheel = Self { tick, hand: 0, slots: Vec::new(), len: 0 };
+        let mut wheel = Self { tick, hand: 0, slots: Vec::new(), len: 0, earliest: 0 };
         wheel.slots.resize_with(SLOTS, Vec::new);
         wheel.hand = wheel.tick_of(now);
         wheel
@@ -34,6 +36,7 @@ impl<T> TimerWheel<T> {
         let tick = self.tick_of(deadline) + 1;
         let tick = tick.clamp(self.hand + 1, self.hand + SLOTS_U64 - 1);
         self.slots[Self::slot(tick)].push(entry);
+        self.earliest = if self.len == 0 { tick } else { self.earliest.min(tick) };
         self.len += 1;
     }
 
@@ -51,13 +54,14 @@ impl<T> TimerWheel<T> {
     }
 
     /// When to advance next, if anything waits.
-    pub fn next_tick(&self) -> Option<Instant> {
+    pub fn next_tick(&mut self) -> Option<Instant> {
         if self.len == 0 {
             return None;
         }
-        let ahead = (1..SLOTS_U64).find(|ahead| !self.slots[Self::slot(self.hand + ahead)].is_empty());
-        let tick = self.hand + ahead.unwrap_or(SLOTS_U64);
-        Some(Instant::from_nanos(tick.saturating_mul(self.tick_nanos())))
+        let from = self.earliest.max(self.hand + 1);
+        let last = self.hand + SLOTS_U64;
+        self.earliest = (from..last).find(|tick| !self.slots[Self::slot(*tick)].is_empty()).unwrap_or(last);
+        Some(Instant::from_nanos(self.earliest.saturating_mul(self.tick_nanos())))
     }
 
     fn tick_of(&self, at: Instant) -> u64 {

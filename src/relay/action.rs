@@ -29,8 +29,8 @@ pub enum Action {
         upstream: usize,
         /// Do not hand out one that was used before: the last one was stale.
         fresh: bool,
-        /// Whom a dedicated connection speaks for (XCLIENT, PROXY).
-        identity: Box<Identity>,
+        /// Whom a dedicated connection speaks for (XCLIENT, PROXY); pooled ones speak for nobody.
+        identity: Option<Box<Identity>>,
     },
     /// The connection asked for is no longer wanted.
     CancelCheckOut,

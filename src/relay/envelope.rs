@@ -28,7 +28,7 @@ impl Relay {
                 let parameters = mail.parameters.as_bytes();
                 let transaction = Transaction::new(id, cx.now, mail.path.text, parameters, declared);
                 self.transaction = Some(Box::new(transaction));
-                self.say(cx, &Reply::new(250, "2.1.0", "sender ok"));
+                self.say_wire(cx, b"250 2.1.0 sender ok\r\n");
             }
             Err(reply) => self.complain(cx, &reply),
         }
@@ -92,9 +92,10 @@ impl Relay {
     }
 
     pub(super) fn check_out(&mut self, cx: &mut Context<'_>, fresh: bool) {
-        let identity = Box::new(self.session.identity());
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(upstream) = transaction.upstream else { return };
+        let dedicated = cx.shared.config.upstreams[upstream.0].identity.is_dedicated();
+        let identity = dedicated.then(|| Box::new(self.session.identity()));
         transaction.hop = Hop::Waiting;
         let wait = cx.shared.config.upstreams[upstream.0].pool.wait;
         self.hop_deadline = Some(cx.now.instant + wait);
@@ -103,7 +104,6 @@ impl Relay {
 
     /// A connection is there: the whole envelope so far goes up in one write.
     pub(super) fn on_checked_out(&mut self, cx: &mut Context<'_>, mut lease: Lease) {
-        let identity = self.session.identity();
         let Some(transaction) = self.transaction.as_deref_mut() else {
             return cx.actions.push(Action::CheckIn(lease.client));
         };
@@ -116,7 +116,7 @@ impl Relay {
             lease.client.rset(out);
         }
         if mode == IdentityMode::Xforward {
-            lease.client.xforward(&identity, out);
+            lease.client.xforward(&self.session.identity(), out);
         }
         let parameters = forwarded_parameters(transaction, lease.client.capabilities());
         lease.client.mail(&transaction.path, &parameters, out);

@@ -38,7 +38,7 @@ impl Relay {
         }
         self.begin_content(cx, Framing::Data);
         self.stage = Stage::Data;
-        self.say(cx, &Reply::new(354, "", "end data with <CR><LF>.<CR><LF>"));
+        self.say_wire(cx, b"354 end data with <CR><LF>.<CR><LF>\r\n");
         self.await_content(cx);
     }
 
@@ -209,7 +209,7 @@ impl Relay {
         if last {
             return self.on_content_complete(cx);
         }
-        self.say(cx, &Reply::new(250, "2.0.0", "chunk received"));
+        self.say_wire(cx, b"250 2.0.0 chunk received\r\n");
         self.stage = Stage::Command;
         self.pump(cx);
     }

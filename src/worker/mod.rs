@@ -194,7 +194,7 @@ impl<R: Reactor> Worker<R> {
         self.reactor.now().instant
     }
 
-    fn next_deadline(&self) -> Instant {
+    fn next_deadline(&mut self) -> Instant {
         if !self.confirming.is_empty() {
             return self.now();
         }

@@ -16,16 +16,23 @@ use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
 
 impl<R: Reactor> Worker<R> {
-    pub(super) fn check_out(&mut self, relay: Key, upstream: usize, fresh: bool, identity: Box<Identity>) {
+    pub(super) fn check_out(
+        &mut self,
+        relay: Key,
+        upstream: usize,
+        fresh: bool,
+        identity: Option<Box<Identity>>,
+    ) {
         let now = self.now();
         let Some(client) = self.clients.at_mut(relay) else { return };
         client.waits = true;
         client.upstream = upstream;
         let mut orders = Vec::new();
-        if self.shared.config.upstreams[upstream].identity.is_dedicated() {
-            self.pools[upstream].check_out_dedicated(now, relay, identity, &mut orders);
-        } else {
-            self.pools[upstream].check_out(now, relay, fresh, &mut orders);
+        match identity {
+            Some(identity) => {
+                self.pools[upstream].check_out_dedicated(now, relay, identity, &mut orders);
+            }
+            None => self.pools[upstream].check_out(now, relay, fresh, &mut orders),
         }
         if fresh {
             self.counters.upstreams[upstream].retries.increment();
