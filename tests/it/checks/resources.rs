@@ -34,9 +34,14 @@ fn check_44_idle_sessions() {
     proxy.assert_well();
 }
 
-/// How long clients push before memory must stand still, and how long it is looked at then.
-const RAMP: Duration = Duration::from_secs(6);
+/// How long memory must have stood still before it counts as filled, how long that may take at
+/// most, and how long it is looked at then.
+const STILL: Duration = Duration::from_secs(2);
+const RAMP_MAX: Duration = Duration::from_secs(15);
 const FLAT: Duration = Duration::from_secs(3);
+
+/// Growth that counts as standing still.
+const STILL_BYTES: u64 = 128 * 1024;
 
 /// One line of content.
 const LINE: &[u8] = b"01234567890123456789012345678901234567890123456789\r\n";
@@ -63,19 +68,26 @@ fn push(proxy: &Proxy, ready: &Barrier, stop: &AtomicBool) -> Option<u16> {
     client.hear().code()
 }
 
-/// How much more than `base` the proxy holds while clients push: after they had time to fill what
-/// there is, and some seconds later.
+/// How much more than `base` the proxy holds while clients push: when it has stopped growing, and
+/// some seconds later.
 fn measure(proxy: &Proxy, base: u64) -> (u64, u64) {
-    let highest = |limit: Duration| {
-        let begun = Instant::now();
-        let mut highest = 0;
-        while begun.elapsed() < limit {
-            std::thread::sleep(Duration::from_millis(50));
-            highest = highest.max(proxy.rss_bytes().saturating_sub(base));
-        }
-        highest
+    let look = |highest: u64| {
+        std::thread::sleep(Duration::from_millis(50));
+        highest.max(proxy.rss_bytes().saturating_sub(base))
     };
-    (highest(RAMP), highest(FLAT))
+    let begun = Instant::now();
+    let (mut filled, mut since) = (0, Instant::now());
+    while since.elapsed() < STILL && begun.elapsed() < RAMP_MAX {
+        let highest = look(filled);
+        if highest > filled + STILL_BYTES {
+            (filled, since) = (highest, Instant::now());
+        }
+    }
+    let (begun, mut later) = (Instant::now(), filled);
+    while begun.elapsed() < FLAT {
+        later = look(later);
+    }
+    (filled, later)
 }
 
 /// The check has bodies of 1 GiB; here each client pushes what it can for some seconds, which is
@@ -98,7 +110,7 @@ fn check_47_one_gib_bodies_at_a_stalled_next_hop() {
         let upstream = plan.script(script).start();
         let mut proxy = Setup::toward(upstream.address)
             .upstream("pool = { warm = 1, max = 128 }")
-            .upstream("timeout = { connect = \"5s\", reply = \"15s\", end = \"15s\" }")
+            .upstream("timeout = { connect = \"5s\", reply = \"25s\", end = \"25s\" }")
             .start();
         warm(&proxy);
         let base = proxy.rss_bytes();
