@@ -103,7 +103,8 @@ pub const fn worker_memory(size: WorkerSize) -> [Holder; 8] {
         },
         Holder { name: "replies of next hops", count: upstream, each: reply },
         Holder { name: "receive buffers", count: 1, each: RECEIVE_BUFFERS_BYTES },
-        Holder { name: "spare buffers", count: SPARE_BUFFERS_MAX, each: SPARE_GROWN_BYTES_MAX },
+        // One of each kind; the three smaller ones together stay below the largest.
+        Holder { name: "spare buffers", count: SPARE_BUFFERS_MAX, each: 2 * SPARE_GROWN_BYTES_MAX },
     ]
 }
 

@@ -19,8 +19,8 @@ use super::admin::{Admin, Phase, State};
 use super::{check, signal};
 use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus};
-use crate::reactor::memory;
 use crate::reactor::uring::{Uring, UringConfig};
+use crate::reactor::{cpu, memory};
 use crate::service;
 use crate::service::event_log::{self, EventLog};
 use crate::service::notice::say;
@@ -151,7 +151,7 @@ fn start_worker(core: CoreId, setup: Setup, notices: Sender<Notice>) -> Result<(
     let ended = Ended { worker, notices };
     let main = move || {
         let _ended = ended;
-        if !core_affinity::set_for_current(core) {
+        if !cpu::pin(core.id) {
             say(format_args!("worker {worker} could not be pinned to core {}", core.id));
         }
         worker_main(setup);

@@ -28,6 +28,7 @@ use std::time::Duration;
 use crate::base::slab::{Key, Slab};
 use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
+use crate::limits::RECORD_BATCH_BYTES_MAX;
 use crate::policy::settings::Config;
 use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
 use crate::relay::Shared;
@@ -51,7 +52,6 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_PRESSED: Duration = Duration::from_millis(20);
 /// How long records are gathered before they are handed over.
 const RECORDS_DELAY: Duration = Duration::from_millis(100);
-const RECORDS_BYTES_MAX: usize = 64 * 1024;
 
 /// Whose socket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,7 +317,7 @@ impl<R: Reactor> Worker<R> {
 
     fn keep_house(&mut self) {
         let now = self.now();
-        if now < self.housekeeping && self.batch.len() < RECORDS_BYTES_MAX {
+        if now < self.housekeeping && self.batch.len() < RECORD_BATCH_BYTES_MAX {
             return;
         }
         self.hand_over_records();
