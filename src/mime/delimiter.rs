@@ -1,0 +1,1 @@
+//! Multipart delimiters (RFC 2046 §5.1).

@@ -1,0 +1,1 @@
+//! Encoded words (RFC 2047).

@@ -1,0 +1,1 @@
+//! Header sections (RFC 5322 §2.2).

@@ -1,0 +1,1 @@
+//! Leaf parts: decoding, kind, text, archives.
