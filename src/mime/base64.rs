@@ -104,7 +104,7 @@ pub const fn in_alphabet(byte: u8) -> bool {
 /// If not, `out` stays as it is.
 pub fn decode_run(run: &[u8], out: &mut Vec<u8>) -> bool {
     let before = out.len();
-    let well = run.len() % 4 == 0 && STANDARD_NO_PAD.decode_append(run, out).is_ok();
+    let well = run.len().is_multiple_of(4) && STANDARD_NO_PAD.decode_append(run, out).is_ok();
     if !well {
         out.truncate(before);
     }
