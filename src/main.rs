@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use postern::control::config::{self, Rejected};
-use postern::control::{boot, check, ctl};
+use postern::control::{boot, check, ctl, quarantine_command};
 use postern::load;
 use postern::policy::settings::Config;
 use postern::service::notice::say;
+use ulid::Ulid;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,8 +64,38 @@ enum Command {
     Replay(Raw),
     #[command(hide = true, disable_help_flag = true)]
     Top(Raw),
-    #[command(hide = true, disable_help_flag = true)]
-    Quarantine(Raw),
+    /// Messages that are held back: lists, shows, sends on or deletes them
+    Quarantine {
+        #[command(subcommand)]
+        request: Held,
+        /// The configuration
+        #[arg(long, global = true, value_name = "FILE", default_value = config::PATH)]
+        config: PathBuf,
+        /// JSON for machines instead of text for people
+        #[arg(long, global = true)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+enum Held {
+    /// What there is, oldest first; with --json one description a line
+    List,
+    /// What is known of a message, and the message as safe text
+    Show {
+        #[arg(value_parser = parse_id)]
+        id: Ulid,
+    },
+    /// Sends a message on to its next hop by the running proxy, and deletes it when that has it
+    Release {
+        #[arg(value_parser = parse_id)]
+        id: Ulid,
+    },
+    /// Deletes a message
+    Delete {
+        #[arg(value_parser = parse_id)]
+        id: Ulid,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,7 +142,9 @@ fn dispatch() -> ExitCode {
         Command::Explain(_) => not_available("explain"),
         Command::Replay(_) => not_available("replay"),
         Command::Top(_) => not_available("top"),
-        Command::Quarantine(_) => not_available("quarantine"),
+        Command::Quarantine { request, config, json } => {
+            with_config(&config, |config| quarantine_command::main(held(request), &config, json))
+        }
     }
 }
 
@@ -150,6 +183,19 @@ fn ctl_main(request: Request, admin: &str) -> ExitCode {
         Request::Drain => ctl::main(ctl::Request::Drain, admin),
         Request::Stop => ctl::main(ctl::Request::Stop, admin),
         Request::Reload => not_available("ctl reload"),
+    }
+}
+
+fn parse_id(text: &str) -> Result<Ulid, String> {
+    Ulid::from_string(text).map_err(|error| format!("that is no id: {error}"))
+}
+
+const fn held(request: Held) -> quarantine_command::Request {
+    match request {
+        Held::List => quarantine_command::Request::List,
+        Held::Show { id } => quarantine_command::Request::Show(id),
+        Held::Release { id } => quarantine_command::Request::Release(id),
+        Held::Delete { id } => quarantine_command::Request::Delete(id),
     }
 }
 

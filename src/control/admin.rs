@@ -19,9 +19,12 @@ use tokio::time::Instant;
 
 use super::boot::Notice;
 use super::metrics::{self, Single};
+use super::quarantine_pages;
 use crate::policy::settings::Config;
 use crate::service::event_log;
 use crate::service::notice::say;
+use crate::service::quarantine::Counts;
+use crate::service::quarantine::order::Desk;
 use crate::worker::control::Order;
 use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
 
@@ -58,6 +61,7 @@ struct Inner {
     log: Arc<event_log::Shared>,
     notices: Sender<Notice>,
     phase: Arc<Phase>,
+    quarantine: Option<Desk>,
     begun: Instant,
 }
 
@@ -68,8 +72,10 @@ impl State {
         log: Arc<event_log::Shared>,
         notices: Sender<Notice>,
         phase: Arc<Phase>,
+        quarantine: Option<Desk>,
     ) -> Self {
-        Self(Arc::new(Inner { config, counters, log, notices, phase, begun: Instant::now() }))
+        let begun = Instant::now();
+        Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, begun }))
     }
 }
 
@@ -94,6 +100,7 @@ impl Admin {
 }
 
 fn router(state: State) -> Router {
+    let quarantine = quarantine_pages::router(state.0.quarantine.clone());
     Router::new()
         .route("/metrics", get(metrics_text))
         .route("/healthz", get(async || "ok\n"))
@@ -102,6 +109,7 @@ fn router(state: State) -> Router {
         .route("/api/drain", post(async |state, headers: HeaderMap| order(state, &headers, Order::Drain)))
         .route("/api/stop", post(async |state, headers: HeaderMap| order(state, &headers, Order::Stop)))
         .with_state(state)
+        .merge(quarantine)
 }
 
 async fn metrics_text(Given(state): Given<State>) -> impl IntoResponse {
@@ -129,7 +137,7 @@ fn order(Given(state): Given<State>, headers: &HeaderMap, order: Order) -> (Stat
 fn text(state: &Inner) -> String {
     let info = [("version", env!("CARGO_PKG_VERSION")), ("config", state.config.hash.as_str())];
     let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
-    let singles = [
+    let mut singles = vec![
         Single { labels: &info, ..gauge("info", "Version and configuration.", 1) },
         gauge("uptime_seconds", "Seconds since the start.", state.begun.elapsed().as_secs()),
         gauge("resident_memory_bytes", "Resident memory of the process.", resident_bytes()),
@@ -138,7 +146,22 @@ fn text(state: &Inner) -> String {
             ..gauge("records_lost_total", "Records that could not be written.", state.log.lost())
         },
     ];
+    singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     metrics::render(&singles, &state.counters, &upstream_names(&state.config))
+}
+
+fn quarantine(counts: Counts) -> [Single<'static>; 7] {
+    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
+    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
+    [
+        gauge("quarantine_entries", "Messages in the quarantine.", counts.entries),
+        gauge("quarantine_bytes", "Bytes of disk that they take.", counts.bytes),
+        counter("quarantine_stored_total", "Messages stored.", counts.stored),
+        counter("quarantine_failed_total", "Messages that could not be stored.", counts.failed),
+        counter("quarantine_expired_total", "Messages deleted because of their age.", counts.expired),
+        counter("quarantine_released_total", "Messages sent on by order.", counts.released),
+        counter("quarantine_deleted_total", "Messages deleted by order.", counts.deleted),
+    ]
 }
 
 fn upstream_names(config: &Config) -> Vec<&str> {
@@ -209,7 +232,7 @@ mod tests {
         counters[0].sessions_now.add(2);
         counters[0].upstreams[0].connections_idle.set(3);
         let log = Arc::new(event_log::Shared::default());
-        (State::new(Arc::new(config), counters, log, notices, Arc::new(Phase::default())), inbox)
+        (State::new(Arc::new(config), counters, log, notices, Arc::new(Phase::default()), None), inbox)
     }
 
     #[test]

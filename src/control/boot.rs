@@ -16,14 +16,18 @@ use core_affinity::CoreId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::admin::{Admin, Phase, State};
-use super::{check, signal};
+use super::{check, quarantine_command, signal};
 use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus};
 use crate::reactor::uring::{Uring, UringConfig};
-use crate::reactor::{cpu, memory};
+use crate::reactor::{Reactor, cpu, memory};
 use crate::service;
+use crate::service::answer::{self, Answerers};
 use crate::service::event_log::{self, EventLog};
 use crate::service::notice::say;
+use crate::service::quarantine::order::Desk;
+use crate::service::quarantine::{NextHops, Store};
+use crate::worker::ask::{Asked, Asker, QuestionQueue};
 use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
 use crate::worker::counters::Counters;
 use crate::worker::{Parts, Worker};
@@ -93,48 +97,47 @@ fn start(config: Arc<Config>) -> Result<Running, String> {
     let (notices, inbox) = mpsc::channel();
     let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::new(config.upstreams.len()))).collect();
     let phase = Arc::new(Phase::default());
-    start_service(Arc::clone(&config), counters.clone(), shared, notices.clone(), Arc::clone(&phase))?;
+    let (questions, asked) = QuestionQueue::new();
+    start_service(Arc::clone(&config), counters.clone(), shared, asked, notices.clone(), Arc::clone(&phase))?;
 
     let (ready, started) = mpsc::channel();
     let mut orders = Vec::new();
     for (index, (core, counters)) in cores.iter().zip(counters).enumerate() {
         let (sender, receiver) = mpsc::channel();
         orders.push(sender);
-        let (config, records) = (Arc::clone(&config), queue.clone());
-        let setup =
-            Setup { index, config, counters, records, orders: receiver, ready: Ready::new(ready.clone()) };
+        let (config, records, questions) = (Arc::clone(&config), queue.clone(), questions.clone());
+        let ready = Ready::new(ready.clone());
+        let setup = Setup { index, config, counters, records, questions, orders: receiver, ready };
         start_worker(*core, setup, notices.clone())?;
     }
     // From here on only workers hold these: a worker that ends silently ends the wait below, and
     // the last one to end ends the log.
-    drop((ready, queue));
+    drop((ready, queue, questions));
     let workers = await_workers(orders, &started)?;
     phase.set(Phase::SERVING);
     say(format_args!("serving on {}", addresses(&config)));
     Ok(Running { config, workers, inbox, phase, log_thread })
 }
 
-/// The service thread with signals and, if configured, the admin plane.
+/// The service thread: signals, answers to workers and, if configured, the admin plane.
 fn start_service(
     config: Arc<Config>,
     counters: Vec<Arc<Counters>>,
     log: Arc<event_log::Shared>,
+    asked: tokio::sync::mpsc::Receiver<Asked>,
     notices: Sender<Notice>,
     phase: Arc<Phase>,
 ) -> Result<(), String> {
     let (ready, started) = mpsc::channel();
     service::start(move || async move {
-        let signals = signal::listen(&notices, &log).map_err(|error| format!("signals: {error}"));
-        let admin = match config.admin {
-            Some(address) => Admin::bind(address).await.map(Some),
-            None => Ok(None),
-        };
-        let admin = signals.and(admin);
+        let begun = begin_service(&config, &log, asked, &notices).await;
         // The starter waits for this one word.
-        let _ = ready.send(admin.as_ref().err().cloned());
-        match admin {
-            Ok(Some(admin)) => admin.serve(State::new(config, counters, log, notices, phase)).await,
-            Ok(None) => std::future::pending().await,
+        let _ = ready.send(begun.as_ref().err().cloned());
+        match begun {
+            Ok((Some(admin), desk)) => {
+                admin.serve(State::new(config, counters, log, notices, phase, desk)).await;
+            }
+            Ok((None, _)) => std::future::pending().await,
             Err(_) => {}
         }
     })?;
@@ -143,6 +146,30 @@ fn start_service(
         Ok(Some(message)) => Err(message),
         Err(mpsc::RecvError) => Err("the service thread ended at its start".to_owned()),
     }
+}
+
+/// What runs beside the admin plane, which is bound last: who can ask it finds all the rest there.
+async fn begin_service(
+    config: &Config,
+    log: &Arc<event_log::Shared>,
+    asked: tokio::sync::mpsc::Receiver<Asked>,
+    notices: &Sender<Notice>,
+) -> Result<(Option<Admin>, Option<Desk>), String> {
+    signal::listen(notices, log).map_err(|error| format!("signals: {error}"))?;
+    let store = match quarantine_command::settings(config) {
+        Some(settings) => Some(Store::open(&settings, NextHops::from(config))?),
+        None => None,
+    };
+    let desk = store.as_ref().map(Store::open_desk);
+    if let Some(store) = store.clone() {
+        tokio_uring::spawn(store.keep_house());
+    }
+    tokio_uring::spawn(answer::serve(asked, Answerers { quarantine: store }));
+    let admin = match config.admin {
+        Some(address) => Some(Admin::bind(address).await?),
+        None => None,
+    };
+    Ok((admin, desk))
 }
 
 /// Starts the thread of one worker, pinned to its core.
@@ -167,7 +194,7 @@ fn start_worker(core: CoreId, setup: Setup, notices: Sender<Notice>) -> Result<(
 /// It says `setup.ready` once its listeners are open (with its reactor's waker) or cannot be, and
 /// returns when it has drained or stopped.
 fn worker_main(setup: Setup) {
-    let Setup { index, config, counters, records, orders, ready } = setup;
+    let Setup { index, config, counters, records, questions, orders, ready } = setup;
     let rings = UringConfig {
         buffer_count: u16::try_from(RECEIVE_BUFFERS).unwrap_or(u16::MAX),
         buffer_bytes: u32::try_from(RECEIVE_BUFFER_BYTES).unwrap_or(u32::MAX),
@@ -178,13 +205,15 @@ fn worker_main(setup: Setup) {
         Err(unsupported) => return ready.say(index, Err(unsupported.to_string())),
     };
     let waker = reactor.waker();
+    let wake = Wake::new(move || waker.wake());
+    let asker = Asker::new(index, reactor.now().instant, questions, wake.clone());
     let seed = fastrand::u64(..);
-    let parts = Parts { config: Arc::clone(&config), index, seed, counters, records, orders };
+    let parts = Parts { config: Arc::clone(&config), index, seed, counters, records, asker, orders };
     let mut worker = Worker::new(reactor, parts);
     // What we announce follows from what the next hops announce: ask them before anyone asks us.
     worker.warm_up(WARM_UP);
     match listen(&mut worker, &config) {
-        Ok(()) => ready.say(index, Ok(Wake::new(move || waker.wake()))),
+        Ok(()) => ready.say(index, Ok(wake)),
         Err(message) => return ready.say(index, Err(message)),
     }
     worker.run();

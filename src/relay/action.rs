@@ -1,6 +1,9 @@
 //! Everything that a relay can ask for. The worker carries out all of it before the next event.
 
+use std::time::Duration;
+
 use super::event::Side;
+use super::question::{Query, Question};
 use super::record::Record;
 use crate::smtp::client::Client;
 use crate::smtp::xforward::Identity;
@@ -40,6 +43,15 @@ pub enum Action {
     /// Look once more at the next hop's connection, without waiting: if nothing ended it, answer
     /// with `Confirmed`.
     Confirm,
+    /// Ask the service side. What is owed comes as `Answered` with the same number, within
+    /// `patience` of the last progress. Several under one number are a conversation.
+    Ask {
+        query: Query,
+        question: Question,
+        patience: Duration,
+    },
+    /// No answer under this number is wanted any more; a conversation is broken off.
+    CancelAsk(Query),
     /// Receive from the client in steps of one buffer a turn, or freely again.
     Pace {
         stepwise: bool,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::question::{Answer, Query};
 use crate::smtp::client::Client;
 
 /// The two sides of a relay.
@@ -45,6 +46,8 @@ pub enum Event<'a> {
     CheckOutRefused,
     /// A turn after `Confirm`: the connection to the next hop is still there.
     Confirmed,
+    /// What came of an `Ask`. A relay ignores what it does not wait for.
+    Answered(Query, Answer),
     /// The deadline told by [`Relay::deadline`](super::Relay::deadline) has passed.
     Expired,
     /// Finish what runs, begin nothing new.

@@ -21,6 +21,8 @@ mod envelope;
 pub mod event;
 mod exchange;
 mod flow;
+pub mod quarantine;
+pub mod question;
 pub mod record;
 mod session;
 pub mod trace_field;
@@ -182,6 +184,8 @@ impl Relay {
             Event::Sent(side, bytes) => self.on_sent(cx, side, bytes),
             Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
             Event::CheckOutRefused => self.on_check_out_refused(cx),
+            // Nothing is asked yet.
+            Event::Answered(..) => {}
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),
         }

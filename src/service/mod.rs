@@ -1,7 +1,13 @@
 //! What a worker must never wait for: one thread with tokio-uring's runtime, and the event log.
+//!
+//! * `answer`: takes the questions of workers, each to whom it concerns;
+//! * `quarantine`: messages held back, on disk;
+//! * `event_log`, `notice`: records, and words to people.
 
+pub mod answer;
 pub mod event_log;
 pub mod notice;
+pub mod quarantine;
 
 use std::io;
 use std::sync::mpsc;

@@ -13,6 +13,8 @@ pub struct Audit {
     pub window_left: usize,
     /// Content, input and output that is not in the reactor's hands.
     pub held_bytes: usize,
+    /// Questions to the service side whose last answer has not come.
+    pub questions: usize,
     pub pools: Vec<PoolAudit>,
 }
 
@@ -44,6 +46,7 @@ impl<R> Worker<R> {
             hops: self.hops.len(),
             window_left: self.shared.window_left,
             held_bytes: clients.sum::<usize>() + hops.sum::<usize>(),
+            questions: self.asker.open(),
             pools: pools.collect(),
         }
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use super::ask::QuestionQueue;
 use super::counters::Counters;
 use super::record_queue::RecordQueue;
 use crate::policy::settings::Config;
@@ -48,6 +49,7 @@ pub struct Setup {
     pub config: Arc<Config>,
     pub counters: Arc<Counters>,
     pub records: RecordQueue,
+    pub questions: QuestionQueue,
     pub orders: mpsc::Receiver<Order>,
     pub ready: Ready,
 }

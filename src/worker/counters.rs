@@ -64,6 +64,12 @@ pub struct Counters {
     pub records_dropped: Counter,
     pub panics: Counter,
 
+    pub questions: Counter,
+    pub questions_full: Counter,
+    pub questions_gone: Counter,
+    pub answers_late: Counter,
+    pub answers_stale: Counter,
+
     /// In the order of the configuration.
     pub upstreams: Box<[UpstreamCounters]>,
 }
@@ -176,13 +182,18 @@ const fn recipient(answer: &'static str, read: fn(&Counters) -> &Counter) -> Met
         .with("answer", answer)
 }
 
+const fn unknown(reason: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
+    Metric::counter("answers_unknown_total", "Questions without an answer, by reason.", read)
+        .with("reason", reason)
+}
+
 const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) -> Metric<UpstreamCounters> {
     Metric::counter("upstream_discards_total", "Upstream connections given up, by reason.", read)
         .with("reason", reason)
 }
 
 /// All of [`Counters`] but its upstreams.
-pub static METRICS: [Metric<Counters>; 20] = [
+pub static METRICS: [Metric<Counters>; 25] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
     Metric::counter("sessions_refused_total", "Connections turned away with 421: no room.", |c| {
@@ -207,6 +218,11 @@ pub static METRICS: [Metric<Counters>; 20] = [
     Metric::counter("accept_failures_total", "Failures to accept a connection.", |c| &c.accept_failures),
     Metric::counter("records_dropped_total", "Records dropped: the queue was full.", |c| &c.records_dropped),
     Metric::counter("panics_total", "Connections ended by a fault of ours.", |c| &c.panics),
+    Metric::counter("questions_total", "Questions and words put to the service side.", |c| &c.questions),
+    unknown("full", |c| &c.questions_full),
+    unknown("gone", |c| &c.questions_gone),
+    unknown("late", |c| &c.answers_late),
+    Metric::counter("answers_stale_total", "Answers that nobody waited for any more.", |c| &c.answers_stale),
 ];
 
 /// All of [`UpstreamCounters`].

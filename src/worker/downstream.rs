@@ -167,6 +167,11 @@ impl<R: Reactor> Worker<R> {
             Action::CheckIn(client) => self.check_in(key, client),
             Action::Discard(reason) => self.discard(key, reason),
             Action::Confirm => self.confirming.push(key),
+            Action::Ask { query, question, patience } => {
+                let now = self.now();
+                self.asker.ask(now, (key, query), question, patience, &self.counters);
+            }
+            Action::CancelAsk(query) => self.asker.forget(key, query),
             Action::Pace { stepwise } => {
                 self.on_socket(key, |reactor, socket| reactor.pace(socket, stepwise))
             }
@@ -193,6 +198,7 @@ impl<R: Reactor> Worker<R> {
     }
 
     fn finish(&mut self, key: Key, linger: bool) {
+        self.asker.forget_all(key);
         let Some(client) = self.clients.at_mut(key) else { return };
         client.relay = None;
         client.linger = linger;
@@ -224,6 +230,7 @@ impl<R: Reactor> Worker<R> {
 
     pub(super) fn close_client(&mut self, key: Key) {
         let Some(client) = self.clients.remove(key) else { return };
+        self.asker.forget_all(key);
         self.disown(client.pipe.socket);
         self.reactor.close(client.pipe.socket);
         self.counters.sessions_now.set(self.clients.len() as u64);

@@ -5,11 +5,13 @@
 //!
 //! * `downstream`: clients, from accept to close, and what their relays ask for;
 //! * `upstream`: connections to next hops, and what the pools ask for;
+//! * `ask`: questions to the service side, and its answers;
 //! * `conn`, `hop`, `pool`: the things themselves.
 //!
 //! What must always hold: every socket has at most one owner in the table; a relay has at most one
 //! upstream connection; a panic in a relay ends that connection and nothing else.
 
+pub mod ask;
 pub mod audit;
 mod conn;
 pub mod control;
@@ -36,6 +38,7 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::extension::Capabilities;
 
+use ask::Asker;
 use conn::Pipe;
 use control::Order;
 use counters::Counters;
@@ -68,6 +71,7 @@ pub struct Parts {
     pub seed: u64,
     pub counters: Arc<Counters>,
     pub records: RecordQueue,
+    pub asker: Asker,
     pub orders: mpsc::Receiver<Order>,
 }
 
@@ -77,6 +81,7 @@ pub struct Worker<R> {
     shared: Shared,
     counters: Arc<Counters>,
     records: RecordQueue,
+    asker: Asker,
     orders: mpsc::Receiver<Order>,
     /// The configured listener behind each of the reactor's.
     listeners: Vec<usize>,
@@ -116,6 +121,7 @@ impl<R: Reactor> Worker<R> {
             reactor,
             counters: parts.counters,
             records: parts.records,
+            asker: parts.asker,
             orders: parts.orders,
             listeners: Vec::new(),
             clients: Slab::new(),
@@ -185,6 +191,7 @@ impl<R: Reactor> Worker<R> {
             self.tell(key, Event::Confirmed);
             self.carry_out_pool_orders();
         }
+        self.take_answers();
         self.expire();
         self.keep_house();
         self.flush();
@@ -198,7 +205,8 @@ impl<R: Reactor> Worker<R> {
         if !self.confirming.is_empty() {
             return self.now();
         }
-        self.timers.next_tick().map_or(self.housekeeping, |timer| timer.min(self.housekeeping))
+        let asked = self.asker.next_deadline(self.now());
+        self.timers.next_tick().into_iter().chain(asked).fold(self.housekeeping, Instant::min)
     }
 
     fn on_completion(&mut self, completion: Completion) {
@@ -212,6 +220,16 @@ impl<R: Reactor> Worker<R> {
             Completion::Ended { socket, error } => self.on_ended(socket, error),
             Completion::Sent { socket, buffer, result } => self.on_sent(socket, buffer, result),
             Completion::Woken => self.take_orders(),
+        }
+    }
+
+    /// Answers of the service, and what stands for those that did not come.
+    fn take_answers(&mut self) {
+        let mut answers = Vec::new();
+        self.asker.collect(self.now(), &self.counters, &mut answers);
+        for (relay, query, answer) in answers {
+            self.tell(relay, Event::Answered(query, answer));
+            self.carry_out_pool_orders();
         }
     }
 

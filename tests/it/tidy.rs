@@ -20,7 +20,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("relay", &["base", "smtp", "policy"]),
     ("reactor", &["base"]),
     ("worker", &["base", "smtp", "policy", "relay", "reactor"]),
-    ("service", &["base", "policy", "relay", "worker::counters", "worker::record_queue"]),
+    (
+        "service",
+        &["base", "smtp", "policy", "relay", "worker::ask", "worker::counters", "worker::record_queue"],
+    ),
     ("load", &["base", "smtp", "reactor"]),
     ("control", &["base", "smtp", "policy", "relay", "reactor", "worker", "service", "load"]),
 ];

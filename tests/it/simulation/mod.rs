@@ -12,6 +12,7 @@ mod next_hop;
 mod reactor;
 mod scenario;
 mod seeds;
+mod service;
 
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,7 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use postern::base::time::Instant;
 use postern::relay::disposition::Disposition;
+use postern::worker::ask::{Asker, QuestionQueue, Wake};
 use postern::worker::audit::PoolAudit;
 use postern::worker::control::Order;
 use postern::worker::counters::Counters;
@@ -31,6 +34,7 @@ use network::{Event, Network, SECONDS};
 use reactor::Simulated;
 use scenario::{Mood, Scenario};
 use seeds::SEEDS;
+use service::Service;
 
 /// Seeds of a plain `cargo test`.
 const SEEDS_DEFAULT: u64 = 300;
@@ -87,7 +91,11 @@ impl Run {
         network.note(|| format!("{:?} {:?}", scenario.config.workers, scenario.config.upstreams));
         network.note(|| format!("{:?}", scenario.servers));
         let config = Arc::new(scenario.config);
-        let mut reactor = Simulated::new(network, clients, scenario.servers);
+        let (questions, asked) = QuestionQueue::new();
+        let mut service = Service::new(asked, seed);
+        service.fails_one_in = if scenario.mood == Mood::Calm { 0 } else { 4 };
+        let asker = Asker::new(0, Instant::from_nanos(network.now), questions, Wake::new(|| {}));
+        let mut reactor = Simulated::new(network, clients, scenario.servers, service);
         reactor.ledger.transactions = scenario.transactions;
         reactor.kernel_fails_one_in = scenario.kernel_fails_one_in;
         reactor.canary = extras.bug.map(|bug| Canary::new(bug, u32::try_from(seed % 3).unwrap_or(0)));
@@ -104,6 +112,7 @@ impl Run {
             seed,
             counters: Arc::clone(&counters),
             records: RecordQueue::new(None),
+            asker,
             orders: receiver,
         };
         let mut worker = Worker::new(reactor, parts);
@@ -216,6 +225,7 @@ impl Run {
         self.check(|worker| worker.audit().clients == 0, "a client is not forgotten");
         self.check(|worker| worker.audit().window_left == budget, "window is lost");
         self.check(|worker| worker.audit().held_bytes == 0, "bytes are kept");
+        self.check(|worker| worker.audit().questions == 0, "a question is kept");
         self.check(|worker| worker.audit().pools.iter().all(|pool| !pool.waits), "somebody waits at a pool");
     }
 

@@ -68,6 +68,8 @@ pub(crate) enum Event {
     Start {
         client: usize,
     },
+    /// The service side has something to say.
+    Answer,
     /// The worker is told to drain.
     Drain,
 }

@@ -13,6 +13,7 @@ use super::checker::Ledger;
 use super::client::Client;
 use super::network::{ConnId, Event, MICROS, MILLIS, Network, Peer, Receiving, SECONDS, Sending, Toward};
 use super::next_hop::{Server, Session};
+use super::service::Service;
 
 const ECONNRESET: Errno = Errno(104);
 const EPIPE: Errno = Errno(32);
@@ -27,6 +28,7 @@ pub(crate) struct Simulated {
     pub(crate) ledger: Ledger,
     pub(crate) clients: Vec<Client>,
     pub(crate) servers: Vec<Server>,
+    pub(crate) service: Service,
     sessions: Vec<Session>,
     sockets: Slab<ConnId>,
     ready: VecDeque<Completion>,
@@ -46,12 +48,18 @@ pub(crate) struct Simulated {
 }
 
 impl Simulated {
-    pub(crate) fn new(network: Network, clients: Vec<Client>, servers: Vec<Server>) -> Self {
+    pub(crate) fn new(
+        network: Network,
+        clients: Vec<Client>,
+        servers: Vec<Server>,
+        service: Service,
+    ) -> Self {
         Self {
             network,
             ledger: Ledger::default(),
             clients,
             servers,
+            service,
             sessions: Vec::new(),
             sockets: Slab::new(),
             ready: VecDeque::new(),
@@ -106,6 +114,11 @@ impl Simulated {
             Event::Knock { conn } => self.on_knock(conn),
             Event::Poll { conn } => self.poll(conn),
             Event::Start { client } => self.start(client),
+            Event::Answer => {
+                if self.service.answer(network) {
+                    self.ready.push_back(Completion::Woken);
+                }
+            }
             Event::Drain => {
                 self.drain_wanted = true;
                 self.ready.push_back(Completion::Woken);
@@ -378,6 +391,7 @@ impl Reactor for Simulated {
         let deadline = deadline.map_or(u64::MAX, Instant::as_nanos);
         let spent = self.network.random.u64(1..=20);
         self.network.now += spent * MICROS;
+        self.service.hear(&mut self.network);
         loop {
             while let Some(event) = self.network.due() {
                 self.dispatch(event);

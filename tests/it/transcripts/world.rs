@@ -287,7 +287,7 @@ impl World {
 
     fn carry_out_one(&mut self, action: Action) {
         match action {
-            Action::Pace { .. } => {}
+            Action::Pace { .. } | Action::Ask { .. } | Action::CancelAsk(_) => {}
             Action::CheckOut { upstream, fresh, .. } => {
                 let name = if upstream > 0 { " other" } else { "" };
                 self.asked = Some(fresh);

@@ -1,0 +1,281 @@
+//! The quarantine: messages that were accepted and held back, each a file with a description beside
+//! it, on a disk of this machine.
+//!
+//! * `spool`: how a message gets in, and when it may be called stored;
+//! * `disk`, `folder`: the folder, by the ring while the service runs and plainly beside it;
+//! * `index`: what is there, and the bounds;
+//! * `order`: what an administrator may ask for;
+//! * `release`: how a message is sent on after all.
+//!
+//! Invariants: a message is called stored when it is durable and not before; what was called stored
+//! is deleted by its age, by order, or when a next hop has said 2xx to it, and by nothing else;
+//! memory is bounded by messages under way, words of each, and entries.
+
+mod disk;
+pub mod folder;
+mod index;
+pub mod order;
+mod release;
+mod spool;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use ulid::Ulid;
+
+use super::notice::say;
+use crate::relay::quarantine::{Failure, FailureKind, Spool, Spooled};
+use crate::relay::question::Answer;
+use crate::worker::ask::{AnswerQueue, Ticket};
+
+use disk::Disk;
+use folder::{Folder, Lock, description_name, message_name};
+use index::Index;
+pub use index::{Bounds, ENTRIES_MAX};
+pub use release::NextHops;
+use spool::End;
+
+/// Messages that are being stored at a time; more are told to come again.
+pub const SPOOLS_MAX: usize = 256;
+/// Words of one message that wait to be written. Its relay stops long before.
+pub const WORDS_WAITING_MAX: usize = 256;
+/// How often is looked for entries that are too old, and how many go at a time.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const EXPIRED_PER_ROUND: usize = 1000;
+
+/// Where the quarantine is and how large it may become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub path: PathBuf,
+    pub bounds: Bounds,
+}
+
+/// What others may read of it.
+#[derive(Debug, Default)]
+pub struct Stats {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    stored: AtomicU64,
+    failed: AtomicU64,
+    expired: AtomicU64,
+    released: AtomicU64,
+    deleted: AtomicU64,
+}
+
+/// [`Stats`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// There now, and what they count for.
+    pub entries: u64,
+    pub bytes: u64,
+    /// Since the start.
+    pub stored: u64,
+    pub failed: u64,
+    pub expired: u64,
+    pub released: u64,
+    pub deleted: u64,
+}
+
+impl Stats {
+    pub fn counts(&self) -> Counts {
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Counts {
+            entries: read(&self.entries),
+            bytes: read(&self.bytes),
+            stored: read(&self.stored),
+            failed: read(&self.failed),
+            expired: read(&self.expired),
+            released: read(&self.released),
+            deleted: read(&self.deleted),
+        }
+    }
+}
+
+/// The running quarantine. It lives on the service thread.
+#[derive(Clone, Debug)]
+pub struct Store(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    next_hops: NextHops,
+    disk: Disk,
+    index: RefCell<Index>,
+    /// The way to each message under way.
+    spools: RefCell<HashMap<Ticket, mpsc::Sender<Spool>>>,
+    stats: Arc<Stats>,
+    token: Arc<str>,
+    _lock: Lock,
+}
+
+/// The way back to a relay.
+#[derive(Debug)]
+struct Way {
+    ticket: Ticket,
+    answers: AnswerQueue,
+}
+
+impl Way {
+    fn say(&self, spooled: Spooled) {
+        self.answers.push(self.ticket, Answer::Quarantine(spooled));
+    }
+}
+
+impl Store {
+    /// Takes the folder into possession: makes it if need be, removes what was never acknowledged,
+    /// looks what is there. Blocks; for the start.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or another process uses it.
+    pub fn open(settings: &Settings, next_hops: NextHops) -> Result<Self, String> {
+        let folder = Folder::new(&settings.path);
+        let named = |error| format!("quarantine {}: {error}", folder.path().display());
+        folder.create().map_err(named)?;
+        let lock = folder.lock().map_err(named)?;
+        let lock =
+            lock.ok_or_else(|| format!("quarantine {}: in use by another process", folder.path().display()))?;
+        let found = folder.sweep().map_err(named)?;
+        let token = folder.renew_token().map_err(named)?;
+        if found.removed > 0 {
+            say(format_args!("quarantine: {} unfinished files removed", found.removed));
+        }
+        for id in &found.bereft {
+            say(format_args!("quarantine: {id} is described but has no message: left as it is"));
+        }
+        let index = Index::new(settings.bounds, found.entries);
+        let inner = Inner {
+            next_hops,
+            disk: Disk::new(folder.path()),
+            index: RefCell::new(index),
+            spools: RefCell::default(),
+            stats: Arc::default(),
+            token: token.into(),
+            _lock: lock,
+        };
+        inner.note_size();
+        Ok(Self(Rc::new(inner)))
+    }
+
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.0.stats)
+    }
+
+    /// Takes a word of a relay. Never waits: what cannot be taken is answered.
+    pub fn hear(&self, ticket: Ticket, answers: &AnswerQueue, word: Spool) {
+        if let Spool::Begin { id, size } = word {
+            return self.begin(Way { ticket, answers: answers.clone() }, (id, size));
+        }
+        let mut spools = self.0.spools.borrow_mut();
+        // One that has failed has been answered; what its relay said before it heard so is void.
+        let Some(spool) = spools.get(&ticket) else { return };
+        if let Err(error) = spool.try_send(word) {
+            let full = matches!(error, mpsc::error::TrySendError::Full(_));
+            spools.remove(&ticket);
+            if full {
+                let failure = Failure::new(FailureKind::Disorder, "too many words wait");
+                Way { ticket, answers: answers.clone() }.say(Spooled::Failed(failure));
+            }
+        }
+    }
+
+    fn begin(&self, way: Way, message: (Ulid, u64)) {
+        let mut spools = self.0.spools.borrow_mut();
+        if spools.len() >= SPOOLS_MAX || spools.contains_key(&way.ticket) {
+            let failure = Failure::new(FailureKind::Busy, "too many messages are being stored");
+            return way.say(Spooled::Failed(failure));
+        }
+        let (sender, words) = mpsc::channel(WORDS_WAITING_MAX);
+        spools.insert(way.ticket, sender);
+        let inner = Rc::clone(&self.0);
+        tokio_uring::spawn(async move {
+            let end = spool::run(&inner, &way, message, words).await;
+            inner.conclude(&way, message.0, end);
+        });
+    }
+
+    /// Deletes what is too old, now and then, to the end of the process.
+    pub async fn keep_house(self) {
+        loop {
+            self.expire(now_ms()).await;
+            tokio::time::sleep(HOUSEKEEPING).await;
+        }
+    }
+
+    async fn expire(&self, now_ms: u64) {
+        let old = self.0.index.borrow().expired(now_ms, EXPIRED_PER_ROUND);
+        let mut gone = 0;
+        for id in old {
+            match self.0.remove(id).await {
+                Ok(()) => gone += 1,
+                Err(failure) => {
+                    say(format_args!("quarantine: {id} is too old and stays: {}", failure.text));
+                    break;
+                }
+            }
+        }
+        if gone > 0 {
+            self.0.stats.expired.fetch_add(gone, Ordering::Relaxed);
+            say(format_args!("quarantine: {gone} messages were too old and are deleted"));
+        }
+    }
+}
+
+impl Inner {
+    /// Answers for a message, unless nobody waits.
+    fn conclude(&self, way: &Way, id: Ulid, end: End) {
+        // Whoever is no longer in here has been answered already.
+        let waits = self.spools.borrow_mut().remove(&way.ticket).is_some();
+        self.note_size();
+        match end {
+            End::Aborted => {}
+            End::Stored => {
+                self.stats.stored.fetch_add(1, Ordering::Relaxed);
+                if waits {
+                    way.say(Spooled::Stored);
+                }
+            }
+            End::Failed(failure) => {
+                self.stats.failed.fetch_add(1, Ordering::Relaxed);
+                say(format_args!("quarantine: {id} is not kept: {}", failure.text));
+                if waits {
+                    way.say(Spooled::Failed(failure));
+                }
+            }
+        }
+    }
+
+    /// A file that was not there before, durable but for its name.
+    async fn write_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), Failure> {
+        let file = self.disk.create(name).await?;
+        self.disk.write(&file, name, bytes, 0).await?;
+        self.disk.sync(file, name).await
+    }
+
+    /// Deletes an entry; the description goes first, for a message alone is no entry.
+    async fn remove(&self, id: Ulid) -> Result<(), Failure> {
+        self.disk.remove(&description_name(id)).await?;
+        self.index.borrow_mut().remove(id);
+        self.note_size();
+        self.disk.remove(&message_name(id)).await?;
+        self.disk.sync_folder().await
+    }
+
+    fn note_size(&self) {
+        let index = self.index.borrow();
+        self.stats.entries.store(index.len() as u64, Ordering::Relaxed);
+        self.stats.bytes.store(index.used(), Ordering::Relaxed);
+    }
+}
+
+/// Milliseconds since 1970, as in an id.
+fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,559 @@
+//! Questions of relays to the service side, and the way back of the answers.
+//!
+//! Out: one bounded queue for all workers, never waited for. Back: a queue of each worker's own, and
+//! its reactor is woken. A [`Ticket`] says whose question it is; it may outlive the relay, for the
+//! key in it never finds another one.
+//!
+//! What must always hold:
+//! * every question that [wants an answer](Question::wants_answer) gets one, unless the relay lets go of it
+//!   first: from the service, or [`Unknown`] from here (no room, nobody there, too late);
+//! * after the last answer nothing more is heard under its ticket; what still comes is counted and
+//!   dropped;
+//! * what a worker has under way is bounded: tickets, words of each, octets of all.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tokio::sync::mpsc as bounded;
+
+pub use super::control::Wake;
+use super::counters::Counters;
+use crate::base::slab::Key;
+use crate::base::time::Instant;
+use crate::base::timer_wheel::TimerWheel;
+use crate::relay::quarantine::{Spooled, Unanswered};
+use crate::relay::question::{Answer, Query, Question, Unknown};
+
+/// Questions of all workers between them and the service.
+pub const QUESTIONS_MAX: usize = 4096;
+/// Tickets that one worker has open.
+pub const TICKETS_MAX: usize = 8192;
+/// Words of one ticket that are not answered. A relay stops long before.
+pub const WORDS_UNANSWERED_MAX: usize = 256;
+/// Octets of content that one worker has on their way to the service, of all tickets together.
+pub const ASKED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+const TIMER_TICK: Duration = Duration::from_millis(10);
+
+/// Whose question it is, among those of all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket {
+    pub worker: usize,
+    pub relay: Key,
+    pub query: Query,
+}
+
+/// A question as it reaches the service.
+#[derive(Debug)]
+pub struct Asked {
+    pub ticket: Ticket,
+    pub question: Question,
+    pub answers: AnswerQueue,
+}
+
+impl Asked {
+    /// Answers it.
+    pub fn answer(&self, answer: Answer) {
+        self.answers.push(self.ticket, answer);
+    }
+}
+
+/// The way back to one worker. There are never more answers in it than questions were asked.
+#[derive(Clone, Debug)]
+pub struct AnswerQueue {
+    sender: mpsc::Sender<(Ticket, Answer)>,
+    wake: Wake,
+}
+
+impl AnswerQueue {
+    /// Both ends; `wake` is called when there is something to hear.
+    pub fn new(wake: Wake) -> (Self, mpsc::Receiver<(Ticket, Answer)>) {
+        let (sender, receiver) = mpsc::channel();
+        (Self { sender, wake }, receiver)
+    }
+
+    pub fn push(&self, ticket: Ticket, answer: Answer) {
+        // A worker that has ended hears nothing any more.
+        if self.sender.send((ticket, answer)).is_ok() {
+            self.wake.wake();
+        }
+    }
+}
+
+/// The way to the service.
+#[derive(Clone, Debug)]
+pub struct QuestionQueue(Option<bounded::Sender<Asked>>);
+
+impl QuestionQueue {
+    /// Both ends.
+    pub fn new() -> (Self, bounded::Receiver<Asked>) {
+        Self::with_room(QUESTIONS_MAX)
+    }
+
+    /// Both ends, for tests of what happens when there is no room.
+    pub fn with_room(questions_max: usize) -> (Self, bounded::Receiver<Asked>) {
+        let (sender, receiver) = bounded::channel(questions_max);
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Where nobody answers: everything asked is [`Unknown::Gone`].
+    pub const fn closed() -> Self {
+        Self(None)
+    }
+
+    fn push(&self, asked: Asked) -> Result<(), (Unknown, Question)> {
+        let Some(sender) = &self.0 else { return Err((Unknown::Gone, asked.question)) };
+        sender.try_send(asked).map_err(|error| match error {
+            bounded::error::TrySendError::Full(asked) => (Unknown::Full, asked.question),
+            bounded::error::TrySendError::Closed(asked) => (Unknown::Gone, asked.question),
+        })
+    }
+}
+
+/// What is under way of one ticket.
+#[derive(Debug)]
+struct Open {
+    unanswered: Unanswered,
+    patience: Duration,
+    /// When an answer is due, if one is.
+    deadline: Option<Instant>,
+    /// An entry of the wheel leads here.
+    armed: bool,
+    /// The service has heard of it.
+    reached: bool,
+    /// What the service must hear if we give up.
+    retraction: Option<Question>,
+}
+
+/// A relay and its query.
+type Place = (Key, Query);
+
+/// One worker's end of it all.
+#[derive(Debug)]
+pub struct Asker {
+    worker: usize,
+    questions: QuestionQueue,
+    answers: AnswerQueue,
+    inbox: mpsc::Receiver<(Ticket, Answer)>,
+    open: BTreeMap<Place, Open>,
+    octets: usize,
+    /// Answers of our own, for the next [`collect`](Self::collect).
+    refused: Vec<(Place, Unknown)>,
+    /// What the service must hear and had no room for yet.
+    retracted: Vec<(Ticket, Question)>,
+    timers: TimerWheel<Place>,
+}
+
+impl Asker {
+    /// `wake` ends the sleep of this worker's reactor.
+    pub fn new(worker: usize, now: Instant, questions: QuestionQueue, wake: Wake) -> Self {
+        let (answers, inbox) = AnswerQueue::new(wake);
+        Self {
+            worker,
+            questions,
+            answers,
+            inbox,
+            open: BTreeMap::new(),
+            octets: 0,
+            refused: Vec::new(),
+            retracted: Vec::new(),
+            timers: TimerWheel::new(now, TIMER_TICK),
+        }
+    }
+
+    /// Puts a question, or the next word under a number that is in use. An answer that is owed comes
+    /// by [`collect`](Self::collect), within `patience` of the last progress.
+    pub fn ask(
+        &mut self,
+        now: Instant,
+        (relay, query): (Key, Query),
+        question: Question,
+        patience: Duration,
+        counters: &Counters,
+    ) {
+        let place = (relay, query);
+        if question.ends() {
+            return self.forget(relay, query);
+        }
+        counters.questions.increment();
+        let (octets, wants_answer, retraction) =
+            (question.octets(), question.wants_answer(), question.retraction());
+        let sent = match self.admit(place, octets, patience, retraction) {
+            Ok(()) => self.send(place, question).map_err(|(unknown, _)| unknown),
+            Err(unknown) => Err(unknown),
+        };
+        match sent {
+            Ok(()) => self.on_sent(now, place, octets, wants_answer),
+            Err(unknown) => {
+                count(counters, unknown);
+                self.refused.push((place, unknown));
+            }
+        }
+    }
+
+    /// Whether there is room for it; opens its ticket.
+    fn admit(
+        &mut self,
+        place: Place,
+        octets: usize,
+        patience: Duration,
+        retraction: Option<Question>,
+    ) -> Result<(), Unknown> {
+        let full = self.open.len() >= TICKETS_MAX;
+        if self.octets + octets > ASKED_BYTES_MAX {
+            return Err(Unknown::Full);
+        }
+        match self.open.entry(place) {
+            Entry::Occupied(open) if open.get().unanswered.words >= WORDS_UNANSWERED_MAX => {
+                Err(Unknown::Full)
+            }
+            Entry::Occupied(_) => Ok(()),
+            Entry::Vacant(_) if full => Err(Unknown::Full),
+            Entry::Vacant(vacant) => {
+                let unanswered = Unanswered::default();
+                vacant.insert(Open {
+                    unanswered,
+                    patience,
+                    deadline: None,
+                    armed: false,
+                    reached: false,
+                    retraction,
+                });
+                Ok(())
+            }
+        }
+    }
+
+    fn send(&self, (relay, query): Place, question: Question) -> Result<(), (Unknown, Question)> {
+        let ticket = Ticket { worker: self.worker, relay, query };
+        self.questions.push(Asked { ticket, question, answers: self.answers.clone() })
+    }
+
+    fn on_sent(&mut self, now: Instant, place: Place, octets: usize, wants_answer: bool) {
+        let Some(open) = self.open.get_mut(&place) else { return };
+        open.reached = true;
+        if !wants_answer {
+            return;
+        }
+        open.unanswered.add(octets);
+        self.octets += octets;
+        open.deadline = Some(now + open.patience);
+        if !open.armed {
+            open.armed = true;
+            self.timers.insert(now + open.patience, place);
+        }
+    }
+
+    /// The relay wants no answer any more.
+    pub fn forget(&mut self, relay: Key, query: Query) {
+        self.close((relay, query), true);
+        self.refused.retain(|(place, _)| *place != (relay, query));
+    }
+
+    /// The relay is gone.
+    pub fn forget_all(&mut self, relay: Key) {
+        if self.open.is_empty() && self.refused.is_empty() {
+            return;
+        }
+        let all = (relay, Query(0))..=(relay, Query(u32::MAX));
+        let places: Vec<Place> = self.open.range(all).map(|(place, _)| *place).collect();
+        places.into_iter().for_each(|(relay, query)| self.forget(relay, query));
+        self.refused.retain(|((of, _), _)| *of != relay);
+    }
+
+    /// Closes a ticket; with `retract`, the service is told.
+    fn close(&mut self, place: Place, retract: bool) {
+        let Some(open) = self.open.remove(&place) else { return };
+        self.octets = self.octets.saturating_sub(open.unanswered.octets);
+        let Some(question) = open.retraction.filter(|_| retract && open.reached) else { return };
+        if let Err((Unknown::Full, question)) = self.send(place, question) {
+            let (relay, query) = place;
+            self.retracted.push((Ticket { worker: self.worker, relay, query }, question));
+        }
+    }
+
+    /// Appends to `out` what the relays are to hear now.
+    pub fn collect(&mut self, now: Instant, counters: &Counters, out: &mut Vec<(Key, Query, Answer)>) {
+        self.retract_again();
+        for (place, unknown) in std::mem::take(&mut self.refused) {
+            self.close(place, true);
+            out.push((place.0, place.1, Answer::Unknown(unknown)));
+        }
+        while let Ok((ticket, answer)) = self.inbox.try_recv() {
+            let place = (ticket.relay, ticket.query);
+            if self.note(now, place, &answer) {
+                out.push((ticket.relay, ticket.query, answer));
+            } else {
+                counters.answers_stale.increment();
+            }
+        }
+        self.expire(now, counters, out);
+    }
+
+    /// What an answer changes; whether somebody waits for it.
+    fn note(&mut self, now: Instant, place: Place, answer: &Answer) -> bool {
+        let Some(open) = self.open.get_mut(&place) else { return false };
+        if let Answer::Quarantine(Spooled::Taken { words, octets }) = *answer {
+            let before = open.unanswered;
+            open.unanswered.take(words, octets);
+            self.octets = self.octets.saturating_sub(before.octets - open.unanswered.octets);
+            // Progress: what is still owed gets its time anew.
+            open.deadline = (open.unanswered.words > 0).then_some(now + open.patience);
+        }
+        if answer.is_last() {
+            self.close(place, false);
+        }
+        true
+    }
+
+    fn expire(&mut self, now: Instant, counters: &Counters, out: &mut Vec<(Key, Query, Answer)>) {
+        let mut due = Vec::new();
+        self.timers.advance(now, &mut due);
+        for place in due {
+            let Some(open) = self.open.get_mut(&place) else { continue };
+            match open.deadline {
+                Some(deadline) if deadline <= now => {
+                    count(counters, Unknown::Late);
+                    self.close(place, true);
+                    out.push((place.0, place.1, Answer::Unknown(Unknown::Late)));
+                }
+                Some(deadline) => self.timers.insert(deadline, place),
+                None => open.armed = false,
+            }
+        }
+    }
+
+    /// The queue was full when the service had to be told.
+    fn retract_again(&mut self) {
+        while let Some((ticket, question)) = self.retracted.pop() {
+            if let Err((Unknown::Full, question)) = self.send((ticket.relay, ticket.query), question) {
+                return self.retracted.push((ticket, question));
+            }
+        }
+    }
+
+    /// When to [`collect`](Self::collect) at the latest, even if nothing comes.
+    pub fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
+        if self.refused.is_empty() { self.timers.next_tick() } else { Some(now) }
+    }
+
+    /// Tickets that are open.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Octets of content on their way to the service.
+    pub const fn asked_bytes(&self) -> usize {
+        self.octets
+    }
+}
+
+fn count(counters: &Counters, unknown: Unknown) {
+    match unknown {
+        Unknown::Full => counters.questions_full.increment(),
+        Unknown::Late => counters.answers_late.increment(),
+        Unknown::Gone => counters.questions_gone.increment(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::slab::Slab;
+    use crate::relay::quarantine::Spool;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use ulid::Ulid;
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// A worker's end and the service's end, and what lies between them.
+    struct World {
+        asker: Asker,
+        service: bounded::Receiver<Asked>,
+        counters: Counters,
+        now: Instant,
+        relays: Slab<()>,
+        wakes: Arc<AtomicUsize>,
+    }
+
+    impl World {
+        fn new(questions_max: usize) -> Self {
+            let (queue, service) = QuestionQueue::with_room(questions_max);
+            let wakes = Arc::new(AtomicUsize::new(0));
+            let woken = Arc::clone(&wakes);
+            let wake = Wake::new(move || _ = woken.fetch_add(1, Ordering::Relaxed));
+            let now = Instant::from_nanos(0) + Duration::from_secs(100);
+            let asker = Asker::new(3, now, queue, wake);
+            Self { asker, service, counters: Counters::new(0), now, relays: Slab::new(), wakes }
+        }
+
+        fn say(&mut self, place: Place, word: Spool) {
+            self.asker.ask(self.now, place, Question::Quarantine(word), PATIENCE, &self.counters);
+        }
+
+        fn begin(&mut self) -> Place {
+            let place = (self.relays.insert(()), Query(7));
+            self.say(place, Spool::Begin { id: Ulid::nil(), size: 0 });
+            place
+        }
+
+        /// What the service hears, in short.
+        fn heard(&mut self) -> Vec<&'static str> {
+            let mut heard = Vec::new();
+            while let Ok(asked) = self.service.try_recv() {
+                let Question::Quarantine(word) = asked.question;
+                heard.push(match word {
+                    Spool::Begin { .. } => "begin",
+                    Spool::Append(_) => "append",
+                    Spool::Commit(_) => "commit",
+                    Spool::Abort => "abort",
+                });
+            }
+            heard
+        }
+
+        fn answer(&self, (relay, query): Place, spooled: Spooled) {
+            let ticket = Ticket { worker: 3, relay, query };
+            self.asker.answers.push(ticket, Answer::Quarantine(spooled));
+        }
+
+        fn collected(&mut self) -> Vec<(Key, Query, Answer)> {
+            let mut out = Vec::new();
+            self.asker.collect(self.now, &self.counters, &mut out);
+            out
+        }
+
+        fn pass(&mut self, seconds: u64) {
+            self.now = self.now + Duration::from_secs(seconds);
+        }
+    }
+
+    const TAKEN: Spooled = Spooled::Taken { words: 1, octets: 10 };
+
+    #[test]
+    fn an_answer_finds_who_asked_and_wakes_the_worker() {
+        let mut world = World::new(16);
+        let place = world.begin();
+        world.say(place, Spool::Append(vec![0; 10]));
+        assert_eq!(world.heard(), ["begin", "append"]);
+        assert_eq!((world.asker.open(), world.asker.asked_bytes()), (1, 10));
+        world.answer(place, TAKEN);
+        assert_eq!(world.wakes.load(Ordering::Relaxed), 1);
+        assert_eq!(world.collected(), [(place.0, place.1, Answer::Quarantine(TAKEN))]);
+        assert_eq!((world.asker.open(), world.asker.asked_bytes()), (1, 0));
+        world.answer(place, Spooled::Stored);
+        assert_eq!(world.collected(), [(place.0, place.1, Answer::Quarantine(Spooled::Stored))]);
+        assert_eq!(world.asker.open(), 0);
+        // What comes behind the last word is nobody's.
+        world.answer(place, Spooled::Stored);
+        assert_eq!(world.collected(), []);
+        assert_eq!(world.counters.answers_stale.value(), 1);
+    }
+
+    #[test]
+    fn a_ticket_outlives_its_relay_and_reaches_no_other() {
+        let mut world = World::new(16);
+        let place = world.begin();
+        world.relays.remove(place.0);
+        world.asker.forget_all(place.0);
+        assert_eq!(world.heard(), ["begin", "abort"]);
+        let successor = world.begin();
+        assert_eq!(successor.0.index(), place.0.index());
+        world.answer(place, Spooled::Stored);
+        assert_eq!(world.collected(), []);
+        assert_eq!((world.counters.answers_stale.value(), world.asker.open()), (1, 1));
+    }
+
+    #[test]
+    fn a_full_queue_is_an_answer() {
+        let mut world = World::new(2);
+        let place = world.begin();
+        world.say(place, Spool::Append(vec![0; 10]));
+        world.say(place, Spool::Append(vec![0; 10]));
+        assert_eq!(world.asker.next_deadline(world.now), Some(world.now));
+        assert_eq!(world.collected(), [(place.0, place.1, Answer::Unknown(Unknown::Full))]);
+        assert_eq!((world.asker.open(), world.asker.asked_bytes()), (0, 0));
+        assert_eq!(world.counters.questions_full.value(), 1);
+        // The service learns that it is over as soon as there is room.
+        assert_eq!(world.heard(), ["begin", "append"]);
+        assert_eq!(world.collected(), []);
+        assert_eq!(world.heard(), ["abort"]);
+    }
+
+    #[test]
+    fn a_late_answer_is_unknown_and_then_stale() {
+        let mut world = World::new(16);
+        let place = world.begin();
+        world.pass(60);
+        assert_eq!(world.collected(), [], "nothing was owed");
+        world.say(place, Spool::Append(vec![0; 10]));
+        world.pass(4);
+        world.answer(place, Spooled::Taken { words: 0, octets: 5 });
+        assert_eq!(world.collected().len(), 1);
+        world.pass(4);
+        assert_eq!(world.collected(), [], "there was progress in between");
+        world.pass(2);
+        assert!(world.asker.next_deadline(world.now).is_some_and(|deadline| deadline <= world.now));
+        assert_eq!(world.collected(), [(place.0, place.1, Answer::Unknown(Unknown::Late))]);
+        assert_eq!(world.counters.answers_late.value(), 1);
+        assert_eq!(world.heard(), ["begin", "append", "abort"]);
+        world.answer(place, Spooled::Stored);
+        assert_eq!(world.collected(), []);
+        assert_eq!(world.counters.answers_stale.value(), 1);
+    }
+
+    #[test]
+    fn nobody_there_is_an_answer_too() {
+        let (orphan, service) = QuestionQueue::new();
+        drop(service);
+        for queue in [QuestionQueue::closed(), orphan] {
+            let mut world = World::new(1);
+            world.asker.questions = queue;
+            let place = world.begin();
+            assert_eq!(world.collected(), [(place.0, place.1, Answer::Unknown(Unknown::Gone))]);
+            assert_eq!((world.asker.open(), world.counters.questions_gone.value()), (0, 1));
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_is_bounded() {
+        let mut world = World::new(QUESTIONS_MAX);
+        let talkative = world.begin();
+        (0..WORDS_UNANSWERED_MAX).for_each(|_| world.say(talkative, Spool::Append(vec![0])));
+        assert_eq!(world.collected(), []);
+        world.say(talkative, Spool::Append(vec![0]));
+        assert_eq!(world.collected().len(), 1);
+        let heavy = world.begin();
+        world.say(heavy, Spool::Append(vec![0; ASKED_BYTES_MAX]));
+        assert_eq!(world.collected(), []);
+        let other = world.begin();
+        world.say(other, Spool::Append(vec![0]));
+        assert_eq!(world.collected(), [(other.0, other.1, Answer::Unknown(Unknown::Full))]);
+        world.asker.forget_all(heavy.0);
+        assert_eq!(world.asker.asked_bytes(), 0);
+    }
+
+    #[test]
+    fn tickets_are_bounded() {
+        let mut world = World::new(TICKETS_MAX + 1);
+        (0..TICKETS_MAX).for_each(|_| _ = world.begin());
+        assert_eq!(world.collected(), []);
+        let one_more = world.begin();
+        assert_eq!(world.collected(), [(one_more.0, one_more.1, Answer::Unknown(Unknown::Full))]);
+    }
+
+    #[test]
+    fn a_relay_lets_go_of_what_it_was_refused() {
+        let mut world = World::new(1);
+        let place = world.begin();
+        world.say(place, Spool::Append(vec![0]));
+        world.say(place, Spool::Abort);
+        assert_eq!(world.collected(), []);
+        assert_eq!((world.asker.open(), world.heard()), (0, vec!["begin"]));
+        world.collected();
+        assert_eq!(world.heard(), ["abort"]);
+    }
+}

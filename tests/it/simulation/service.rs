@@ -1,0 +1,135 @@
+//! The service side of the simulation: takes the worker's questions and answers them in virtual
+//! time: well, late, with a failure, or never, as its seed wants it.
+//!
+//! It keeps what it says it has stored, so that a run can be asked whether a 2xx was earned by it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use postern::relay::quarantine::{Failure, FailureKind, Spool, Spooled};
+use postern::relay::question::{Answer, Question};
+use postern::worker::ask::{AnswerQueue, Asked, Ticket};
+use tokio::sync::mpsc::Receiver;
+use ulid::Ulid;
+
+use super::network::{Event, MICROS, MILLIS, Network, SECONDS};
+
+/// Longer than anybody waits.
+const NEVER: u64 = 7200 * SECONDS;
+
+/// What becomes of one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Stored,
+    Fails,
+    /// Stored, but the answer is late.
+    Late,
+    Silent,
+}
+
+#[derive(Debug)]
+struct Held {
+    id: Ulid,
+    fate: Fate,
+    content: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Service {
+    questions: Receiver<Asked>,
+    random: fastrand::Rng,
+    /// One message in so many does not end well; 0: none.
+    pub(crate) fails_one_in: u64,
+    held: HashMap<Ticket, Held>,
+    /// By the time when they are given, in order.
+    answers: BTreeMap<(u64, usize), (AnswerQueue, Ticket, Answer)>,
+    given: usize,
+    /// Durable, whether anybody heard so or not.
+    pub(crate) stored: HashMap<Ulid, Vec<u8>>,
+}
+
+impl Service {
+    pub(crate) fn new(questions: Receiver<Asked>, seed: u64) -> Self {
+        Self {
+            questions,
+            random: fastrand::Rng::with_seed(seed ^ 0x5e71_1ce0),
+            fails_one_in: 0,
+            held: HashMap::new(),
+            answers: BTreeMap::new(),
+            given: 0,
+            stored: HashMap::new(),
+        }
+    }
+
+    /// Takes what was asked in the last turn.
+    pub(crate) fn hear(&mut self, network: &mut Network) {
+        while let Ok(Asked { ticket, question, answers }) = self.questions.try_recv() {
+            network.note(|| format!("asked {ticket:?}, {} octets", question.octets()));
+            let Question::Quarantine(word) = question;
+            if let Some((delay, spooled)) = self.take(ticket, word) {
+                let at = network.now + delay;
+                self.given += 1;
+                self.answers.insert((at, self.given), (answers, ticket, Answer::Quarantine(spooled)));
+                network.at(at, Event::Answer);
+            }
+        }
+    }
+
+    /// Gives the answers whose time has come; whether there were any.
+    pub(crate) fn answer(&mut self, network: &mut Network) -> bool {
+        let mut any = false;
+        while let Some(entry) = self.answers.first_entry().filter(|entry| entry.key().0 <= network.now) {
+            let (answers, ticket, answer) = entry.remove();
+            network.note(|| format!("answered {ticket:?}: {answer:?}"));
+            answers.push(ticket, answer);
+            any = true;
+        }
+        any
+    }
+
+    fn take(&mut self, ticket: Ticket, word: Spool) -> Option<(u64, Spooled)> {
+        match word {
+            Spool::Begin { id, .. } => {
+                let fate = self.fate();
+                self.held.insert(ticket, Held { id, fate, content: Vec::new() });
+                None
+            }
+            Spool::Append(bytes) => {
+                let held = self.held.get_mut(&ticket)?;
+                held.content.extend_from_slice(&bytes);
+                let (words, octets) = (1, bytes.len());
+                Some((self.random.u64(1..=5000) * MICROS, Spooled::Taken { words, octets }))
+            }
+            Spool::Commit(description) => {
+                let Held { id, fate, content } = self.held.remove(&ticket)?;
+                assert_eq!(description.id, id, "another message's description");
+                self.commit(id, fate, content)
+            }
+            Spool::Abort => {
+                self.held.remove(&ticket);
+                None
+            }
+        }
+    }
+
+    fn commit(&mut self, id: Ulid, fate: Fate, content: Vec<u8>) -> Option<(u64, Spooled)> {
+        let soon = self.random.u64(1..=20) * MILLIS;
+        if fate != Fate::Fails {
+            self.stored.insert(id, content);
+        }
+        match fate {
+            Fate::Stored => Some((soon, Spooled::Stored)),
+            Fate::Fails => {
+                Some((soon, Spooled::Failed(Failure::new(FailureKind::Disk, "a disk of the simulation"))))
+            }
+            Fate::Late => Some((NEVER, Spooled::Stored)),
+            Fate::Silent => None,
+        }
+    }
+
+    fn fate(&mut self) -> Fate {
+        if self.fails_one_in == 0 || self.random.u64(..self.fails_one_in) > 0 {
+            return Fate::Stored;
+        }
+        [Fate::Fails, Fate::Late, Fate::Silent][self.random.usize(..3)]
+    }
+}
