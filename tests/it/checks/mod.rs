@@ -13,6 +13,7 @@ mod dialogue;
 mod faults;
 mod framing;
 mod process;
+mod quarantine;
 mod resources;
 mod trust;
 
