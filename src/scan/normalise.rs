@@ -103,8 +103,17 @@ impl Normaliser {
 
 /// What `text` folds to by itself.
 pub fn fold(text: &str) -> String {
+    folded(Normaliser::new(), text)
+}
+
+/// What `text` folds to in the midst of other text: a space at its start stays.
+pub fn fold_inside(text: &str) -> String {
+    folded(Normaliser { spaced: false }, text)
+}
+
+fn folded(mut normaliser: Normaliser, text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
-    Normaliser::new().push(text, &mut out);
+    normaliser.push(text, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 

@@ -1,0 +1,326 @@
+//! All patterns compiled: a set for each place that some pattern names.
+//!
+//! What compiling costs is kept: [`Rules::serialise`] gives bytes for a cache on disk, from which the same
+//! patterns are made again in milliseconds. Each database in it stands beside a digest of what went into
+//! it, so that bytes of other patterns, of another release of this program or of the library are never
+//! used: they are compiled anew.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::database::{CompileFault, Database, EngineFault, Literal};
+use super::pattern::{Fault, Origin, Pattern, Place, Prepared};
+use super::set::{Builder, Set, Split};
+
+const MAGIC: &[u8; 8] = b"postrnS1";
+const DIGEST_BYTES: usize = 32;
+type InputDigest = [u8; DIGEST_BYTES];
+
+/// A compiled configuration of patterns; immutable, shared by all workers.
+#[derive(Debug)]
+pub struct Rules {
+    patterns: Vec<Pattern>,
+    sets: Vec<Arc<Set>>,
+    /// Which patterns were split, in which set.
+    split: Vec<Vec<u32>>,
+}
+
+/// How expensive expressions are told from others when compiling.
+#[derive(Debug)]
+pub enum Choice<'a> {
+    /// By their shape.
+    Shape,
+    /// By their shape, and these, by pattern: what a cost sheet found.
+    Also(&'a [u32]),
+    /// None is split.
+    Never,
+    /// All that can be are.
+    Always,
+}
+
+impl Choice<'_> {
+    fn splits(&self, pattern: u32, split: &Split) -> bool {
+        match self {
+            Self::Shape => split.wide,
+            Self::Also(others) => split.wide || others.contains(&pattern),
+            Self::Never => false,
+            Self::Always => true,
+        }
+    }
+}
+
+/// A fault of one database while a set is finished.
+enum Unfinished {
+    Compile(CompileFault),
+    Regex(usize, String),
+    /// The kept bytes do not fit.
+    Kept,
+}
+
+impl Rules {
+    /// Compiles `patterns`. What is found by the result does not depend on `choice`, only what it costs.
+    ///
+    /// # Errors
+    /// All faults of single expressions; of those that show only together, the first of each place.
+    pub fn compile(patterns: Vec<Pattern>, choice: &Choice<'_>) -> Result<Self, Vec<Fault>> {
+        let (mut faults, mut sets, mut split) = (Vec::new(), Vec::new(), Vec::new());
+        for place in places(&patterns) {
+            match compile_set(&patterns, place, choice) {
+                Ok((set, of_set)) => {
+                    sets.push(Arc::new(set));
+                    split.push(of_set);
+                }
+                Err(mut more) => faults.append(&mut more),
+            }
+        }
+        // An expression that stands in two places is at fault in both.
+        faults.sort_by(|one, other| (one.line, one.column).cmp(&(other.line, other.column)));
+        faults.dedup();
+        if faults.is_empty() { Ok(Self { patterns, sets, split }) } else { Err(faults) }
+    }
+
+    pub fn patterns(&self) -> &[Pattern] {
+        &self.patterns
+    }
+
+    pub fn pattern(&self, index: u32) -> Option<&Pattern> {
+        self.patterns.get(index as usize)
+    }
+
+    pub fn sets(&self) -> &[Arc<Set>] {
+        &self.sets
+    }
+
+    /// The set of `place`, if any pattern looks there.
+    pub fn set(&self, place: &Place) -> Option<&Arc<Set>> {
+        self.sets.iter().find(|set| set.place == *place)
+    }
+
+    /// The set of the values of header fields called `name`, in whatever case.
+    pub fn header_set(&self, name: &[u8]) -> Option<&Arc<Set>> {
+        self.sets.iter().find(|set| match &set.place {
+            Place::Header(Some(other)) => other.as_bytes().eq_ignore_ascii_case(name),
+            _ => false,
+        })
+    }
+
+    /// Patterns that were split, by index.
+    pub fn split(&self) -> Vec<u32> {
+        let mut all = self.split.concat();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Bytes from which [`deserialise`](Self::deserialise) makes the same rules.
+    ///
+    /// # Errors
+    /// The library's.
+    pub fn serialise(&self) -> Result<Vec<u8>, EngineFault> {
+        let mut out = MAGIC.to_vec();
+        for (set, split) in self.sets.iter().zip(&self.split) {
+            let split: Vec<u8> = split.iter().flat_map(|pattern| pattern.to_le_bytes()).collect();
+            put(&mut out, &split);
+            for database in [&set.literals, &set.regexes] {
+                let kept = match database {
+                    Some(database) => database.seal()?,
+                    None => Vec::new(),
+                };
+                put(&mut out, &kept);
+            }
+            put(&mut out, &set.inputs.concat());
+        }
+        Ok(out)
+    }
+
+    /// The rules of `patterns` from what was kept; `None` if that is damaged, or not of these patterns, this
+    /// program, this library and this kind of processor.
+    pub fn deserialise(patterns: Vec<Pattern>, kept: &[u8]) -> Option<Self> {
+        let mut rest = kept.strip_prefix(MAGIC)?;
+        let (mut sets, mut split) = (Vec::new(), Vec::new());
+        for place in places(&patterns) {
+            let chosen: Vec<u32> =
+                take(&mut rest)?.as_chunks::<4>().0.iter().copied().map(u32::from_le_bytes).collect();
+            let kept = (take(&mut rest)?, take(&mut rest)?, take(&mut rest)?);
+            let (set, of_set) = restore_set(&patterns, place, &chosen, kept)?;
+            sets.push(Arc::new(set));
+            split.push(of_set);
+        }
+        rest.is_empty().then_some(Self { patterns, sets, split })
+    }
+}
+
+/// All places that a pattern names, in a fixed order.
+fn places(patterns: &[Pattern]) -> Vec<Place> {
+    let mut places: Vec<Place> = patterns.iter().flat_map(|pattern| pattern.places.iter().cloned()).collect();
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+fn compile_set(
+    patterns: &[Pattern],
+    place: Place,
+    choice: &Choice<'_>,
+) -> Result<(Set, Vec<u32>), Vec<Fault>> {
+    let mut choose = |pattern, _: &Prepared, split: &Split| choice.splits(pattern, split);
+    let builder = collect(patterns, place, &mut choose)?;
+    let of_regexes = builder.regex_patterns.clone();
+    let regexes = |builder: &Builder| {
+        Database::of_regexes(&builder.regexes).map_err(|fault| match fault.index {
+            Some(index) => Unfinished::Regex(index, fault.message),
+            None => Unfinished::Compile(fault),
+        })
+    };
+    let literals = |literals: &[Literal]| Database::of_literals(literals).map_err(Unfinished::Compile);
+    builder.finish(literals, regexes).map_err(|unfinished| {
+        let (pattern, message) = match unfinished {
+            Unfinished::Regex(index, message) => (of_regexes.get(index).copied(), message),
+            Unfinished::Compile(fault) => (None, fault.message),
+            Unfinished::Kept => (None, String::new()),
+        };
+        let origin =
+            pattern.and_then(|pattern| patterns.get(pattern as usize)).map(|pattern| &pattern.origin);
+        let nowhere = Origin { file: "patterns".into(), line: 0, column: 0 };
+        vec![origin.unwrap_or(&nowhere).fault(message)]
+    })
+}
+
+fn collect(
+    patterns: &[Pattern],
+    place: Place,
+    choose: &mut dyn FnMut(u32, &Prepared, &Split) -> bool,
+) -> Result<Builder, Vec<Fault>> {
+    let mut builder = Builder::new(place.clone());
+    let mut faults = Vec::new();
+    for (index, pattern) in (0..).zip(patterns).filter(|(_, pattern)| pattern.places.contains(&place)) {
+        faults.extend(builder.add(index, pattern, &mut *choose).err());
+    }
+    if faults.is_empty() { Ok(builder) } else { Err(faults) }
+}
+
+fn restore_set(
+    patterns: &[Pattern],
+    place: Place,
+    chosen: &[u32],
+    (literals, regexes, inputs): (&[u8], &[u8], &[u8]),
+) -> Option<(Set, Vec<u32>)> {
+    let mut choose = |pattern, _: &Prepared, _: &Split| chosen.contains(&pattern);
+    let builder = collect(patterns, place, &mut choose).ok()?;
+    let restore = |kept: &[u8]| Database::unseal(kept).ok_or(Unfinished::Kept);
+    let (set, split) = builder.finish(|_| restore(literals), |_| restore(regexes)).ok()?;
+    (set.inputs.concat() == inputs).then_some((set, split))
+}
+
+/// A digest of what a database of literals is made from.
+pub(super) fn literal_inputs(literals: &[Literal]) -> InputDigest {
+    let mut digest = inputs("literals");
+    for literal in literals {
+        digest.update((literal.bytes.len() as u64).to_le_bytes());
+        digest.update(&literal.bytes);
+        digest.update([u8::from(literal.caseless)]);
+    }
+    digest.finalize().into()
+}
+
+/// A digest of what a database of expressions is made from.
+pub(super) fn regex_inputs(regexes: &[super::database::Regex]) -> InputDigest {
+    let mut digest = inputs("expressions");
+    for regex in regexes {
+        digest.update(regex.source.as_bytes_with_nul());
+        digest.update(regex.flags.to_le_bytes());
+    }
+    digest.finalize().into()
+}
+
+fn inputs(kind: &str) -> Sha256 {
+    let mut digest = Sha256::new();
+    digest.update(env!("CARGO_PKG_VERSION"));
+    digest.update(kind);
+    digest
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend((bytes.len() as u64).to_le_bytes());
+    out.extend(bytes);
+}
+
+fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let (bytes, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, Rules};
+    use crate::scan::pattern::{Pattern, Place, parse};
+
+    const TEXT: &str = "
+        [[pattern]]
+        symbol = 'A'
+        why = 'x'
+        in = ['text', 'raw', 'header:subject']
+        match = '.{0,30}password'
+        [[pattern]]
+        symbol = 'B'
+        why = 'x'
+        in = ['text', 'url']
+        phrases = ['click here', 'жж']
+        near = { words = ['now'], within = 9 }
+    ";
+
+    fn patterns(text: &str) -> Vec<Pattern> {
+        parse("p.toml", text).unwrap()
+    }
+
+    #[test]
+    fn a_set_for_each_place() {
+        let rules = Rules::compile(patterns(TEXT), &Choice::Shape).unwrap();
+        let places: Vec<String> = rules.sets().iter().map(|set| set.place().to_string()).collect();
+        assert_eq!(places, ["text", "raw", "header:subject", "url"]);
+        assert!(rules.header_set(b"SUBJECT").is_some() && rules.header_set(b"to").is_none());
+        assert_eq!(rules.set(&Place::Text).unwrap().counts(), [2, 2, 0, 1], "words, literals, none, split");
+        assert_eq!(rules.split(), [0]);
+        assert_eq!(Rules::compile(Vec::new(), &Choice::Shape).unwrap().sets().len(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        for choice in [Choice::Never, Choice::Always] {
+            let kept = Rules::compile(patterns(TEXT), &choice).unwrap().serialise().unwrap();
+            let rules = Rules::deserialise(patterns(TEXT), &kept).unwrap();
+            assert_eq!(rules.serialise().unwrap(), kept);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_does_not_come_back() {
+        let kept = Rules::compile(patterns(TEXT), &Choice::Shape).unwrap().serialise().unwrap();
+        let other = TEXT.replace("password", "passw0rd");
+        assert!(Rules::deserialise(patterns(&other), &kept).is_none(), "other patterns");
+        assert!(Rules::deserialise(patterns(""), &kept).is_none(), "no patterns");
+        for length in 0..kept.len().min(400) {
+            assert!(Rules::deserialise(patterns(TEXT), &kept[..length]).is_none(), "cut at {length}");
+        }
+        for at in (0..kept.len()).step_by(211) {
+            let mut damaged = kept.clone();
+            damaged[at] ^= 0x10;
+            let same =
+                Rules::deserialise(patterns(TEXT), &damaged).map(|rules| rules.serialise().unwrap() == kept);
+            assert!(same.is_none_or(|same| same), "damaged at {at}");
+        }
+    }
+
+    #[test]
+    fn faults_that_only_the_compiler_finds_have_their_place() {
+        let text = "[[pattern]]\nsymbol='A'\nwhy='x'\nin=['text']\nmatch = '(?:[ab]{1,40}c){400}'\n";
+        let Ok(patterns) = parse("p.toml", text) else { return };
+        if let Err(faults) = Rules::compile(patterns, &Choice::Shape) {
+            assert_eq!((faults.len(), faults[0].line), (1, 5), "{faults:?}");
+        }
+    }
+}
