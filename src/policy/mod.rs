@@ -1,7 +1,13 @@
-//! What is decided: settings, facts, route, verdict. Pure: no IO, no clock.
+//! What is decided: settings, facts, rules, score, route, verdict. Pure: no IO, no clock.
 
+pub mod condition;
 pub mod facts;
 pub mod judge;
+pub mod lists;
 pub mod route;
+pub mod rule;
+pub mod score;
 pub mod settings;
+pub mod suggestion;
+pub mod symbol;
 pub mod verdict;

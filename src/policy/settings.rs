@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::judge::Policy;
 use super::route::Routes;
 
 /// One configuration. A transaction is judged by exactly one of these.
@@ -21,6 +22,11 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub upstreams: Vec<Upstream>,
     pub routes: Routes,
+    /// What decides over a message.
+    pub policy: Policy,
+    pub inspect: Inspect,
+    /// Where messages are kept that nobody shall get unseen; `None`: nowhere.
+    pub quarantine: Option<Quarantine>,
     /// Where the admin plane listens; `None`: nowhere.
     pub admin: Option<SocketAddr>,
     pub records: RecordSink,
@@ -181,6 +187,63 @@ pub struct UpstreamTimeouts {
     pub reply: Duration,
     /// For the reply to the end of content.
     pub end: Duration,
+}
+
+/// How content is looked into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspect {
+    /// Content is looked into at all.
+    pub enabled: bool,
+    /// Pattern files; the last part of a path may have `*`.
+    pub patterns: Vec<PathBuf>,
+    /// Nanoseconds for each KB of text that all patterns together may cost; `None`: as built in.
+    pub budget_ns: Option<u64>,
+    /// Where compiled patterns are kept from one start to the next; `None`: nowhere.
+    pub cache: Option<PathBuf>,
+    /// Domains that others may want to look like.
+    pub protect: Vec<String>,
+    pub bounds: InspectBounds,
+}
+
+/// How far into one message inspection goes. What hits a bound is a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InspectBounds {
+    /// Multiparts and messages within each other.
+    pub depth: usize,
+    /// Parts, archive entries among them.
+    pub parts: u32,
+    /// Bytes of one header section.
+    pub header_bytes: usize,
+    /// Archives within archives.
+    pub archive_depth: usize,
+    /// Bytes that all archives of one message unpack to.
+    pub expansion_bytes: u64,
+}
+
+impl Default for InspectBounds {
+    fn default() -> Self {
+        Self { depth: 100, parts: 10_000, header_bytes: 1 << 20, archive_depth: 8, expansion_bytes: 1 << 30 }
+    }
+}
+
+/// The store of messages that were not let through and not refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    pub path: PathBuf,
+    pub spool: Spool,
+    /// Bytes of all messages in it.
+    pub bytes_max: u64,
+    /// Older messages are deleted.
+    pub age_max: Duration,
+}
+
+/// Of which messages that stream a copy is kept while they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spool {
+    Never,
+    /// Of those whose score, at the end of the window, asks for it.
+    Suspect,
+    Always,
 }
 
 /// Where records go, one JSON object a line.

@@ -114,8 +114,11 @@ impl Content {
         Ok(())
     }
 
-    pub(super) const fn facts(&self) -> Facts {
-        Facts { size: self.octets, received: self.counter.count() }
+    pub(super) fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        facts.message.size = self.octets;
+        facts.message.received = self.counter.count();
+        facts
     }
 
     /// Whether more is held than may be.

@@ -16,12 +16,12 @@ use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Stage};
 use crate::base::spare::Spare;
 use crate::limits::UNSENT_BYTES_HIGH;
-use crate::policy::judge::judge;
+use crate::policy::judge::{Judgement, judge};
 use crate::policy::verdict::{Refusal, Verdict};
 use crate::smtp::command::Bdat;
 use crate::smtp::data::{ContentFault, Framing};
 use crate::smtp::extension::Extensions;
-use crate::smtp::reply::Reply;
+use crate::smtp::reply::{Class, Reply};
 
 /// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -187,7 +187,12 @@ impl Relay {
 
     /// The verdict is known early: nothing more goes up.
     fn refuse_content(&mut self, cx: &mut Context<'_>, refusal: Refusal) {
-        self.settle(refusal.reply(), Disposition::Refused);
+        self.turn_away(cx, refusal.reply());
+    }
+
+    fn turn_away(&mut self, cx: &mut Context<'_>, reply: Reply) {
+        let permanent = reply.class() == Class::Permanent;
+        self.settle(reply, if permanent { Disposition::Refused } else { Disposition::Deferred });
         self.release_next_hop(cx);
         if let Some(content) = self.transaction.as_deref_mut().and_then(|t| t.content.as_deref_mut()) {
             content.tolerate();
@@ -224,11 +229,14 @@ impl Relay {
         }
         let Some(content) = transaction.content.as_deref_mut() else { return };
         let fault = content.complete().err();
-        let verdict = judge(&content.facts(), &cx.shared.config.workers);
-        match (fault, verdict) {
-            (Some(_), _) => self.refuse_content(cx, Refusal::BareNewline),
-            (None, Verdict::Refuse(refusal)) => self.refuse_content(cx, refusal),
-            (None, Verdict::Pass) => self.pump(cx),
+        let config = &cx.shared.config;
+        let Judgement { verdict, reply, .. } = judge(&content.facts(), &config.policy, &config.workers);
+        // Nothing here could keep a message: what must not go up is refused.
+        let refused = if verdict.refuses() { reply } else { Verdict::Reject.reply() };
+        match (fault, verdict, refused) {
+            (Some(_), ..) => self.refuse_content(cx, Refusal::BareNewline),
+            (None, Verdict::Pass | Verdict::Tag, _) | (None, _, None) => self.pump(cx),
+            (None, _, Some(reply)) => self.turn_away(cx, reply),
         }
         self.conclude_if_settled(cx);
     }

@@ -7,6 +7,8 @@
 //! Invariant: a [`Config`] comes out only if there was no fault. While reading, a wrong value is
 //! replaced by its default so that what follows it is checked as well.
 
+mod inspect;
+mod policy;
 mod reader;
 mod section;
 mod unit;
@@ -42,23 +44,39 @@ pub fn load(path: &Path) -> Result<Config, Rejected> {
     let text = String::from_utf8(bytes).map_err(|error| {
         Rejected(vec![format!("{name}: not UTF-8 at byte {}", error.utf8_error().valid_up_to())])
     })?;
-    let mut config = read(&name, &text)?;
-    config.records = section::beside(path, config.records);
+    let beside = |file: &str| {
+        let path = path.with_file_name("").join(file);
+        std::fs::read(path).map_err(|error| error.to_string())
+    };
+    let mut config = read_with(&name, &text, &beside)?;
+    section::beside(path, &mut config);
     Ok(config)
 }
 
-/// Checks `text`, which messages call `file`.
+/// Reads a file that the configuration names.
+pub type Files<'a> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'a;
+
+/// Checks `text`, which messages call `file`, and which can name no other files.
 ///
 /// # Errors
 /// All faults.
 pub fn read(file: &str, text: &str) -> Result<Config, Rejected> {
+    read_with(file, text, &|_| Err("there is no folder to look for it".to_owned()))
+}
+
+/// Checks `text`, which messages call `file`; `files` gives it what it names.
+///
+/// # Errors
+/// All faults.
+pub fn read_with(file: &str, text: &str, files: &Files<'_>) -> Result<Config, Rejected> {
     let faults = Faults::default();
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         faults.add(error.span().map_or(0, |span| span.start), error.message());
     }
     // What the parser made of a broken file is not worth judging.
-    let config = errors.is_empty().then(|| section::config(Section::root(document.get_ref(), &faults), text));
+    let config =
+        errors.is_empty().then(|| section::config(Section::root(document.get_ref(), &faults), text, files));
     let lines = faults.into_lines(file, text);
     config.filter(|_| lines.is_empty()).ok_or(Rejected(lines))
 }

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::unit;
+use crate::policy::suggestion::suggestion;
 
 /// What is wrong, and at which byte of the file.
 #[derive(Debug)]
@@ -62,6 +63,15 @@ impl<'a> Item<'a> {
 
     pub(super) fn fault(self, message: impl Into<String>) {
         self.faults.add(self.offset(), message);
+    }
+
+    /// A fault at byte `within` of the string. Told at its start where escapes make the string
+    /// differ from its text in `source`.
+    pub(super) fn fault_within(self, source: &str, within: usize, message: impl Into<String>) {
+        let text = self.as_text().unwrap_or_default();
+        let written = source.get(self.value.span()).and_then(|written| written.find(text));
+        let place = written.map_or(0, |start| start + within);
+        self.faults.add(self.offset() + place, message);
     }
 
     /// The string, or nothing if it is something else. No fault: for values of several types.
@@ -118,6 +128,23 @@ impl<'a> Item<'a> {
         }
         self.fault(format!("{duration:?} is out of range: {:?} to {:?}", range.start(), range.end()));
         None
+    }
+
+    /// A whole number or a fraction in `range`.
+    pub(super) fn number(self, range: RangeInclusive<f64>) -> Option<f64> {
+        let text = match self.value.get_ref() {
+            DeValue::Float(float) => float.as_str(),
+            DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str(),
+            _ => {
+                self.expected("a number");
+                return None;
+            }
+        };
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.fault(format!("{text} is out of range: {} to {}", range.start(), range.end()));
+        }
+        number
     }
 
     /// One of `choices`.
@@ -248,6 +275,22 @@ impl<'a> Section<'a> {
         item.some_elements(key).into_iter().filter_map(|element| element.section(key)).collect()
     }
 
+    /// All of `[[key]]`, of which there may be none.
+    pub(super) fn optional_sections(&mut self, key: &'static str) -> Vec<Self> {
+        self.known.push(key);
+        if self.table.contains_key(key) { self.sections(key, "") } else { Vec::new() }
+    }
+
+    /// All keys and values of a table whose keys are names.
+    pub(super) fn entries(self) -> Vec<(&'a str, Item<'a>)> {
+        let faults = self.faults;
+        let entries = self.table.iter();
+        let mut entries: Vec<_> =
+            entries.map(|(key, value)| (key.get_ref().as_ref(), Item { value, faults })).collect();
+        entries.sort_by_key(|(_, item)| item.offset());
+        entries
+    }
+
     /// A key that other versions may have: a fault if it is there.
     pub(super) fn absent(&mut self, key: &'static str) {
         self.known.push(key);
@@ -288,16 +331,5 @@ impl<'a> Section<'a> {
 
     fn place(&self) -> String {
         if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) }
-    }
-}
-
-/// The nearest of `known` if it is near, else all of them.
-fn suggestion(text: &str, known: &[&str]) -> String {
-    let distance = |name: &&&str| strsim::damerau_levenshtein(text, name);
-    match known.iter().min_by_key(distance) {
-        Some(nearest) if distance(&nearest) <= 1 + nearest.len() / 3 => {
-            format!("; did you mean `{nearest}`?")
-        }
-        _ => format!("; known: {}", known.join(", ")),
     }
 }

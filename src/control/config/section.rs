@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Files;
+use super::inspect::{inspect, quarantine};
+use super::policy::{Surroundings, policy};
 use super::reader::{Item, Section};
 use super::unit;
+use crate::policy::judge::Policy;
 use crate::policy::route::{Pattern, Routes};
 use crate::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
@@ -19,8 +23,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Named in the language, not built in this version.
-const ABSENT: [&str; 9] =
-    ["sender", "inspect", "score", "rule", "lane", "limit", "store", "quarantine", "scanners"];
+const ABSENT: [&str; 5] = ["sender", "lane", "limit", "store", "scanners"];
 
 const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("none", IdentityMode::None),
@@ -36,13 +39,25 @@ const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 
 /// Reads the whole document; the result is worth something only if no fault was noted.
-pub(super) fn config(mut root: Section<'_>, source: &str) -> Config {
+pub(super) fn config(mut root: Section<'_>, source: &str, files: &Files<'_>) -> Config {
     let hostname = root.required("hostname").and_then(|item| item.parse(unit::hostname)).unwrap_or_default();
     let workers = workers(root.section("workers"));
     let mut taken = Addresses::default();
     let listeners = listeners(&mut root, &mut taken);
     let upstreams = upstreams(&mut root);
     let routes = routes(&mut root, &upstreams, source);
+    let quarantine = quarantine(root.section("quarantine"));
+    let unset = Policy::default().limit;
+    let (inspect, limit) = inspect(root.section("inspect"), quarantine.as_ref(), unset);
+    let around = Surroundings {
+        upstreams: &upstreams,
+        inspect: &inspect,
+        quarantine: quarantine.as_ref(),
+        symbols: None,
+        kinds: &[],
+        source,
+    };
+    let policy = policy(&mut root, limit, files, around);
     let admin = admin(root.section("admin"), &mut taken);
     let records = records(root.section("log"));
     ABSENT.into_iter().for_each(|key| root.absent(key));
@@ -53,18 +68,23 @@ pub(super) fn config(mut root: Section<'_>, source: &str) -> Config {
         listeners,
         upstreams,
         routes,
+        policy,
+        inspect,
+        quarantine,
         admin,
         records,
         hash: digest(source.as_bytes()),
     }
 }
 
-/// A path of the file is meant from where the file is.
-pub(super) fn beside(config: &Path, records: RecordSink) -> RecordSink {
-    match records {
-        RecordSink::File(path) => RecordSink::File(config.with_file_name("").join(path)),
-        other => other,
+/// Paths of the file are meant from where the file is.
+pub(super) fn beside(file: &Path, config: &mut Config) {
+    let settle = |path: &mut PathBuf| *path = file.with_file_name("").join(&path);
+    if let RecordSink::File(path) = &mut config.records {
+        settle(path);
     }
+    config.inspect.patterns.iter_mut().chain(&mut config.inspect.cache).for_each(settle);
+    config.quarantine.iter_mut().for_each(|quarantine| settle(&mut quarantine.path));
 }
 
 fn workers(section: Option<Section<'_>>) -> Workers {
@@ -312,7 +332,7 @@ fn folded(pattern: &Pattern) -> Pattern {
     }
 }
 
-fn known_upstream(item: Item<'_>, upstreams: &[Upstream]) -> Option<UpstreamIndex> {
+pub(super) fn known_upstream(item: Item<'_>, upstreams: &[Upstream]) -> Option<UpstreamIndex> {
     let choices: Vec<_> = upstreams
         .iter()
         .enumerate()
@@ -376,10 +396,10 @@ impl Addresses {
 
 /// Names of one kind of thing. They become labels of metrics, so they are kept plain.
 #[derive(Debug, Default)]
-struct Names(Vec<String>);
+pub(super) struct Names(Vec<String>);
 
 impl Names {
-    fn read(&mut self, section: &mut Section<'_>, kind: &str) -> String {
+    pub(super) fn read(&mut self, section: &mut Section<'_>, kind: &str) -> String {
         let Some(item) = section.required("name") else { return String::new() };
         let name = item.parse(plain_name).unwrap_or_default();
         if !name.is_empty() && self.0.contains(&name) {
@@ -399,7 +419,7 @@ fn plain_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn set<T>(place: &mut T, value: Option<T>) {
+pub(super) fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
     }
@@ -413,22 +433,7 @@ fn digest(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use super::{RecordSink, beside, digest};
-
-    #[test]
-    fn paths_are_meant_from_the_folder_of_the_file() {
-        for (config, path, want) in [
-            ("/etc/postern/p.toml", "r.json", "/etc/postern/r.json"),
-            ("/etc/postern/p.toml", "/var/r.json", "/var/r.json"),
-            ("p.toml", "r.json", "r.json"),
-        ] {
-            let records = beside(Path::new(config), RecordSink::File(path.into()));
-            assert_eq!(records, RecordSink::File(want.into()), "{config}");
-        }
-        assert_eq!(beside(Path::new("/p.toml"), RecordSink::Off), RecordSink::Off);
-    }
+    use super::digest;
 
     #[test]
     fn digest_is_fnv_1a() {

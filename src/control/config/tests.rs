@@ -3,7 +3,7 @@
 use super::{Rejected, read};
 use crate::policy::settings::{BareNewlinePolicy, Config, Cpus, IdentityMode, RecordSink};
 
-const MINIMAL: &str = r#"hostname = "mx.example.net"
+pub(super) const MINIMAL: &str = r#"hostname = "mx.example.net"
 [[listener]]
 name = "in"
 address = ["127.0.0.1:2525"]
@@ -64,7 +64,7 @@ address = "[::1]:8025"
 records = "records.json"
 "#;
 
-fn accepted(text: &str) -> Config {
+pub(super) fn accepted(text: &str) -> Config {
     read("p.toml", text).unwrap()
 }
 
@@ -85,7 +85,7 @@ fn check_line(line: usize, text: &str, wanted: &[&str]) {
 
 /// The minimal file with `text` from line 11 on.
 #[track_caller]
-fn check_added(text: &str, wanted: &[&str]) {
+pub(super) fn check_added(text: &str, wanted: &[&str]) {
     check(&format!("{MINIMAL}{text}"), wanted);
 }
 
@@ -368,13 +368,9 @@ fn routes_lead_somewhere_and_can_be_reached() {
 fn what_is_not_built_is_said() {
     for (text, wanted) in [
         ("[sender]\nspf = true\n", "11:2: [sender] is not available in this version"),
-        ("[inspect]\n", "11:2: [inspect] is not available in this version"),
-        ("[score]\n", "11:2: [score] is not available in this version"),
-        ("[[rule]]\nname = \"x\"\n", "11:3: [[rule]] is not available in this version"),
         ("[[lane]]\n", "11:3: [[lane]] is not available in this version"),
         ("[[limit]]\n", "11:3: [[limit]] is not available in this version"),
         ("[store]\n", "11:2: [store] is not available in this version"),
-        ("[quarantine]\n", "11:2: [quarantine] is not available in this version"),
         ("[scanners]\n", "11:2: [scanners] is not available in this version"),
         (
             "[admin]\naddress = \"0.0.0.0:8025\"\n",
@@ -395,6 +391,22 @@ fn what_is_not_built_is_said() {
 #[test]
 fn the_admin_plane_can_be_off() {
     assert_eq!(accepted(&format!("{MINIMAL}[admin]\naddress = \"off\"\n")).admin, None);
+}
+
+#[test]
+fn paths_are_meant_from_the_folder_of_the_file() {
+    let text = format!(
+        "{MINIMAL}[log]\nrecords = \"r.json\"\n[quarantine]\npath = \"/q\"\n[inspect]\npatterns = [\"p/*\"]\n"
+    );
+    for (file, records, patterns) in
+        [("/etc/postern/p.toml", "/etc/postern/r.json", "/etc/postern/p/*"), ("p.toml", "r.json", "p/*")]
+    {
+        let mut config = accepted(&text);
+        super::section::beside(file.as_ref(), &mut config);
+        assert_eq!(config.records, RecordSink::File(records.into()));
+        assert_eq!(config.inspect.patterns, [std::path::PathBuf::from(patterns)]);
+        assert_eq!(config.quarantine.unwrap().path, std::path::PathBuf::from("/q"));
+    }
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use postern::policy::judge::Policy;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::settings::{
-    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
-    Server as ServerSetting, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
+    RecordSink, Server as ServerSetting, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 
 use super::checker::{Tag, Transaction};
@@ -192,6 +193,9 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
             })
             .collect(),
         routes: Routes::new(patterns),
+        policy: Policy::default(),
+        inspect: Inspect::default(),
+        quarantine: None,
         admin: None,
         records: RecordSink::Off,
         hash: "sim".to_owned(),

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use postern::policy::judge::Policy;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::settings::{
-    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
-    Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
+    RecordSink, Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 
 use super::script::duration;
@@ -145,6 +146,9 @@ fn config() -> Config {
         }],
         upstreams: vec![upstream("mailstore", "198.51.100.1:25")],
         routes: Routes::new([(Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0))]),
+        policy: Policy::default(),
+        inspect: Inspect::default(),
+        quarantine: None,
         admin: None,
         records: RecordSink::Off,
         hash: "transcript".to_owned(),

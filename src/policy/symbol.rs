@@ -1,0 +1,102 @@
+//! Named findings with a score, and the names of those we find ourselves.
+//!
+//! Patterns bring their own symbols; defects of the message's structure, limits that were hit and
+//! tricks played on the reader become symbols here, so that a score, a rule and the record speak of
+//! all findings in one way. `[score.symbols]` may give any of them another score.
+
+/// Different symbols of one message.
+pub const SYMBOLS_MAX: usize = 256;
+
+/// A rule could not be evaluated and counts as not matched.
+pub const RULE_ERROR: &str = "RULE_ERROR";
+
+/// What our own symbols begin with.
+pub const DEFECT: &str = "MIME_DEFECT_";
+pub const LIMIT: &str = "LIMIT_";
+pub const TRICK: &str = "HTML_TRICK_";
+
+/// Of a defect over which readers differ. Two of them, and a message is suspicious.
+pub const DEFECT_SCORE: f64 = 3.0;
+
+/// Newsletters hide their preview text, too: a trick alone says little.
+pub const TRICK_SCORE: f64 = 0.0;
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Symbol {
+    pub name: String,
+    pub score: f64,
+    /// How often it was found.
+    pub count: u32,
+}
+
+/// All findings, in order of their names: equal findings are equal in whatever order they came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Symbols(Vec<Symbol>);
+
+impl Symbols {
+    /// Counts a symbol that was found before; false if it was not.
+    pub(super) fn raise(&mut self, name: &str, score: f64, count: u32) -> bool {
+        let Ok(place) = self.place(name) else { return false };
+        let symbol = &mut self.0[place];
+        symbol.score = symbol.score.max(score);
+        symbol.count = symbol.count.saturating_add(count);
+        true
+    }
+
+    /// Notes a new one; false if there are too many.
+    pub(super) fn insert(&mut self, name: &str, score: f64, count: u32) -> bool {
+        let Err(place) = self.place(name) else { return false };
+        let fits = self.0.len() < SYMBOLS_MAX;
+        if fits {
+            self.0.insert(place, Symbol { name: name.to_owned(), score, count });
+        }
+        fits
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Symbol> {
+        self.place(name).ok().and_then(|place| self.0.get(place))
+    }
+
+    pub fn nth(&self, index: usize) -> Option<&Symbol> {
+        self.0.get(index)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Symbol> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|symbol| symbol.name.as_str().cmp(name))
+    }
+}
+
+/// Whether it is ours to find and no pattern's.
+pub fn is_built_in(symbol: &str) -> bool {
+    symbol == RULE_ERROR || [DEFECT, LIMIT, TRICK].iter().any(|prefix| symbol.starts_with(prefix))
+}
+
+/// `MIME_DEFECT_BAD_BASE64` for the defect `bad-base64`.
+pub fn of(prefix: &str, name: &str) -> String {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    prefix.chars().chain(name.chars().map(letter)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_symbols() {
+        assert_eq!(of(DEFECT, "bad-base64"), "MIME_DEFECT_BAD_BASE64");
+        assert_eq!(of(LIMIT, "header.bytes"), "LIMIT_HEADER_BYTES");
+    }
+}
