@@ -105,6 +105,10 @@ impl Index {
         }
     }
 
+    pub(super) fn contains(&self, id: Ulid) -> bool {
+        self.entries.contains_key(&id)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -124,6 +124,10 @@ impl Way {
     fn say(&self, spooled: Spooled) {
         self.answers.push(self.ticket, Answer::Quarantine(spooled));
     }
+
+    fn fail(&self, kind: FailureKind, text: &str) {
+        self.say(Spooled::Failed(Failure::new(kind, text)));
+    }
 }
 
 impl Store {
@@ -170,24 +174,30 @@ impl Store {
         if let Spool::Begin { id, size } = word {
             return self.begin(Way { ticket, answers: answers.clone() }, (id, size));
         }
+        let way = Way { ticket, answers: answers.clone() };
         let mut spools = self.0.spools.borrow_mut();
-        // One that has failed has been answered; what its relay said before it heard so is void.
-        let Some(spool) = spools.get(&ticket) else { return };
+        let Some(spool) = spools.get(&ticket) else {
+            // It has ended, or never began; taking back what is not there needs no answer.
+            if !matches!(word, Spool::Abort) {
+                way.fail(FailureKind::Disorder, "no such message is under way");
+            }
+            return;
+        };
         if let Err(error) = spool.try_send(word) {
-            let full = matches!(error, mpsc::error::TrySendError::Full(_));
             spools.remove(&ticket);
-            if full {
-                let failure = Failure::new(FailureKind::Disorder, "too many words wait");
-                Way { ticket, answers: answers.clone() }.say(Spooled::Failed(failure));
+            if matches!(error, mpsc::error::TrySendError::Full(_)) {
+                way.fail(FailureKind::Disorder, "too many words wait");
             }
         }
     }
 
     fn begin(&self, way: Way, message: (Ulid, u64)) {
         let mut spools = self.0.spools.borrow_mut();
-        if spools.len() >= SPOOLS_MAX || spools.contains_key(&way.ticket) {
-            let failure = Failure::new(FailureKind::Busy, "too many messages are being stored");
-            return way.say(Spooled::Failed(failure));
+        if spools.remove(&way.ticket).is_some() {
+            return way.fail(FailureKind::Disorder, "a second beginning");
+        }
+        if spools.len() >= SPOOLS_MAX {
+            return way.fail(FailureKind::Busy, "too many messages are being stored");
         }
         let (sender, words) = mpsc::channel(WORDS_WAITING_MAX);
         spools.insert(way.ticket, sender);
@@ -201,27 +211,27 @@ impl Store {
     /// Deletes what is too old, now and then, to the end of the process.
     pub async fn keep_house(self) {
         loop {
-            self.expire(now_ms()).await;
+            while self.expire(now_ms()).await == EXPIRED_PER_ROUND {}
             tokio::time::sleep(HOUSEKEEPING).await;
         }
     }
 
-    async fn expire(&self, now_ms: u64) {
+    /// One round; how many went.
+    async fn expire(&self, now_ms: u64) -> usize {
         let old = self.0.index.borrow().expired(now_ms, EXPIRED_PER_ROUND);
         let mut gone = 0;
         for id in old {
-            match self.0.remove(id).await {
-                Ok(()) => gone += 1,
-                Err(failure) => {
-                    say(format_args!("quarantine: {id} is too old and stays: {}", failure.text));
-                    break;
-                }
+            if let Err(failure) = self.0.remove(id).await {
+                say(format_args!("quarantine: {id} is too old and stays: {}", failure.text));
+                break;
             }
+            gone += 1;
         }
         if gone > 0 {
-            self.0.stats.expired.fetch_add(gone, Ordering::Relaxed);
+            self.0.stats.expired.fetch_add(gone as u64, Ordering::Relaxed);
             say(format_args!("quarantine: {gone} messages were too old and are deleted"));
         }
+        gone
     }
 }
 
@@ -256,13 +266,14 @@ impl Inner {
         self.disk.sync(file, name).await
     }
 
-    /// Deletes an entry; the description goes first, for a message alone is no entry.
+    /// Deletes an entry; the description goes first, for a message alone is no entry. That it comes
+    /// back after a power cut harms less than a sync for each.
     async fn remove(&self, id: Ulid) -> Result<(), Failure> {
         self.disk.remove(&description_name(id)).await?;
         self.index.borrow_mut().remove(id);
         self.note_size();
         self.disk.remove(&message_name(id)).await?;
-        self.disk.sync_folder().await
+        Ok(())
     }
 
     fn note_size(&self) {

@@ -20,8 +20,9 @@ use crate::service::notice::say;
 /// Orders that wait, and orders that are carried out at a time.
 pub const ORDERS_WAITING_MAX: usize = 64;
 pub const ORDERS_RUNNING_MAX: usize = 8;
-/// Entries on one page.
+/// Entries on one page, and bytes of descriptions at which no other one is read for it.
 pub const PAGE_ENTRIES_MAX: usize = 100;
+pub const PAGE_BYTES_HIGH: usize = 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -153,24 +154,36 @@ impl Inner {
     }
 
     async fn described(&self, id: Ulid) -> Result<Description, Refused> {
+        Ok(self.described_with_size(id).await?.0)
+    }
+
+    async fn described_with_size(&self, id: Ulid) -> Result<(Description, usize), Refused> {
         let name = description_name(id);
         let json = self.disk.read_whole(&name, DESCRIPTION_BYTES_MAX).await?.ok_or(Refused::None)?;
-        serde_json::from_slice(&json).map_err(|error| Refused::Failed(format!("{name}: {error}")))
+        let description = serde_json::from_slice(&json);
+        let description = description.map_err(|error| Refused::Failed(format!("{name}: {error}")))?;
+        Ok((description, json.len()))
     }
 
     async fn list(&self, after: Option<Ulid>, max: usize) -> Outcome {
         let ids = self.index.borrow().page(after, max.clamp(1, PAGE_ENTRIES_MAX));
-        let mut entries = Vec::with_capacity(ids.len());
-        for id in &ids {
-            match self.described(*id).await {
-                Ok(description) => entries.push(json!(description)),
+        let (mut entries, mut bytes, mut last) = (Vec::new(), 0, after);
+        for id in ids {
+            if bytes >= PAGE_BYTES_HIGH {
+                break;
+            }
+            last = Some(id);
+            match self.described_with_size(id).await {
+                Ok((description, size)) => {
+                    bytes += size;
+                    entries.push(json!(description));
+                }
                 // It was deleted in between.
                 Err(Refused::None) => {}
                 Err(refused) => entries.push(json!({ "id": id.to_string(), "error": refused.text() })),
             }
         }
         let index = self.index.borrow();
-        let last = ids.last().copied();
         let next = last.filter(|last| !index.page(Some(*last), 1).is_empty()).map(|id| id.to_string());
         Ok(json!({
             "entries": entries,
@@ -187,6 +200,7 @@ impl Claim<'_> {
     async fn delete(self) -> Outcome {
         let described = self.store.described(self.id).await.ok();
         self.store.remove(self.id).await?;
+        self.store.disk.sync_folder().await?;
         self.store.stats.deleted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         say(format_args!("quarantine: {} is deleted by order", self.id));
         Ok(json!({ "deleted": self.id.to_string(), "description": described }))
@@ -221,7 +235,8 @@ impl Claim<'_> {
     async fn settle(&self, description: &mut Description, sent: &Sent) -> Result<(), Failure> {
         self.store.stats.released.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if sent.refused.is_empty() {
-            return self.store.remove(self.id).await;
+            self.store.remove(self.id).await?;
+            return self.store.disk.sync_folder().await;
         }
         let mut number = 0;
         description.envelope.recipients.retain(|_| {

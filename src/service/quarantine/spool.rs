@@ -17,7 +17,9 @@ use tokio::time::timeout;
 use tokio_uring::fs::File;
 use ulid::Ulid;
 
-use super::folder::{ROUNDING_BYTES, description_name, entry_bytes, message_name, part};
+use super::folder::{
+    DESCRIPTION_BYTES_MAX, ROUNDING_BYTES, description_name, entry_bytes, message_name, part,
+};
 use super::{Inner, Way};
 use crate::relay::quarantine::{Description, Failure, FailureKind, Spool, Spooled};
 
@@ -98,9 +100,13 @@ impl Spooling<'_> {
             return Err(full().into());
         }
         self.reserve(ROUNDING_BYTES)?;
+        // Nothing that was accepted is ever written over.
+        if self.store.index.borrow().contains(self.id) {
+            return Err(disorder("a message with this id is there already").into());
+        }
         let part = part(&self.message);
+        let file = self.store.disk.create(&part).await?;
         self.made.push(part.clone());
-        let file = self.store.disk.create(&part).await.inspect_err(|_| self.made.clear())?;
         let description = self.take_content(&file, &part, words).await?;
         self.commit(file, description, words).await
     }
@@ -174,6 +180,9 @@ impl Spooling<'_> {
         disk.sync(file, &message_part).await?;
         let json = json(&description)?;
         let json_bytes = json.len() as u64;
+        if json_bytes > DESCRIPTION_BYTES_MAX {
+            return Err(disorder("a description that nobody would read").into());
+        }
         self.reserve(json_bytes)?;
         self.made.push(name_part.clone());
         self.store.write_new(&name_part, json).await?;

@@ -120,6 +120,14 @@ impl Worker {
         }
     }
 
+    async fn check_disorder(&self, what: &str) {
+        match self.end().await {
+            Spooled::Failed(failure) => assert_eq!(failure.kind, FailureKind::Disorder, "{what}"),
+            other => panic!("{what}: {other:?}"),
+        }
+        while self.inbox.try_recv().is_ok() {}
+    }
+
     async fn end(&self) -> Spooled {
         self.ends(1).await.0.remove(0).1
     }
@@ -304,18 +312,27 @@ fn words_out_of_order_are_no_message() {
     let scrap = Scrap::new();
     tokio_uring::start(async {
         let (store, worker) = (open(&scrap, BOUNDS), Worker::new());
-        // Without a beginning nobody is there to hear it.
+        let begin = |ticket: u32| {
+            worker.say(&store, ticket, Spool::Begin { id: description(u64::from(ticket)).id, size: 0 });
+        };
+        worker.say(&store, 9, Spool::Abort);
         worker.say(&store, 9, Spool::Append(vec![1]));
-        worker.say(&store, 1, Spool::Begin { id: description(1).id, size: 0 });
+        worker.check_disorder("without a beginning").await;
+        begin(1);
         worker.say(&store, 1, Spool::Commit(Box::new(description(2))));
-        let Spooled::Failed(failure) = worker.end().await else { panic!("another's description") };
-        assert_eq!(failure.kind, FailureKind::Disorder);
-        // More words than may wait.
-        worker.say(&store, 1, Spool::Begin { id: description(1).id, size: 0 });
-        (0..=WORDS_WAITING_MAX).for_each(|_| worker.say(&store, 1, Spool::Append(vec![1])));
-        let Spooled::Failed(failure) = worker.end().await else { panic!("too many words") };
-        assert_eq!(failure.kind, FailureKind::Disorder);
+        worker.check_disorder("another's description").await;
+        begin(3);
+        (0..=WORDS_WAITING_MAX).for_each(|_| worker.say(&store, 3, Spool::Append(vec![1])));
+        worker.check_disorder("too many words").await;
+        begin(4);
+        begin(4);
+        worker.check_disorder("a second beginning").await;
+        worker.send(&store, 5, CONTENT, 1000);
+        assert_eq!(worker.end().await, Spooled::Stored);
+        worker.send(&store, 5, b"other", 1000);
+        worker.check_disorder("what is there is not written over").await;
     });
+    check_entry(&scrap, 5, CONTENT);
 }
 
 #[test]
