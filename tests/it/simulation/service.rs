@@ -4,14 +4,18 @@
 //! It keeps what it says it has stored, so that a run can be asked whether a 2xx was earned by it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
-use postern::relay::quarantine::{Failure, FailureKind, Spool, Spooled};
-use postern::relay::question::{Answer, Question};
-use postern::worker::ask::{AnswerQueue, Asked, Ticket};
+use postern::base::slab::Slab;
+use postern::base::time::Instant;
+use postern::relay::quarantine::{ClientFacts, Description, Envelope, Failure, FailureKind, Spool, Spooled};
+use postern::relay::question::{Answer, Query, Question, Unknown};
+use postern::worker::ask::{AnswerQueue, Asked, Asker, QuestionQueue, Ticket, Wake};
+use postern::worker::counters::Counters;
 use tokio::sync::mpsc::Receiver;
 use ulid::Ulid;
 
-use super::network::{Event, MICROS, MILLIS, Network, SECONDS};
+use super::network::{Event, MICROS, MILLIS, Network, SECONDS, Weather};
 
 /// Longer than anybody waits.
 const NEVER: u64 = 7200 * SECONDS;
@@ -132,4 +136,44 @@ impl Service {
         }
         [Fate::Fails, Fate::Late, Fate::Silent][self.random.usize(..3)]
     }
+}
+
+const CALM: Weather =
+    Weather { latency_steps_max: 1, late_one_in: 0, late_send_one_in: 0, buffer: (1, 1), tiny: false };
+
+/// Whatever the service does, a worker hears one last word, and hears it in time.
+#[test]
+fn every_message_gets_one_last_word() {
+    let (queue, asked) = QuestionQueue::new();
+    let mut network = Network::new(1, CALM, false);
+    let mut service = Service::new(asked, 1);
+    service.fails_one_in = 2;
+    let instant = |network: &Network| Instant::from_nanos(network.now);
+    let mut asker = Asker::new(0, instant(&network), queue, Wake::new(|| {}));
+    let (counters, mut relays, mut ends) = (Counters::new(0), Slab::new(), HashMap::new());
+    for n in 0..200 {
+        let id = Ulid::from_parts(n, 0);
+        let place = (relays.insert(()), Query(1));
+        let envelope = Envelope::default();
+        let description = Box::new(Description::new(id, ClientFacts::default(), envelope));
+        for word in [Spool::Begin { id, size: 0 }, Spool::Append(vec![1]), Spool::Commit(description)] {
+            let patience = Duration::from_secs(30);
+            asker.ask(instant(&network), place, Question::Quarantine(word), patience, &counters);
+        }
+    }
+    for _ in 0..1000 {
+        service.hear(&mut network);
+        service.answer(&mut network);
+        let mut answers = Vec::new();
+        asker.collect(instant(&network), &counters, &mut answers);
+        for (relay, _, answer) in answers.into_iter().filter(|(.., answer)| answer.is_last()) {
+            assert!(ends.insert(relay, answer).is_none(), "two last words");
+        }
+        network.now += 100 * MILLIS;
+    }
+    assert_eq!((ends.len(), asker.open()), (200, 0));
+    let count = |wanted: &Answer| ends.values().filter(|answer| *answer == wanted).count();
+    let (stored, late) = (Answer::Quarantine(Spooled::Stored), Answer::Unknown(Unknown::Late));
+    assert!(count(&stored) > 50 && count(&late) > 20, "{} stored, {} late", count(&stored), count(&late));
+    assert!(service.stored.len() > count(&stored), "a late one is stored all the same");
 }
