@@ -98,6 +98,7 @@ fn facts_have_their_names() {
 #[test]
 fn lists_are_looked_up() {
     check("client.ip in lists.partners", true);
+    check("client.ip in lists.partners || sender.dmarc == \"pass\" && sender.known", true);
     check("sender.domain in lists.friends", false);
     check("client.helo in lists.friends", true);
     check("urls.exists(u, u.host in lists.friends)", true);
