@@ -5,6 +5,7 @@
 //!
 //! * `session`: greeting, PROXY header, commands outside of mail;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
+//! * `ahead`: DATA said together with RCPT, where the client will say it soon;
 //! * `exchange`: what the next hop says, and what its loss means;
 //! * `flow`: content from the client, held or streamed up, its end, its verdict;
 //! * `ending`: how a transaction ends, and its record.
@@ -14,6 +15,7 @@
 //! nothing but replies up to the one to RSET.
 
 pub mod action;
+pub mod ahead;
 mod content;
 pub mod disposition;
 mod ending;
@@ -37,6 +39,7 @@ use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
 
 use action::{Action, Actions};
+use ahead::Foresight;
 use content::Stand;
 use event::{Event, Side};
 use session::Session;
@@ -54,6 +57,8 @@ pub struct Shared {
     pub offer: Offer,
     /// Bytes of window that no message holds.
     pub window_left: usize,
+    /// For each upstream: whether DATA may be said ahead.
+    pub foresight: Vec<Foresight>,
     pub random: fastrand::Rng,
     pub date: DateCache,
     pub spare: Spare,
@@ -65,6 +70,7 @@ impl Shared {
             capabilities: vec![None; config.upstreams.len()],
             offer: Offer::default(),
             window_left: config.workers.window_budget,
+            foresight: config.upstreams.iter().map(|up| Foresight::new(up.data_ahead)).collect(),
             random: fastrand::Rng::with_seed(seed),
             date: DateCache::default(),
             spare: Spare::default(),
