@@ -16,7 +16,7 @@ use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Stage};
 use crate::base::spare::Spare;
-use crate::limits::UNSENT_BYTES_HIGH;
+use crate::limits::{RECEIVE_BUFFER_BYTES, UNSENT_BYTES_HIGH};
 use crate::policy::judge::judge;
 use crate::policy::settings::Config;
 use crate::policy::verdict::{Refusal, Verdict};
@@ -26,8 +26,9 @@ use crate::smtp::data::{ContentFault, Framing};
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 
-/// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA: one step
+/// of receiving, for two would be held at a stalled next hop.
+const CHUNK_BYTES: usize = RECEIVE_BUFFER_BYTES;
 /// Held content from which the rest is received in steps: a large message, most likely.
 const STEPWISE_BYTES: usize = 32 * 1024;
 /// Chunks under way at a time (RFC 3030 has one reply for each).

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use crate::base::spare::Spare;
 use crate::base::time::{Instant, Moment};
-use crate::limits::{HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX};
+use crate::limits::{HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX, UNSENT_BYTES_HIGH};
 use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
@@ -361,10 +361,14 @@ impl Relay {
         let content_fits =
             self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref()).is_none_or(
                 |content| match content.stand {
-                    Stand::Held | Stand::Asked => content.held.len() <= content.window + HELD_BYTES_HIGH,
-                    // What was queued in this turn the kernel may still take at once.
-                    _ if self.upstream_unsent > 0 && !self.is_stalled(now) => true,
-                    // What could go up has gone: the rest waits for the kernel or for replies.
+                    Stand::Held => content.held.len() <= content.window + HELD_BYTES_HIGH,
+                    Stand::Asked => content.held.len() <= content.window.max(HELD_BYTES_HIGH),
+                    // What was queued in this turn the kernel may still take at once, unless it is a window.
+                    _ if self.upstream_unsent > 0 && !self.is_stalled(now) => {
+                        self.upstream_unsent <= 2 * UNSENT_BYTES_HIGH
+                    }
+                    _ if self.is_stalled(now) => content.held.is_empty(),
+                    // What could go up has gone: the rest waits for replies.
                     Stand::Data | Stand::Bdat { .. } | Stand::Ended => content.held.len() <= HELD_BYTES_HIGH,
                 },
             );
