@@ -133,6 +133,9 @@ pub struct Upstream {
     pub timeout: UpstreamTimeouts,
     /// BDAT is used where the server announces CHUNKING.
     pub chunking: bool,
+    /// Messages in a row that were one recipient and its content, after which DATA is said together
+    /// with RCPT to a next hop without CHUNKING; 0: never.
+    pub data_ahead: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,12 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 /// few dozen parallel connects.
 const BACKLOG: i32 = 4096;
 
-/// What the kernel may hold for us of each accepted connection. Left to itself it grows to
-/// megabytes, and one receive after a pause brings all of it at once: the bound on our memory per
-/// connection would be the kernel's, not ours. 128 KiB are 1.2 MB/s over a path of 100 ms.
-const RECEIVE_WINDOW_BYTES: usize = 128 * 1024;
+/// What the kernel may hold for us of each accepted connection (it takes no more than
+/// `net.core.rmem_max`). Left to itself it grows to megabytes, and one receive after a pause brings
+/// all of it at once: the bound on our memory per connection would be the kernel's, not ours. A
+/// window of less than a few receive buffers makes each receive wait for the sender: 128 KiB cost 1.6
+/// times the CPU of 512 KiB for messages of 1 MiB.
+const RECEIVE_WINDOW_BYTES: usize = 512 * 1024;
 
 /// After SIGKILL the kernel lets go of a port only 5 to 18 ms later.
 const BIND_RETRIES_MAX: u32 = 20;

@@ -318,7 +318,7 @@ impl Reactor for Uring {
         endpoint.phase = Phase::Closing;
         self.forget(socket);
         if !self.reap(socket.0) {
-            self.cancel_socket(socket.0);
+            self.cancel_last(socket.0);
         }
     }
 
@@ -474,6 +474,21 @@ impl Uring {
                 endpoint.cancels += 1;
                 self.push(op::cancel(receive, Token::new(Op::CancelReceive, key)));
             }
+        }
+    }
+
+    /// Most often a receive is all that is left of a closing socket: by its token the kernel finds it
+    /// at once, while for a descriptor it looks through everything it has.
+    fn cancel_last(&mut self, key: Key) {
+        let Some(endpoint) = self.sockets.at_mut(key) else { return };
+        match (endpoint.receiving, endpoint.operations) {
+            (Receiving::On, 1) => {
+                endpoint.cancels += 1;
+                let target = Token::new(Op::Receive, key);
+                self.push(op::cancel(target, Token::new(Op::CancelReceive, key)));
+            }
+            (Receiving::Pausing | Receiving::Resuming, 1) => {}
+            _ => self.cancel_socket(key),
         }
     }
 
@@ -642,7 +657,9 @@ impl Uring {
         let endpoint = self.sockets.at_mut(key)?;
         endpoint.cancels -= 1;
         if endpoint.phase == Phase::Closing {
-            self.reap(key);
+            if !self.reap(key) && outcome.result < 0 {
+                self.cancel_socket(key);
+            }
         } else if outcome.result < 0 {
             self.change_receiving(key, |endpoint| endpoint.receiving.cancel_missed());
         }

@@ -19,6 +19,8 @@ pub enum DiscardReason {
     TimedOut,
     /// Content refused after DATA: closing without the dot is the only way to cancel it.
     Refused,
+    /// DATA was said ahead of the client, in vain.
+    Ahead,
     /// The client left in the middle of DATA.
     Abandoned,
     /// A bug of ours.

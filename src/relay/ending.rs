@@ -65,6 +65,9 @@ impl Relay {
         self.swallow_reply = None;
         self.session.forwarded = None;
         let Some(mut transaction) = self.transaction.take() else { return };
+        if let (Some(upstream), Some(right)) = (transaction.upstream, transaction.was_foreseen()) {
+            cx.shared.foresight[upstream.0].learn(right);
+        }
         if let Some(content) = &mut transaction.content {
             cx.shared.window_left += content.window;
             cx.shared.spare.put(std::mem::take(&mut content.held));

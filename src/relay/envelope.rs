@@ -8,12 +8,14 @@
 
 use ulid::Ulid;
 
-use super::action::Action;
+use super::action::{Action, DiscardReason};
+use super::ahead::{Ahead, Foresight};
 use super::event::Lease;
 use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
 use super::{Context, Relay};
-use crate::policy::settings::{IdentityMode, UpstreamIndex};
+use crate::policy::settings::{Config, IdentityMode, UpstreamIndex};
 use crate::relay::trace_field::TRACE_FIELD_BYTES_MAX;
+use crate::smtp::client::Client;
 use crate::smtp::command::{Mail, Rcpt};
 use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::parameter::{self, Declared, Parameters};
@@ -80,6 +82,10 @@ impl Relay {
         match &mut transaction.hop {
             Hop::Waiting => {}
             Hop::None => self.check_out(cx, false),
+            Hop::Bound(_) if transaction.ahead != Ahead::No => {
+                self.drop_next_hop(cx, DiscardReason::Ahead);
+                self.check_out(cx, false);
+            }
             Hop::Bound(lease) => {
                 let begin = cx.actions.upstream.len();
                 let recipient = &transaction.recipients[index];
@@ -125,6 +131,10 @@ impl Relay {
                 lease.client.rcpt(index, &recipient.path, &recipient.parameters, out);
             }
         }
+        if says_data_ahead(transaction, &lease.client, &cx.shared.config, &cx.shared.foresight) {
+            lease.client.data(out);
+            transaction.ahead = Ahead::Said;
+        }
         let queued = out.len() - begin;
         transaction.server = Some(lease.server);
         transaction.hop = Hop::Bound(lease);
@@ -163,6 +173,22 @@ impl Relay {
             self.rearm_hop_deadline(cx);
         }
     }
+}
+
+/// Whether the client will, most likely, send content for the one recipient it has named.
+fn says_data_ahead(
+    transaction: &Transaction,
+    client: &Client,
+    config: &Config,
+    foresight: &[Foresight],
+) -> bool {
+    let Some(UpstreamIndex(upstream)) = transaction.upstream else { return false };
+    let alone = matches!(&transaction.recipients[..], [only] if only.is_pending());
+    alone
+        && !transaction.retried
+        && client.pipelines()
+        && !super::flow::sends_chunks(client, config, upstream)
+        && foresight[upstream].expects_data()
 }
 
 /// The next reply to RCPT, if it is known.

@@ -6,6 +6,7 @@
 //! until then nothing was promised to the client that the next hop had not promised to us.
 
 use super::action::{Action, DiscardReason};
+use super::ahead::Ahead;
 use super::content::Stand;
 use super::disposition::Disposition;
 use super::event::Ending;
@@ -113,6 +114,9 @@ impl Relay {
 
     fn on_data_reply(&mut self, cx: &mut Context<'_>, reply: Reply) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        if transaction.ahead == Ahead::Said {
+            return self.on_ahead_reply(cx, reply);
+        }
         match reply.class() {
             Class::Intermediate => {
                 if let Hop::Bound(lease) = &mut transaction.hop {
@@ -127,6 +131,21 @@ impl Relay {
                 self.set_stand(Stand::Held);
                 self.refuse_by_next_hop(cx, reply);
             }
+        }
+    }
+
+    /// The reply to DATA that was said ahead of the client.
+    fn on_ahead_reply(&mut self, cx: &mut Context<'_>, reply: Reply) {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        transaction.ahead = Ahead::No;
+        let accepted = transaction.accepted().next().is_some();
+        match reply.class() {
+            Class::Intermediate if accepted => transaction.ahead = Ahead::Granted,
+            // RFC 2920 §3.1: 354 though no recipient is left. Nothing may be sent there.
+            Class::Intermediate => self.drop_next_hop(cx, DiscardReason::Ahead),
+            Class::Positive => self.lose_next_hop(cx, DiscardReason::Protocol, true),
+            Class::Transient | Class::Permanent if accepted => self.refuse_by_next_hop(cx, reply),
+            Class::Transient | Class::Permanent => {}
         }
     }
 
@@ -279,6 +298,7 @@ impl Relay {
     /// Gives the connection up.
     pub(super) fn drop_next_hop(&mut self, cx: &mut Context<'_>, reason: DiscardReason) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        transaction.ahead = Ahead::No;
         match std::mem::replace(&mut transaction.hop, Hop::None) {
             Hop::None => {}
             Hop::Waiting => cx.actions.push(Action::CancelCheckOut),
@@ -295,6 +315,7 @@ impl Relay {
     /// transaction, close where only that does (RFC 5321 §4.1.1.10).
     pub(super) fn release_next_hop(&mut self, cx: &mut Context<'_>) {
         match self.stand() {
+            Stand::Held if self.has_said_data() => self.drop_next_hop(cx, DiscardReason::Ahead),
             Stand::Held | Stand::Bdat { .. } => self.check_in(cx, true),
             // A refusal of what the kernel has not even taken: the dot may come to a server that
             // does not wait for one, and content be read as commands.
@@ -306,6 +327,11 @@ impl Relay {
                 self.drop_next_hop(cx, reason);
             }
         }
+    }
+
+    /// RSET would be content there.
+    fn has_said_data(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.ahead != Ahead::No)
     }
 
     pub(super) fn check_in(&mut self, cx: &mut Context<'_>, reset: bool) {

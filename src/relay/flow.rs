@@ -8,6 +8,7 @@
 //! window plus a constant, whatever its size.
 
 use super::action::Action;
+use super::ahead::Ahead;
 use super::content::{Content, Stand};
 use super::disposition::Disposition;
 use super::envelope::size_limit;
@@ -15,16 +16,19 @@ use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Stage};
 use crate::base::spare::Spare;
-use crate::limits::UNSENT_BYTES_HIGH;
+use crate::limits::{RECEIVE_BUFFER_BYTES, UNSENT_BYTES_HIGH};
 use crate::policy::judge::{Judgement, judge};
+use crate::policy::settings::Config;
 use crate::policy::verdict::{Refusal, Verdict};
+use crate::smtp::client::{Client, Expect};
 use crate::smtp::command::Bdat;
 use crate::smtp::data::{ContentFault, Framing};
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::{Class, Reply};
 
-/// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA.
-const CHUNK_BYTES: usize = 64 * 1024;
+/// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA: one step
+/// of receiving, for two would be held at a stalled next hop.
+const CHUNK_BYTES: usize = RECEIVE_BUFFER_BYTES;
 /// Held content from which the rest is received in steps: a large message, most likely.
 const STEPWISE_BYTES: usize = 32 * 1024;
 /// Chunks under way at a time (RFC 3030 has one reply for each).
@@ -258,8 +262,8 @@ impl Relay {
         let begin = cx.actions.upstream.len();
         // A kernel that did not take all of it gets no more than it can hold.
         let flows = !stalled || self.upstream_unsent < UNSENT_BYTES_HIGH;
-        let chunking = lease.client.capabilities().extensions.contains(Extensions::CHUNKING)
-            && transaction.upstream.is_some_and(|index| cx.shared.config.upstreams[index.0].chunking);
+        let chunking =
+            transaction.upstream.is_some_and(|index| sends_chunks(&lease.client, &cx.shared.config, index.0));
         let out = &mut cx.actions.upstream;
         if content.stand == Stand::Held
             && lease.client.is_quiet()
@@ -267,6 +271,10 @@ impl Relay {
         {
             if chunking {
                 content.stand = Stand::Bdat { unanswered: 0 };
+            } else if transaction.ahead == Ahead::Granted {
+                transaction.ahead = Ahead::No;
+                lease.client.sent(Expect::EndOfData);
+                content.stand = Stand::Data;
             } else {
                 lease.client.data(out);
                 content.stand = Stand::Asked;
@@ -285,6 +293,11 @@ impl Relay {
             self.arm_hop_deadline(cx);
         }
     }
+}
+
+/// Whether content goes up in BDAT chunks.
+pub(super) fn sends_chunks(client: &Client, config: &Config, upstream: usize) -> bool {
+    client.capabilities().extensions.contains(Extensions::CHUNKING) && config.upstreams[upstream].chunking
 }
 
 /// Why content may not come now, though its command may: no recipient, or no hope.
@@ -316,7 +329,7 @@ fn pump_data(content: &mut Content, flows: bool, out: &mut Vec<u8>, spare: &mut 
 
 fn pump_chunks(
     content: &mut Content,
-    client: &mut crate::smtp::client::Client,
+    client: &mut Client,
     flows: bool,
     out: &mut Vec<u8>,
     spare: &mut Spare,

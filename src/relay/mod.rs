@@ -5,6 +5,7 @@
 //!
 //! * `session`: greeting, PROXY header, commands outside of mail;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
+//! * `ahead`: DATA said together with RCPT, where the client will say it soon;
 //! * `exchange`: what the next hop says, and what its loss means;
 //! * `flow`: content from the client, held or streamed up, its end, its verdict;
 //! * `ending`: how a transaction ends, and its record.
@@ -14,6 +15,7 @@
 //! nothing but replies up to the one to RSET.
 
 pub mod action;
+pub mod ahead;
 mod content;
 pub mod disposition;
 mod ending;
@@ -33,12 +35,13 @@ use std::sync::Arc;
 
 use crate::base::spare::Spare;
 use crate::base::time::{Instant, Moment};
-use crate::limits::{HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX};
+use crate::limits::{HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX, UNSENT_BYTES_HIGH};
 use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
 
 use action::{Action, Actions};
+use ahead::Foresight;
 use content::Stand;
 use event::{Event, Side};
 use session::Session;
@@ -56,6 +59,8 @@ pub struct Shared {
     pub offer: Offer,
     /// Bytes of window that no message holds.
     pub window_left: usize,
+    /// For each upstream: whether DATA may be said ahead.
+    pub foresight: Vec<Foresight>,
     pub random: fastrand::Rng,
     pub date: DateCache,
     pub spare: Spare,
@@ -67,6 +72,7 @@ impl Shared {
             capabilities: vec![None; config.upstreams.len()],
             offer: Offer::default(),
             window_left: config.workers.window_budget,
+            foresight: config.upstreams.iter().map(|up| Foresight::new(up.data_ahead)).collect(),
             random: fastrand::Rng::with_seed(seed),
             date: DateCache::default(),
             spare: Spare::default(),
@@ -359,10 +365,14 @@ impl Relay {
         let content_fits =
             self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref()).is_none_or(
                 |content| match content.stand {
-                    Stand::Held | Stand::Asked => content.held.len() <= content.window + HELD_BYTES_HIGH,
-                    // What was queued in this turn the kernel may still take at once.
-                    _ if self.upstream_unsent > 0 && !self.is_stalled(now) => true,
-                    // What could go up has gone: the rest waits for the kernel or for replies.
+                    Stand::Held => content.held.len() <= content.window + HELD_BYTES_HIGH,
+                    Stand::Asked => content.held.len() <= content.window.max(HELD_BYTES_HIGH),
+                    // What was queued in this turn the kernel may still take at once, unless it is a window.
+                    _ if self.upstream_unsent > 0 && !self.is_stalled(now) => {
+                        self.upstream_unsent <= 2 * UNSENT_BYTES_HIGH
+                    }
+                    _ if self.is_stalled(now) => content.held.is_empty(),
+                    // What could go up has gone: the rest waits for replies.
                     Stand::Data | Stand::Bdat { .. } | Stand::Ended => content.held.len() <= HELD_BYTES_HIGH,
                 },
             );

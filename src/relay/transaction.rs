@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use ulid::Ulid;
 
-use super::content::Content;
+use super::ahead::Ahead;
+use super::content::{Content, Stand};
 use super::disposition::Disposition;
 use super::event::Lease;
 use crate::base::time::{Instant, Moment};
@@ -26,6 +27,8 @@ pub(super) struct Transaction {
     /// Fixed by the first recipient that has a route.
     pub(super) upstream: Option<UpstreamIndex>,
     pub(super) hop: Hop,
+    /// On that connection.
+    pub(super) ahead: Ahead,
     /// The server last used, for the record.
     pub(super) server: Option<std::net::SocketAddr>,
     /// The next hop said more than it was asked for: its connection is good for nothing else.
@@ -98,6 +101,7 @@ impl Transaction {
             owed: VecDeque::new(),
             upstream: None,
             hop: Hop::None,
+            ahead: Ahead::No,
             server: None,
             spoilt: false,
             retried: false,
@@ -111,6 +115,14 @@ impl Transaction {
 
     pub(super) fn accepted(&self) -> impl Iterator<Item = &Recipient> {
         self.recipients.iter().filter(|recipient| recipient.is_accepted())
+    }
+
+    /// Whether it was one recipient and its content, as [`super::ahead`] bets; `None` if it says
+    /// nothing about that.
+    pub(super) fn was_foreseen(&self) -> Option<bool> {
+        let asked = self.upstream.is_some() && self.accepted().next().is_some();
+        let went_up = self.content.as_ref().is_some_and(|content| content.stand == Stand::Ended);
+        asked.then_some(went_up && self.recipients.len() == 1)
     }
 
     pub(super) const fn lease_mut(&mut self) -> Option<&mut Lease> {

@@ -88,6 +88,7 @@ pub struct UpstreamCounters {
     pub discards_protocol: Counter,
     pub discards_timed_out: Counter,
     pub discards_refused: Counter,
+    pub discards_ahead: Counter,
     pub discards_abandoned: Counter,
     pub discards_fault: Counter,
 }
@@ -100,6 +101,7 @@ impl UpstreamCounters {
             DiscardReason::Protocol => &self.discards_protocol,
             DiscardReason::TimedOut => &self.discards_timed_out,
             DiscardReason::Refused => &self.discards_refused,
+            DiscardReason::Ahead => &self.discards_ahead,
             DiscardReason::Abandoned => &self.discards_abandoned,
             DiscardReason::Fault => &self.discards_fault,
         }
@@ -226,7 +228,7 @@ pub static METRICS: [Metric<Counters>; 25] = [
 ];
 
 /// All of [`UpstreamCounters`].
-pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 12] = [
+pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 13] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
     Metric::counter(
         "upstream_connect_failures_total",
@@ -245,6 +247,7 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 12] = [
     discard("protocol", |c| &c.discards_protocol),
     discard("timed_out", |c| &c.discards_timed_out),
     discard("refused", |c| &c.discards_refused),
+    discard("data_ahead_in_vain", |c| &c.discards_ahead),
     discard("abandoned", |c| &c.discards_abandoned),
     discard("fault", |c| &c.discards_fault),
 ];

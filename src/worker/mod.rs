@@ -389,7 +389,9 @@ impl<R: Reactor> Worker<R> {
 
     /// Ends all that still runs; what was not acknowledged stays with its client.
     fn stop(&mut self) {
-        self.stopped = true;
+        if std::mem::replace(&mut self.stopped, true) {
+            return; // They have heard it.
+        }
         self.reactor.stop_listening();
         for key in self.clients.keys() {
             self.interrupt(key);

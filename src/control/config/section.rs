@@ -32,6 +32,9 @@ const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("proxy", IdentityMode::Proxy),
 ];
 
+/// A miss costs a connection: so at most one of as many messages does.
+const DATA_AHEAD: u32 = 128;
+
 /// Where the admin plane listens when nobody says otherwise.
 const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8025));
 
@@ -214,8 +217,18 @@ fn upstream(mut section: Section<'_>, names: &mut Names) -> Upstream {
     let pool = pool(section.section("pool"), identity);
     let timeout = upstream_timeouts(section.section("timeout"));
     let chunking = section.item("chunking").and_then(Item::flag).unwrap_or(true);
+    let data_ahead =
+        section.item("data_ahead").map_or(Some(DATA_AHEAD), |item| item.count(0..=u32::MAX.into()));
     section.finish();
-    Upstream { name, servers, pool, identity, timeout, chunking }
+    Upstream {
+        name,
+        servers,
+        pool,
+        identity,
+        timeout,
+        chunking,
+        data_ahead: data_ahead.unwrap_or(DATA_AHEAD),
+    }
 }
 
 /// A list of addresses, each alone or with a weight.

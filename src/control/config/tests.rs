@@ -100,6 +100,7 @@ fn a_minimal_file_has_defaults_for_all_else() {
     assert_eq!(config.upstreams[0].servers[0].weight, 1);
     assert_eq!((config.upstreams[0].pool.warm, config.upstreams[0].pool.max), (2, 32));
     assert!(config.upstreams[0].chunking);
+    assert_eq!(config.upstreams[0].data_ahead, 128);
     assert_eq!(config.admin, Some("127.0.0.1:8025".parse().unwrap()));
     assert_eq!(config.records, RecordSink::Stdout);
     assert_eq!(config.hash.len(), 16);
@@ -167,7 +168,7 @@ fn all_faults_come_at_once_and_in_order() {
         &text,
         &[
             "1:12: `mx .example.net` is not a host name; write one like \"mx1.example.net\"",
-            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, identity, pool, timeout, chunking",
+            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, identity, pool, timeout, chunking, data_ahead",
             "8:12: `127.0.0.1` has no port; write one like \"127.0.0.1:25\" or \"[::1]:25\"",
             "12:1: unknown key `wieght` in route; known: recipient, upstream",
         ],

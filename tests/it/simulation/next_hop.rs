@@ -165,11 +165,16 @@ pub(crate) struct Session {
     body: Option<(usize, Trouble)>,
     /// It has said something about this content already.
     spoken: bool,
+    /// RCPT was said in this transaction.
+    asked: bool,
     /// A chunk was refused: nothing but RSET helps.
     spoilt: bool,
     told: HashMap<String, String>,
     mails: u32,
 }
+
+/// How all content begins that goes up.
+const TRACE: &[u8] = b"Received:";
 
 impl Session {
     pub(crate) fn new(server: &mut Server, conn: ConnId) -> Self {
@@ -196,6 +201,7 @@ impl Session {
             searched: 0,
             body: None,
             spoken: false,
+            asked: false,
             spoilt: false,
             told: HashMap::new(),
             mails: 0,
@@ -311,6 +317,7 @@ impl Session {
     fn reset(&mut self) {
         self.tag = None;
         self.recipients.clear();
+        self.asked = false;
         self.content.clear();
         self.searched = 0;
         self.spoilt = false;
@@ -356,6 +363,7 @@ impl Session {
         };
         let own = number_behind(command, ".t") == Some(tag);
         ledger.hold(network, own, || format!("{command:?} in the transaction of t{tag}"));
+        self.asked = true;
         if self.tag.is_none() {
             let reply = format!("503 5.5.1 hop:t{tag}; no sender\r\n");
             return self.refuse(network, ledger, &reply);
@@ -372,9 +380,14 @@ impl Session {
     }
 
     fn on_data(&mut self, network: &mut Network, ledger: &mut Ledger) {
-        let admits = self.admits_content() && self.content.is_empty() && !self.spoilt;
-        ledger.hold(network, admits, || "DATA without recipients".to_owned());
+        let admits = self.asked && self.content.is_empty() && !self.spoilt;
+        ledger.hold(network, admits, || "DATA without RCPT".to_owned());
         let tag = self.last_tag;
+        // RFC 2920 §3.1: DATA in one group with RCPT. If none was accepted a server may say 354 all
+        // the same, and waits for a lone dot.
+        if !self.admits_content() && network.random.bool() {
+            return self.refuse(network, ledger, &format!("503 5.5.1 hop:t{tag}; no recipients\r\n"));
+        }
         if self.answer(network, ledger, At::Data, &format!("354 hop:t{tag}; go on\r\n")) {
             self.state = if self.state == State::Command { State::Data } else { self.state };
             self.plan_body(network);
@@ -405,8 +418,11 @@ impl Session {
         if self.input.is_empty() {
             return false;
         }
+        ledger.hold(network, self.admits_content(), || "content without recipients".to_owned());
         let fresh = self.content.is_empty();
         self.content.append(&mut self.input);
+        let begin = &self.content[..self.content.len().min(TRACE.len())];
+        ledger.hold(network, TRACE.starts_with(begin), || "a command where content was due".to_owned());
         let end = if fresh && self.content.starts_with(b".\r\n") {
             Some(3)
         } else {

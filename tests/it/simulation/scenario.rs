@@ -249,6 +249,7 @@ fn upstream(random: &mut Random, mood: Mood, identity: IdentityMode, servers: Ve
             end: Duration::from_secs(4),
         },
         chunking: random.u8(..4) > 0,
+        data_ahead: random.u32(..3),
     }
 }
 

@@ -119,6 +119,7 @@ impl Settings {
             "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
             "xclient" => listener.xclient.push(value.parse().ok()?),
             "chunking" => self.config.upstreams[0].chunking = value != "off",
+            "data_ahead" => self.config.upstreams[0].data_ahead = value.parse().ok()?,
             "identity" => {
                 self.config.upstreams[0].identity = match value {
                     "xforward" => IdentityMode::Xforward,
@@ -194,5 +195,6 @@ fn upstream(name: &str, address: &str) -> Upstream {
             end: Duration::from_secs(300),
         },
         chunking: true,
+        data_ahead: 0,
     }
 }
