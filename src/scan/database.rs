@@ -268,8 +268,16 @@ impl Drop for Scratch {
 
 /// Takes the ends of matches; called by the library in the middle of a scan, so it may do no more than note.
 pub(super) trait Note {
-    /// `end` counts from the start of the stream.
-    fn note(&mut self, index: u32, end: u64);
+    /// `end` counts from the start of the stream. Whether the scan is to go on.
+    fn note(&mut self, index: u32, end: u64) -> bool;
+}
+
+/// How a scan ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scanned {
+    Whole,
+    /// A note asked for it. The stream finds nothing more until it is abandoned.
+    Stopped,
 }
 
 /// Where one stream stands in one database.
@@ -298,13 +306,13 @@ impl Stream {
         bytes: &[u8],
         scratch: &mut Scratch,
         notes: &mut N,
-    ) -> Result<(), EngineFault> {
+    ) -> Result<Scanned, EngineFault> {
         scratch.grow(&self.database)?;
         let length = c_uint::try_from(bytes.len()).map_err(|_| EngineFault(hs::HS_INVALID))?;
         let context: *mut N = notes;
         // SAFETY: stream and scratch belong to the same database (grown above) and are ours alone for the
         // call; `context` is an `N` that nobody else touches until the call is over.
-        check(unsafe {
+        let code = unsafe {
             hs::hs_scan_stream(
                 self.raw.as_ptr(),
                 bytes.as_ptr().cast(),
@@ -314,7 +322,11 @@ impl Stream {
                 Some(on_match::<N>),
                 context.cast(),
             )
-        })
+        };
+        if code == hs::HS_SCAN_TERMINATED {
+            return Ok(Scanned::Stopped);
+        }
+        check(code).map(|()| Scanned::Whole)
     }
 
     /// Ends the stream, which may give matches that had to see the end, and stands at the start of a new one.
@@ -359,8 +371,7 @@ unsafe extern "C" fn on_match<N: Note>(
 ) -> c_int {
     // SAFETY: the contract above.
     let notes = unsafe { &mut *context.cast::<N>() };
-    notes.note(index, end);
-    0
+    c_int::from(!notes.note(index, end))
 }
 
 fn check(code: hs::hs_error_t) -> Result<(), EngineFault> {

@@ -15,6 +15,10 @@ use super::validator::Check;
 pub const HIT_PATTERNS_MAX: usize = 1024;
 /// Hits of one stream that wait for a word.
 pub const HITS_WAITING_MAX: usize = 256;
+/// Checks of one stream, whatever its length, and bytes that pay for one more: a check costs some
+/// hundred nanoseconds, and text can be made of nothing but what may be a card number.
+pub const CHECKS_FREE: u64 = 32 * 1024;
+pub const BYTES_PER_CHECK: u64 = 16;
 /// Hits of one pattern in one stream that are told; more are only counted.
 pub const HITS_TOLD_MAX: u32 = 100;
 
@@ -45,7 +49,7 @@ impl<'a> Hit<'a> {
 /// What could not be looked at, or was lost: never the same as nothing found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shortfall {
-    /// More matches in one block, hits waiting or patterns hit than are kept.
+    /// More matches, checks, hits waiting or patterns hit than the stream is worth.
     pub flood: bool,
     /// More bytes to look at twice than the stream is worth.
     pub confirm: bool,
@@ -117,6 +121,7 @@ pub(super) struct Tally {
     /// The last end of a word of each group, if there was one.
     words: Vec<Option<u64>>,
     waiting: Vec<Waiting>,
+    checks: u64,
     flood: bool,
 }
 
@@ -142,6 +147,7 @@ impl Tally {
         self.waiting.clear();
         self.words.clear();
         self.words.resize(groups, None);
+        self.checks = 0;
         self.flood = false;
     }
 
@@ -198,6 +204,11 @@ impl Tally {
 
     /// The length of what the check found before `end`, if it overlaps nothing that held before.
     fn checked(&mut self, pattern: u32, check: Check, end: u64, tail: Tail<'_>) -> Option<Option<u32>> {
+        self.checks += 1;
+        if self.checks > CHECKS_FREE + end / BYTES_PER_CHECK {
+            self.flood = true;
+            return None;
+        }
         let before = tail.before(end);
         let place = check.find(before, before.len())?;
         let back = u64::try_from(before.len() - place.start).ok()?;

@@ -11,8 +11,6 @@ pub(super) const LITERALS_MAX: usize = 32;
 /// Shorter ones are found too often to be worth it.
 pub(super) const LITERAL_BYTES_MIN: usize = 4;
 const LITERAL_BYTES_MAX: usize = 64;
-/// Members of a class that most of a text belongs to.
-const WIDE_CLASS_MEMBERS_MIN: usize = 20;
 /// Members of a class that is written out as so many literals.
 const CLASS_MEMBERS_MAX: usize = 4;
 
@@ -39,24 +37,6 @@ pub(super) fn is_anchored(hir: &Hir) -> bool {
         && [Look::Start, Look::End, Look::StartLF, Look::EndLF, Look::StartCRLF, Look::EndCRLF]
             .iter()
             .any(|look| looks.contains(*look))
-}
-
-/// Whether it starts with a repeat of a class of many bytes, which starts anew at every byte of the text.
-pub(super) fn is_wide_led(hir: &Hir) -> bool {
-    match hir.kind() {
-        HirKind::Concat(parts) => {
-            parts.iter().find(|part| !matches!(part.kind(), HirKind::Look(_))).is_some_and(is_wide_led)
-        }
-        HirKind::Alternation(branches) => branches.iter().any(is_wide_led),
-        HirKind::Capture(capture) => is_wide_led(&capture.sub),
-        HirKind::Repetition(repetition) => repetition.max != Some(1) && is_wide(&repetition.sub),
-        _ => false,
-    }
-}
-
-fn is_wide(hir: &Hir) -> bool {
-    let HirKind::Class(Class::Bytes(class)) = hir.kind() else { return false };
-    class.ranges().iter().map(|range| range.len()).sum::<usize>() >= WIDE_CLASS_MEMBERS_MIN
 }
 
 /// Literals in lower case, at least [`LITERAL_BYTES_MIN`] long, one of which, in whatever case, is in
@@ -170,7 +150,7 @@ fn cross(one: &Set, other: &Set) -> Option<Set> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Flags, is_anchored, is_wide_led, parse, required};
+    use super::{Flags, is_anchored, parse, required};
 
     #[track_caller]
     fn check(source: &str, want: &[&str]) {
@@ -195,17 +175,6 @@ mod tests {
     fn where_nothing_is_sure_nothing_is_required() {
         for source in [r"\d{13,19}", "(?:foobar)?x", "foobar|x", "[a-z]{5}ing", "(?:abc)*", "abc"] {
             check(source, &[]);
-        }
-    }
-
-    #[test]
-    fn wide_repeats_at_the_start_are_seen() {
-        let wide = |source| parse(source, Flags::default()).map(|hir| is_wide_led(&hir));
-        for source in [".{0,50}password", r"\b\w+@", "(?:a|[a-z]{3}x)"] {
-            assert_eq!(wide(source), Some(true), "{source}");
-        }
-        for source in [r"\d+ million", "a.{0,50}b", "[a-z]x", ".?x"] {
-            assert_eq!(wide(source), Some(false), "{source}");
         }
     }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::database::{CompileFault, Database, EngineFault, Literal};
-use super::pattern::{Fault, Origin, Pattern, Place, Prepared};
-use super::set::{Builder, Set, Split};
+use super::pattern::{Fault, Origin, Pattern, Place};
+use super::set::{Builder, Chooser, Set, WORDS_MIN};
 
 const MAGIC: &[u8; 8] = b"postrnS1";
 const DIGEST_BYTES: usize = 32;
@@ -26,26 +26,22 @@ pub struct Rules {
     split: Vec<Vec<u32>>,
 }
 
-/// How expensive expressions are told from others when compiling.
-#[derive(Debug)]
+/// Which expressions are split, as far as they can be.
+#[derive(Clone, Copy, Debug)]
 pub enum Choice<'a> {
-    /// By their shape.
-    Shape,
-    /// By their shape, and these, by pattern: what a cost sheet found.
-    Also(&'a [u32]),
-    /// None is split.
+    /// None. Hyperscan is good at most.
     Never,
-    /// All that can be are.
-    Always,
+    /// These, by pattern: what a cost sheet found expensive.
+    These(&'a [u32]),
+    All,
 }
 
 impl Choice<'_> {
-    fn splits(&self, pattern: u32, split: &Split) -> bool {
+    fn splits(self, pattern: u32) -> bool {
         match self {
-            Self::Shape => split.wide,
-            Self::Also(others) => split.wide || others.contains(&pattern),
             Self::Never => false,
-            Self::Always => true,
+            Self::These(patterns) => patterns.contains(&pattern),
+            Self::All => true,
         }
     }
 }
@@ -63,10 +59,19 @@ impl Rules {
     ///
     /// # Errors
     /// All faults of single expressions; of those that show only together, the first of each place.
-    pub fn compile(patterns: Vec<Pattern>, choice: &Choice<'_>) -> Result<Self, Vec<Fault>> {
+    pub fn compile(patterns: Vec<Pattern>, choice: Choice<'_>) -> Result<Self, Vec<Fault>> {
+        Self::compile_from(patterns, choice, WORDS_MIN)
+    }
+
+    /// The same with another bound between few phrases and many.
+    pub(super) fn compile_from(
+        patterns: Vec<Pattern>,
+        choice: Choice<'_>,
+        words_min: usize,
+    ) -> Result<Self, Vec<Fault>> {
         let (mut faults, mut sets, mut split) = (Vec::new(), Vec::new(), Vec::new());
         for place in places(&patterns) {
-            match compile_set(&patterns, place, choice) {
+            match compile_set(&patterns, place, choice, words_min) {
                 Ok((set, of_set)) => {
                     sets.push(Arc::new(set));
                     split.push(of_set);
@@ -162,10 +167,10 @@ fn places(patterns: &[Pattern]) -> Vec<Place> {
 fn compile_set(
     patterns: &[Pattern],
     place: Place,
-    choice: &Choice<'_>,
+    choice: Choice<'_>,
+    words_min: usize,
 ) -> Result<(Set, Vec<u32>), Vec<Fault>> {
-    let mut choose = |pattern, _: &Prepared, split: &Split| choice.splits(pattern, split);
-    let builder = collect(patterns, place, &mut choose)?;
+    let builder = collect(patterns, Builder::new(place, words_min), &|pattern| choice.splits(pattern))?;
     let of_regexes = builder.regex_patterns.clone();
     let regexes = |builder: &Builder| {
         Database::of_regexes(&builder.regexes).map_err(|fault| match fault.index {
@@ -187,15 +192,12 @@ fn compile_set(
     })
 }
 
-fn collect(
-    patterns: &[Pattern],
-    place: Place,
-    choose: &mut dyn FnMut(u32, &Prepared, &Split) -> bool,
-) -> Result<Builder, Vec<Fault>> {
-    let mut builder = Builder::new(place.clone());
+fn collect(patterns: &[Pattern], mut builder: Builder, choose: Chooser<'_>) -> Result<Builder, Vec<Fault>> {
     let mut faults = Vec::new();
-    for (index, pattern) in (0..).zip(patterns).filter(|(_, pattern)| pattern.places.contains(&place)) {
-        faults.extend(builder.add(index, pattern, &mut *choose).err());
+    for (index, pattern) in (0..).zip(patterns) {
+        if pattern.places.contains(builder.place()) {
+            faults.extend(builder.add(index, pattern, choose).err());
+        }
     }
     if faults.is_empty() { Ok(builder) } else { Err(faults) }
 }
@@ -206,8 +208,8 @@ fn restore_set(
     chosen: &[u32],
     (literals, regexes, inputs): (&[u8], &[u8], &[u8]),
 ) -> Option<(Set, Vec<u32>)> {
-    let mut choose = |pattern, _: &Prepared, _: &Split| chosen.contains(&pattern);
-    let builder = collect(patterns, place, &mut choose).ok()?;
+    let builder = Builder::new(place, WORDS_MIN);
+    let builder = collect(patterns, builder, &|pattern| chosen.contains(&pattern)).ok()?;
     let restore = |kept: &[u8]| Database::unseal(kept).ok_or(Unfinished::Kept);
     let (set, split) = builder.finish(|_| restore(literals), |_| restore(regexes)).ok()?;
     (set.inputs.concat() == inputs).then_some((set, split))
@@ -279,19 +281,19 @@ mod tests {
 
     #[test]
     fn a_set_for_each_place() {
-        let rules = Rules::compile(patterns(TEXT), &Choice::Shape).unwrap();
+        let rules = Rules::compile(patterns(TEXT), Choice::These(&[0])).unwrap();
         let places: Vec<String> = rules.sets().iter().map(|set| set.place().to_string()).collect();
         assert_eq!(places, ["text", "raw", "header:subject", "url"]);
         assert!(rules.header_set(b"SUBJECT").is_some() && rules.header_set(b"to").is_none());
-        assert_eq!(rules.set(&Place::Text).unwrap().counts(), [2, 2, 0, 1], "words, literals, none, split");
+        assert_eq!(rules.set(&Place::Text).unwrap().counts(), [0, 4, 0, 1], "words, literals, none, split");
         assert_eq!(rules.split(), [0]);
-        assert_eq!(Rules::compile(Vec::new(), &Choice::Shape).unwrap().sets().len(), 0);
+        assert_eq!(Rules::compile(Vec::new(), Choice::Never).unwrap().sets().len(), 0);
     }
 
     #[test]
     fn what_is_kept_comes_back() {
-        for choice in [Choice::Never, Choice::Always] {
-            let kept = Rules::compile(patterns(TEXT), &choice).unwrap().serialise().unwrap();
+        for choice in [Choice::Never, Choice::All] {
+            let kept = Rules::compile(patterns(TEXT), choice).unwrap().serialise().unwrap();
             let rules = Rules::deserialise(patterns(TEXT), &kept).unwrap();
             assert_eq!(rules.serialise().unwrap(), kept);
         }
@@ -299,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_does_not_come_back() {
-        let kept = Rules::compile(patterns(TEXT), &Choice::Shape).unwrap().serialise().unwrap();
+        let kept = Rules::compile(patterns(TEXT), Choice::Never).unwrap().serialise().unwrap();
         let other = TEXT.replace("password", "passw0rd");
         assert!(Rules::deserialise(patterns(&other), &kept).is_none(), "other patterns");
         assert!(Rules::deserialise(patterns(""), &kept).is_none(), "no patterns");
@@ -319,7 +321,7 @@ mod tests {
     fn faults_that_only_the_compiler_finds_have_their_place() {
         let text = "[[pattern]]\nsymbol='A'\nwhy='x'\nin=['text']\nmatch = '(?:[ab]{1,40}c){400}'\n";
         let Ok(patterns) = parse("p.toml", text) else { return };
-        if let Err(faults) = Rules::compile(patterns, &Choice::Shape) {
+        if let Err(faults) = Rules::compile(patterns, Choice::Never) {
             assert_eq!((faults.len(), faults[0].line), (1, 5), "{faults:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! What is looked for in one place, spread over the engines that are cheapest for it.
 //!
-//! * Phrases of ASCII words: by their words ([`Phrases`]).
+//! * Phrases of ASCII words, if they are many: by their words ([`Phrases`]).
 //! * Literals, other phrases, and literals that stand before a split expression: one Hyperscan database
 //!   that holds nothing but literals.
 //! * Expressions: another database. Expensive ones that can be are split: a literal finds where to look,
@@ -18,6 +18,10 @@ use super::pattern::{self, Fault, Find, Near, Pattern, Place, Prepared};
 use super::phrase::{self, Phrases};
 use super::required;
 use super::rules;
+
+/// Phrases in one place from which on they are found by their words: that costs the same for one as for
+/// ten thousand, about what Hyperscan takes for so many.
+pub const WORDS_MIN: usize = 300;
 
 /// One place's share of the patterns, compiled. Shared read-only by all workers.
 #[derive(Debug)]
@@ -62,36 +66,43 @@ pub(super) enum Target {
     Confirm(u32),
 }
 
-/// Which expressions are to be split, by pattern; asked only where it is possible.
-pub(super) type Chooser<'a> = &'a mut dyn FnMut(u32, &Prepared, &Split) -> bool;
+/// Which expressions are to be split where that is possible, by pattern.
+pub(super) type Chooser<'a> = &'a dyn Fn(u32) -> bool;
 
 /// An expression that can be searched for by literals first.
 #[derive(Debug)]
 pub(super) struct Split {
     pub(super) literals: Vec<Literal>,
     pub(super) confirm: Confirm,
-    /// It starts with a repeat of almost anything, which engines pay for at every byte.
-    pub(super) wide: bool,
+}
+
+/// Why an expression cannot be split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// Some match is longer than any window, or there is no longest.
+    Long,
+    /// `^`, `$`, or something that other parsers read differently.
+    Strange,
+    /// Nothing of four bytes must be in a match.
+    NoLiteral,
+    /// The automaton of the second look would be too large.
+    Large,
 }
 
 impl Split {
-    /// `None` if there is no longest match, no literal that must be in it, or something that only the whole
-    /// text can tell.
-    pub(super) fn of(prepared: &Prepared, folded: bool) -> Option<Self> {
-        let reach = usize::try_from(prepared.width.max?).ok().filter(|reach| *reach <= REACH_BYTES_MAX)?;
-        let hir = required::parse(&prepared.source, prepared.flags).filter(|_| prepared.portable)?;
-        if required::is_anchored(&hir) {
-            return None;
-        }
-        let literals = required::required(&hir)?;
+    pub(super) fn of(prepared: &Prepared, folded: bool) -> Result<Self, Whole> {
+        let hir = required::parse(&prepared.source, prepared.flags).filter(|_| prepared.portable);
+        let hir = hir.filter(|hir| !required::is_anchored(hir)).ok_or(Whole::Strange)?;
+        let literals = required::required(&hir).ok_or(Whole::NoLiteral)?;
+        let reach = prepared.width.max.and_then(|reach| usize::try_from(reach).ok());
+        let reach = reach.filter(|reach| *reach <= REACH_BYTES_MAX).ok_or(Whole::Long)?;
         let literals = literals.into_iter().map(|bytes| Literal { bytes, caseless: !folded }).collect();
-        let confirm = Confirm::new(&prepared.source, prepared.flags, reach)?;
-        Some(Self { literals, confirm, wide: required::is_wide_led(&hir) })
+        let confirm = Confirm::new(&prepared.source, prepared.flags, reach).ok_or(Whole::Large)?;
+        Ok(Self { literals, confirm })
     }
 }
 
 impl Set {
-    /// Whether the place was folded.
     pub const fn place(&self) -> &Place {
         &self.place
     }
@@ -132,12 +143,15 @@ pub(super) struct Builder {
     confirms: Vec<(Confirm, Use)>,
     pub(super) split: Vec<u32>,
     groups: HashMap<Vec<String>, u32>,
+    words_min: usize,
 }
 
 impl Builder {
-    pub(super) fn new(place: Place) -> Self {
+    /// Below `words_min` phrases, Hyperscan finds them as literals.
+    pub(super) fn new(place: Place, words_min: usize) -> Self {
         Self {
             place,
+            words_min,
             phrases: Vec::new(),
             literals: Vec::new(),
             literal_uses: Vec::new(),
@@ -149,6 +163,10 @@ impl Builder {
             split: Vec::new(),
             groups: HashMap::new(),
         }
+    }
+
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Adds the pattern of this index.
@@ -205,8 +223,8 @@ impl Builder {
     fn regex(&mut self, index: u32, prepared: Prepared, target: Target, checked: bool, choose: Chooser<'_>) {
         let gap = prepared.width.min;
         let meaning = Use { target, gap, length: None, whole: false, joins: !checked };
-        if let Some(split) = Split::of(&prepared, self.place.is_folded())
-            && choose(index, &prepared, &split)
+        if choose(index)
+            && let Ok(split) = Split::of(&prepared, self.place.is_folded())
         {
             let target = Target::Confirm(count(self.confirms.len()));
             let reach = count(split.confirm.reach());
@@ -231,8 +249,14 @@ impl Builder {
         }
     }
 
-    /// Moves phrases that share their last words with too many others to the literals.
+    /// The phrases to find by their words: none if they are few, and not those that share their last words
+    /// with too many others. The rest becomes literals.
     fn phrases(&mut self) -> Option<Phrases> {
+        if self.phrases.len() < self.words_min {
+            for (text, meaning) in std::mem::take(&mut self.phrases) {
+                self.literal(text, meaning);
+            }
+        }
         loop {
             let keyed: Vec<_> = self.phrases.iter().map(|(text, _)| text.as_slice()).zip(0..).collect();
             let (phrases, mut crowd) = Phrases::new(&keyed);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use regex_automata::hybrid::dfa::Cache;
 
-use super::database::{self, Note};
+use super::database::{self, Note, Scanned};
 use super::hit::{Hit, Match, Shortfall, Tail, Tally};
 use super::normalise::{FOLDED_CHAR_BYTES_MAX, Normaliser};
 use super::phrase::{self, LEAD_BYTES, SLACK_BYTES, View, Words};
@@ -27,8 +27,12 @@ pub const BLOCK_BYTES: usize = 8 * 1024;
 pub const TAIL_BYTES: usize = 4 * 1024;
 /// What one open stream holds beside the states of the engines.
 pub const STREAM_BUFFER_BYTES: usize = ORIGIN + BLOCK_BYTES + SLACK_BYTES;
-/// Matches in one block; harmless text has few.
+/// Matches in one block that are kept; harmless text has few.
 pub const MATCHES_PER_BLOCK_MAX: usize = 4096;
+/// Ends that an engine may report in one stream, whatever its length, and bytes that pay for one more. An
+/// end costs about what scanning ten bytes does; an expression may have one at every byte.
+pub const ENDS_FREE: u64 = 256 * 1024;
+pub const BYTES_PER_END: u64 = 8;
 /// Bytes of a stream that may be looked at twice, whatever its length, and for each of its bytes.
 pub const CONFIRM_BYTES_FREE: u64 = 256 * 1024;
 pub const CONFIRM_BYTES_PER_BYTE: u64 = 8;
@@ -101,8 +105,8 @@ impl Scratch {
 #[derive(Debug)]
 pub struct Stream {
     set: Arc<Set>,
-    literals: Option<database::Stream>,
-    regexes: Option<database::Stream>,
+    literals: Option<Engine>,
+    regexes: Option<Engine>,
     words: Words,
     normaliser: Normaliser,
     /// Lead, tail, block, slack.
@@ -121,6 +125,16 @@ pub struct Stream {
     confirmed: u64,
     tally: Tally,
     shortfall: Shortfall,
+}
+
+/// One engine's state in a stream.
+#[derive(Debug)]
+struct Engine {
+    state: database::Stream,
+    /// Where the engine started in the stream: not at its start if it was stopped.
+    base: u64,
+    /// Ends it reported.
+    ends: u64,
 }
 
 /// Where a split expression has to be looked for.
@@ -164,7 +178,7 @@ impl Stream {
         {
             let opened = database.as_ref().map(database::Stream::open).transpose();
             stream.shortfall.engine |= opened.is_err();
-            *state = opened.ok().flatten();
+            *state = opened.ok().flatten().map(|state| Engine { state, base: 0, ends: 0 });
         }
         stream.restart();
         stream
@@ -236,7 +250,7 @@ impl Stream {
     fn abandon(&mut self) -> bool {
         let untouched = self.length() == 0;
         let states = [&mut self.literals, &mut self.regexes].into_iter().flatten();
-        let well = states.fold(true, |well, state| well & (untouched || state.abandon().is_ok()));
+        let well = states.fold(true, |well, engine| well & (untouched || engine.state.abandon().is_ok()));
         let whole = !self.shortfall.engine;
         self.restart();
         well && whole
@@ -252,6 +266,9 @@ impl Stream {
         self.done.clear();
         self.done.resize(self.set.confirms.len(), 0);
         self.tally.reset(self.set.groups);
+        for engine in [&mut self.literals, &mut self.regexes].into_iter().flatten() {
+            (engine.base, engine.ends) = (0, 0);
+        }
         let missing = |database: bool, state: bool| database && !state;
         let engine = missing(self.set.literals.is_some(), self.literals.is_some())
             || missing(self.set.regexes.is_some(), self.regexes.is_some());
@@ -275,15 +292,30 @@ impl Stream {
 
     fn run_engines(&mut self, last: bool, scratch: &mut database::Scratch, matches: &mut Vec<Noted>) {
         let fresh = self.buffer.get(ORIGIN..ORIGIN + self.filled).unwrap_or_default();
+        let end = self.at + self.filled as u64;
         let engines =
             [(&mut self.literals, self.set.first_literal), (&mut self.regexes, self.set.first_regex)];
-        for (state, first) in engines {
-            let Some(state) = state else { continue };
-            let mut notes = Notes::new(&self.set.uses, first, matches);
-            let mut result = state.scan(fresh, scratch, &mut notes);
+        for (engine, first) in engines {
+            let Some(engine) = engine else { continue };
+            let ends_max = ENDS_FREE + end / BYTES_PER_END;
+            let mut notes = Notes {
+                uses: &self.set.uses,
+                first,
+                base: engine.base,
+                matches,
+                recent: [u32::MAX; RECENT],
+                flood: false,
+                left: ends_max.saturating_sub(engine.ends),
+            };
+            let mut result = engine.state.scan(fresh, scratch, &mut notes);
             if last {
-                result = result.and(state.finish(scratch, &mut notes));
+                result = engine.state.finish(scratch, &mut notes).and(result);
+            } else if result == Ok(Scanned::Stopped) {
+                // The rest of the block is lost to it, and `flood` says so; it goes on with the next one.
+                engine.base = end;
+                result = engine.state.abandon().and(result);
             }
+            engine.ends = ends_max - notes.left;
             self.shortfall.flood |= notes.flood;
             self.shortfall.engine |= result.is_err();
         }
@@ -452,23 +484,31 @@ fn stands_apart(tail: Tail<'_>, end: u64, length: Option<u32>) -> bool {
 struct Notes<'a> {
     uses: &'a [Use],
     first: u32,
+    base: u64,
     matches: &'a mut Vec<Noted>,
     /// Where the last match of an expression stands, by the low bits of its index.
     recent: [u32; RECENT],
     flood: bool,
+    /// Ends that are still paid for.
+    left: u64,
 }
 
 const RECENT: usize = 32;
 
-impl<'a> Notes<'a> {
-    fn new(uses: &'a [Use], first: u32, matches: &'a mut Vec<Noted>) -> Self {
-        Self { uses, first, matches, recent: [u32::MAX; RECENT], flood: false }
+impl Note for Notes<'_> {
+    fn note(&mut self, index: u32, end: u64) -> bool {
+        if self.left == 0 {
+            self.flood = true;
+            return false;
+        }
+        self.left -= 1;
+        self.add(self.first + index, self.base + end);
+        true
     }
 }
 
-impl Note for Notes<'_> {
-    fn note(&mut self, index: u32, end: u64) {
-        let meaning = self.first + index;
+impl Notes<'_> {
+    fn add(&mut self, meaning: u32, end: u64) {
         let Some(of) = self.uses.get(meaning as usize) else { return };
         let Some(recent) = self.recent.get_mut(meaning as usize % RECENT) else { return };
         if of.joins
@@ -477,14 +517,12 @@ impl Note for Notes<'_> {
             && end.saturating_sub(row.last) < u64::from(of.gap)
         {
             row.last = row.last.max(end);
-            return;
-        }
-        if self.matches.len() >= MATCHES_PER_BLOCK_MAX {
+        } else if self.matches.len() < MATCHES_PER_BLOCK_MAX {
+            *recent = u32::try_from(self.matches.len()).unwrap_or(u32::MAX);
+            self.matches.push(Noted { end, last: end, meaning, confirmed: false });
+        } else {
             self.flood = true;
-            return;
         }
-        *recent = u32::try_from(self.matches.len()).unwrap_or(u32::MAX);
-        self.matches.push(Noted { end, last: end, meaning, confirmed: false });
     }
 }
 

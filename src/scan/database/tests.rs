@@ -1,11 +1,13 @@
-use super::{CASELESS, Database, Literal, Note, Regex, Scratch, Stream, width};
+use super::{CASELESS, Database, Literal, Note, Regex, Scanned, Scratch, Stream, width};
 
 #[derive(Default)]
 struct Ends(Vec<(u32, u64)>);
 
 impl Note for Ends {
-    fn note(&mut self, index: u32, end: u64) {
+    /// Enough is enough at a thousand.
+    fn note(&mut self, index: u32, end: u64) -> bool {
         self.0.push((index, end));
+        self.0.len() < 1000
     }
 }
 
@@ -85,6 +87,19 @@ fn an_abandoned_stream_starts_again() {
     stream.scan(b"fo", &mut scratch, &mut Ends::default()).unwrap();
     stream.abandon().unwrap();
     assert_eq!(ends(&mut stream, &mut scratch, &[b"o foo"]), [(0, 5)]);
+}
+
+#[test]
+fn a_scan_stops_when_it_is_told_to_and_starts_again() {
+    let database = Database::of_regexes(&[regex("a"), regex("a$")]).unwrap();
+    let (mut stream, mut scratch, mut notes) =
+        (Stream::open(&database).unwrap(), Scratch::new(), Ends::default());
+    let flood = [b'a'; 3000];
+    assert_eq!(stream.scan(&flood, &mut scratch, &mut notes), Ok(Scanned::Stopped));
+    assert_eq!(stream.scan(&flood, &mut scratch, &mut notes), Ok(Scanned::Stopped));
+    stream.finish(&mut scratch, &mut notes).unwrap();
+    assert_eq!(notes.0.len(), 1000);
+    assert_eq!(ends(&mut stream, &mut scratch, &[b"xa"]), [(0, 2), (1, 2)]);
 }
 
 #[test]

@@ -17,8 +17,10 @@ fn patterns(place: &str, lines: &[&str]) -> Vec<Pattern> {
     parse("p.toml", &text.concat()).unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 
-fn compile(patterns: &[Pattern], choice: &Choice<'_>) -> Rules {
-    Rules::compile(patterns.to_vec(), choice).unwrap_or_else(|faults| panic!("{faults:#?}"))
+/// Phrases by their words, as if they were many, when expressions are split; else as literals.
+fn compile(patterns: &[Pattern], choice: Choice<'_>) -> Rules {
+    let words_min = if matches!(choice, Choice::All) { 0 } else { usize::MAX };
+    Rules::compile_from(patterns.to_vec(), choice, words_min).unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 
 /// Pushes `text` in pieces cut at `cuts`; hits by pattern and end.
@@ -47,8 +49,8 @@ fn check(place: &str, lines: &[&str], text: &str) {
     let patterns = patterns(place, lines);
     let place = Place::from_name(place).unwrap();
     let want = naive::hits(&patterns, &place, text.as_bytes());
-    for choice in [Choice::Never, Choice::Always, Choice::Shape] {
-        let rules = compile(&patterns, &choice);
+    for choice in [Choice::Never, Choice::All] {
+        let rules = compile(&patterns, choice);
         let mut scratch = Scratch::new();
         let mut stream = scratch.open(rules.set(&place).unwrap());
         for cut in 0..=text.len() {
@@ -64,8 +66,8 @@ fn check_blocks(place: &str, lines: &[&str], text: &str) {
     check(place, lines, text);
     let patterns = patterns(place, lines);
     let place = Place::from_name(place).unwrap();
-    for choice in [Choice::Never, Choice::Always] {
-        let rules = compile(&patterns, &choice);
+    for choice in [Choice::Never, Choice::All] {
+        let rules = compile(&patterns, choice);
         let mut scratch = Scratch::new();
         let mut stream = scratch.open(rules.set(&place).unwrap());
         for inside in 0..=text.len() {
@@ -140,7 +142,7 @@ fn near_words_come_before_or_after() {
 #[test]
 fn lines_are_told_apart() {
     let rules =
-        compile(&patterns("header", &["match = '^subject: [a-z ]+$'", "phrases = ['b c']"]), &Choice::Shape);
+        compile(&patterns("header", &["match = '^subject: [a-z ]+$'", "phrases = ['b c']"]), Choice::All);
     let mut scratch = Scratch::new();
     let mut stream = scratch.open(rules.set(&Place::Header(None)).unwrap());
     let mut hits = Vec::new();
@@ -154,7 +156,7 @@ fn lines_are_told_apart() {
 
 #[test]
 fn text_is_folded_whatever_its_pieces() {
-    let rules = compile(&patterns("text", &["phrases = ['Grüße aus Köln']"]), &Choice::Shape);
+    let rules = compile(&patterns("text", &["phrases = ['Grüße aus Köln']"]), Choice::All);
     let mut scratch = Scratch::new();
     let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
     let text = "é".repeat(3000) + "  GRÜSSE\r\naus K\u{f6}ln";
@@ -172,7 +174,7 @@ fn text_is_folded_whatever_its_pieces() {
 #[test]
 fn a_hit_knows_its_text() {
     let lines = ["phrases = ['two words']", "match = '(?:\\d ?){13,19}'\ncheck = 'luhn'", "match = 'x\\d+y'"];
-    let rules = compile(&patterns("text", &lines), &Choice::Shape);
+    let rules = compile(&patterns("text", &lines), Choice::All);
     let mut scratch = Scratch::new();
     let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
     let mut texts = Vec::new();
@@ -184,7 +186,7 @@ fn a_hit_knows_its_text() {
 
 #[test]
 fn streams_are_many_and_end_in_any_order() {
-    let rules = compile(&patterns("text", &[PHRASES, WORDS, "match = '.{0,20}password'"]), &Choice::Always);
+    let rules = compile(&patterns("text", &[PHRASES, WORDS, "match = '.{0,20}password'"]), Choice::All);
     let (mut scratch, mut other) = (Scratch::new(), Scratch::new());
     assert_eq!(scratch.serve(&rules), Shortfall::default());
     let set = Arc::clone(rules.set(&Place::Text).unwrap());
@@ -215,7 +217,7 @@ fn streams_are_many_and_end_in_any_order() {
 
 #[test]
 fn a_parked_stream_knows_nothing_of_its_past() {
-    let rules = compile(&patterns("text", &[PHRASES, WORDS]), &Choice::Shape);
+    let rules = compile(&patterns("text", &[PHRASES, WORDS]), Choice::All);
     let mut scratch = Scratch::new();
     let set = rules.set(&Place::Text).unwrap();
     let mut stream = scratch.open(set);
@@ -227,8 +229,7 @@ fn a_parked_stream_knows_nothing_of_its_past() {
 
 #[test]
 fn floods_are_facts() {
-    let rules =
-        compile(&patterns("text", &["match = 'a'", "match = '\\d{2}'\ncheck = 'luhn'"]), &Choice::Shape);
+    let rules = compile(&patterns("text", &["match = 'a'", "match = '\\d{2}'\ncheck = 'luhn'"]), Choice::All);
     let mut scratch = Scratch::new();
     let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
     let mut hits = 0;
@@ -240,10 +241,29 @@ fn floods_are_facts() {
 }
 
 #[test]
+fn a_flood_for_hours_is_cut_and_the_rest_is_found() {
+    let rules = compile(&patterns("text", &["match = 'a'", "match = 'end\\d'"]), Choice::Never);
+    let mut scratch = Scratch::new();
+    let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
+    let mut hits = Vec::new();
+    let flood = b"a".repeat(BLOCK_BYTES);
+    for _ in 0..2 {
+        (0..64).for_each(|_| stream.push(&flood, &mut scratch, &mut |_| {}));
+        stream.push(&b" ".repeat(BLOCK_BYTES - 4), &mut scratch, &mut |_| {});
+        stream.push(b" end", &mut scratch, &mut |_| {});
+        stream.push(b"7", &mut scratch, &mut |_| {});
+        assert!(stream.shortfall().flood);
+        let length = stream.length();
+        stream.finish(&mut scratch, &mut |hit| hits.push((hit.pattern, hit.end == length)));
+    }
+    assert_eq!(hits, [(1, true); 2], "offsets are of the stream, the second too");
+}
+
+#[test]
 fn looking_twice_has_a_bound() {
     let lines: Vec<String> = (0..40).map(|number| format!("match = '.{{1,900}}need {number}'")).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let rules = compile(&patterns("text", &lines), &Choice::Always);
+    let rules = compile(&patterns("text", &lines), Choice::All);
     let mut scratch = Scratch::new();
     let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
     let text: String = (0..40).map(|number| format!("need {number} ")).collect();
@@ -273,8 +293,8 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= text.len()).collect();
         cuts.sort_unstable();
         let want = naive::hits(&patterns, &Place::Text, text.as_bytes());
-        for choice in [Choice::Never, Choice::Always] {
-            let rules = compile(&patterns, &choice);
+        for choice in [Choice::Never, Choice::All] {
+            let rules = compile(&patterns, choice);
             let mut scratch = Scratch::new();
             let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
             prop_assert_eq!(&scan(&mut stream, &mut scratch, text.as_bytes(), &cuts), &want, "{:?}", choice);
