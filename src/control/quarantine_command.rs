@@ -16,11 +16,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-use crate::policy::settings::Config;
+use crate::policy::settings::{Config, Quarantine};
 use crate::relay::quarantine::Description;
 use crate::service::notice::say;
-use crate::service::quarantine::Settings;
 use crate::service::quarantine::folder::Folder;
+use crate::service::quarantine::{Bounds, Settings};
 
 /// A release takes as long as a next hop may take for a message.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -39,8 +39,10 @@ pub enum Request {
 }
 
 /// Where the configuration puts the quarantine; `None`: it has none.
-pub fn settings(_config: &Config) -> Option<Settings> {
-    None
+pub fn settings(config: &Config) -> Option<Settings> {
+    let Quarantine { path, bytes_max, age_max, .. } = config.quarantine.as_ref()?;
+    let bounds = Bounds { bytes_max: *bytes_max, age_max: *age_max };
+    Some(Settings { path: path.clone(), bounds })
 }
 
 /// Does it and prints what came of it; 1 if the answer is no.
@@ -89,16 +91,17 @@ impl Context<'_> {
     /// others are shown.
     fn list(&self) -> Result<(), String> {
         let ids = self.folder.ids().map_err(|error| format!("{}: {error}", self.folder.path().display()))?;
-        let mut entries = Vec::with_capacity(ids.len());
-        let mut failed = None;
+        let (mut rows, mut failed) = (vec![HEAD.map(str::to_owned)], None);
         for id in ids {
             match self.described(id) {
-                Ok(description) => entries.push(description),
+                Ok(description) if self.as_json => print(&format!("{}\n", json!(description)))?,
+                Ok(description) => rows.push(row(&description)),
                 Err(error) => failed = Some(error),
             }
         }
-        let text = if self.as_json { lines_of_json(&entries) } else { table(&entries) };
-        print(&text)?;
+        if !self.as_json {
+            print(&table(&rows))?;
+        }
         failed.map_or(Ok(()), Err)
     }
 
@@ -199,25 +202,18 @@ fn print_message(mut file: File) -> io::Result<()> {
     }
 }
 
-/// One object a line.
-fn lines_of_json(entries: &[Description]) -> String {
-    entries.iter().map(|entry| format!("{}\n", json!(entry))).collect()
-}
-
 const HEAD: [&str; 7] = ["TIME", "ID", "SIZE", "SENDER", "RECIPIENTS", "RULE", "SCORE"];
 
 /// Columns as wide as what is in them.
-fn table(entries: &[Description]) -> String {
-    let mut rows = vec![HEAD.map(str::to_owned)];
-    rows.extend(entries.iter().map(row));
+fn table(rows: &[[String; HEAD.len()]]) -> String {
     let mut widths = [0; HEAD.len()];
-    for row in &rows {
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut out = String::new();
-    for row in &rows {
+    for row in rows {
         let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| match HEAD[column] {
             "SIZE" | "SCORE" => format!("{cell:>width$}"),
             _ => format!("{cell:<width$}"),
@@ -421,7 +417,8 @@ mod tests {
         let long = "x".repeat(60) + "@hop.example";
         let mut second = description(2, "", &[&long, "c@hop.example", "d@hop.example"]);
         second.rule = Some("no-\u{1b}executables".to_owned());
-        let text = table(&[description(1, "a@client.example", &["b@hop.example"]), second]);
+        let first = description(1, "a@client.example", &["b@hop.example"]);
+        let text = table(&[HEAD.map(str::to_owned), row(&first), row(&second)]);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("TIME") && lines[0].ends_with("SCORE"), "{text}");

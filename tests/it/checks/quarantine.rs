@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use postern::base::slab::{Key, Slab};
@@ -23,9 +25,9 @@ use postern::worker::ask::{Asker, QuestionQueue, Wake};
 use postern::worker::counters::Counters;
 use ulid::Ulid;
 
-use super::{At, Do, Folder, PATIENCE, Plan, Setup, Upstream, eventually, in_parallel};
+use super::{At, Do, Folder, PATIENCE, Plan, Proxy, Setup, Upstream, eventually, in_parallel};
 use crate::harness::free_address;
-use crate::harness::program::Program;
+use crate::harness::program::{Program, output};
 
 fn settings(path: PathBuf) -> Settings {
     let bounds = Bounds { bytes_max: 1 << 34, age_max: Duration::from_secs(3600) };
@@ -227,7 +229,7 @@ fn kill_9_at_100_random_instants_of_quarantining() {
 
 /// A quarantine with one message in it, in front of a next hop.
 struct Keeping {
-    folder: Folder,
+    folder: Rc<Folder>,
     id: Ulid,
     text: String,
 }
@@ -239,7 +241,7 @@ impl Keeping {
     fn new(upstream: &Upstream, line: &str) -> Self {
         let setup = Setup::toward(upstream.address).upstream(line);
         let text = setup.text(free_address(), free_address());
-        let keeping = Self { folder: Folder::new(), id: id(1), text };
+        let keeping = Self { folder: Rc::new(Folder::new()), id: id(1), text };
         keeping.put(MESSAGE, &keeping.description());
         keeping
     }
@@ -423,6 +425,107 @@ fn an_upstream_that_is_gone_gives_way_to_the_routes() {
     keeping.put(MESSAGE, &description);
     keeping.release().unwrap();
     keeping.check_gone();
+    assert_eq!(upstream.messages().len(), 1);
+}
+
+/// The real program over the quarantine of `keeping`.
+fn program(keeping: &Keeping, upstream: &Upstream) -> Proxy {
+    let path = keeping.folder.path().display();
+    Setup::toward(upstream.address).section(&format!("[quarantine]\npath = \"{path}\"")).start()
+}
+
+/// `postern quarantine …`: its exit code, and what it printed.
+fn command(proxy: &Proxy, arguments: &[&str]) -> (Option<i32>, String) {
+    let config = proxy.config();
+    let mut all = vec!["quarantine"];
+    all.extend(arguments);
+    all.extend(["--config", config.to_str().unwrap()]);
+    let output = output(&all);
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_command_line_looks_releases_and_deletes() {
+    let upstream = Plan::bdat().start();
+    let keeping = Keeping::new(&upstream, "");
+    let (first, second) = (keeping.id.to_string(), id(2));
+    let other = Keeping { folder: Rc::clone(&keeping.folder), id: second, text: String::new() };
+    other.put(b"Subject: \x1b[31mred\r\n", &Description { size: 21, ..other.description() });
+    let second = second.to_string();
+    let mut proxy = program(&keeping, &upstream);
+    let (code, table) = command(&proxy, &["list"]);
+    assert_eq!((code, table.lines().count()), (Some(0), 3), "{table}");
+    assert!(table.lines().nth(1).unwrap().contains(&first), "{table}");
+    let (_, lines) = command(&proxy, &["list", "--json"]);
+    let ids = lines.lines().map(|line| serde_json::from_str::<Description>(line).unwrap().id.to_string());
+    assert_eq!(ids.collect::<Vec<_>>(), [&*first, &*second]);
+    let (code, text) = command(&proxy, &["show", &second]);
+    assert!(code == Some(0) && text.ends_with("\nSubject: \u{fffd}[31mred\n\n"), "{text}");
+    let (code, _) = command(&proxy, &["release", &first]);
+    assert_eq!((code, upstream.messages().len()), (Some(0), 1));
+    assert_eq!(command(&proxy, &["release", &first]).0, Some(1), "it is not there any more");
+    assert!(proxy.page("/metrics").contains("\npostern_quarantine_entries 1\n"));
+    assert!(proxy.page("/api/quarantine").contains(&second));
+    let (code, text) = command(&proxy, &["delete", &second]);
+    assert!(code == Some(0) && text.starts_with(&format!("deleted {second}: ")), "{text}");
+    assert_eq!(command(&proxy, &["show", &second]).0, Some(1));
+    assert_eq!(command(&proxy, &["show", "../../etc/passwd"]).0, Some(2));
+    assert_eq!(command(&proxy, &["list"]).1.lines().count(), 1);
+    keeping.check_gone();
+    proxy.assert_well();
+}
+
+#[test]
+fn without_a_running_proxy_nothing_is_sent_but_all_can_be_deleted() {
+    let upstream = Plan::bdat().start();
+    let keeping = Keeping::new(&upstream, "");
+    let id = keeping.id.to_string();
+    let mut proxy = program(&keeping, &upstream);
+    proxy.kill();
+    assert_eq!(command(&proxy, &["release", &id]).0, Some(1));
+    keeping.check_kept(&keeping.description());
+    assert_eq!(command(&proxy, &["delete", &id]).0, Some(0));
+    assert_eq!(command(&proxy, &["delete", &id]).0, Some(1));
+    keeping.check_gone();
+    assert_eq!(upstream.messages(), []);
+}
+
+/// One request, as whoever may send it; the status of the answer.
+fn status(proxy: &Proxy, request: &str, headers: &str) -> u16 {
+    let mut stream = TcpStream::connect(proxy.admin).unwrap();
+    let head = format!("{request} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    page.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{page}"))
+}
+
+#[test]
+fn orders_over_the_admin_plane_need_the_token_of_the_folder() {
+    let upstream = Plan::bdat().start();
+    let keeping = Keeping::new(&upstream, "");
+    let proxy = program(&keeping, &upstream);
+    let (entry, host) = (format!("/api/quarantine/{}", keeping.id), format!("Host: {}\r\n", proxy.admin));
+    let orders = [format!("POST {entry}/release"), format!("DELETE {entry}")];
+    let token = Held::new(keeping.folder.path()).token().unwrap();
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let wrong = format!("Authorization: Bearer {}\r\n", "0".repeat(token.len()));
+    for order in &orders {
+        for (headers, code) in [
+            (host.clone(), 401),
+            (format!("{host}{wrong}"), 401),
+            (format!("Host: rebound.example\r\n{bearer}"), 403),
+            (format!("{host}{bearer}Origin: http://{}\r\n", proxy.admin), 403),
+        ] {
+            assert_eq!(status(&proxy, order, &headers), code, "{order} {headers}");
+        }
+    }
+    assert_eq!(status(&proxy, &format!("GET {entry}"), "Host: rebound.example\r\n"), 403);
+    assert_eq!(status(&proxy, &format!("GET {entry}"), &host), 200);
+    assert_eq!(status(&proxy, "GET /api/quarantine/x", &host), 400);
+    keeping.check_kept(&keeping.description());
+    assert_eq!(status(&proxy, &orders[0], &format!("{host}{bearer}")), 200);
+    assert_eq!(status(&proxy, &orders[1], &format!("{host}{bearer}")), 404);
     assert_eq!(upstream.messages().len(), 1);
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub(crate) struct Setup {
     routes: String,
     /// Added to the one upstream of `toward`.
     upstream: String,
+    /// Whole sections beside the usual ones.
+    sections: String,
 }
 
 impl Setup {
@@ -48,7 +51,14 @@ impl Setup {
 
     fn bare() -> Self {
         let empty = String::new;
-        Self { workers: empty(), listener: empty(), upstreams: empty(), routes: empty(), upstream: empty() }
+        Self {
+            workers: empty(),
+            listener: empty(),
+            upstreams: empty(),
+            routes: empty(),
+            upstream: empty(),
+            sections: empty(),
+        }
     }
 
     /// A line more for `[workers]`.
@@ -69,6 +79,12 @@ impl Setup {
         self
     }
 
+    /// A section more, with its head.
+    pub(crate) fn section(mut self, text: &str) -> Self {
+        self.sections += &format!("\n{text}\n");
+        self
+    }
+
     pub(crate) fn text(&self, listen: SocketAddr, admin: SocketAddr) -> String {
         let timeout = if self.upstream.contains("timeout") {
             ""
@@ -78,12 +94,12 @@ impl Setup {
         // Tests run side by side: their workers take turns over the cores.
         let cpus =
             if self.workers.contains("cpus") { String::new() } else { format!("cpus = [{}]\n", next_core()) };
-        let Self { workers, listener, upstreams, routes, upstream } = self;
+        let Self { workers, listener, upstreams, routes, upstream, sections } = self;
         format!(
             "hostname = \"postern.example\"\n\n[workers]\n{cpus}{workers}\n\
              [[listener]]\nname = \"in\"\naddress = [\"{listen}\"]\n{listener}\n\
              [[upstream]]\n{upstreams}{upstream}{timeout}\n[[route]]\n{routes}\n\
-             [admin]\naddress = \"{admin}\"\n\n[log]\nrecords = \"records.json\"\n"
+             [admin]\naddress = \"{admin}\"\n\n[log]\nrecords = \"records.json\"\n{sections}"
         )
     }
 
@@ -131,6 +147,11 @@ impl Proxy {
         let mut client = self.client();
         assert_eq!(client.command("EHLO client.example").code, 250);
         client
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("postern.toml")
     }
 
     pub(crate) fn id(&self) -> u32 {
