@@ -13,7 +13,7 @@ use regex_automata::{Input, MatchError, MatchKind};
 use super::required::Flags;
 
 /// Longest match of an expression that may be split; two of them and a byte must fit the tail.
-pub const REACH_BYTES_MAX: usize = 1536;
+pub(super) const REACH_BYTES_MAX: usize = 1536;
 /// Memory of one automaton, and of what it remembers in one worker.
 const AUTOMATON_BYTES_MAX: usize = 1 << 20;
 const CACHE_BYTES_MAX: usize = 256 * 1024;

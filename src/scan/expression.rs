@@ -12,13 +12,13 @@
 use super::normalise;
 
 /// Longest expression.
-pub const EXPRESSION_BYTES_MAX: usize = 4096;
+pub(super) const EXPRESSION_BYTES_MAX: usize = 4096;
 /// Largest bound of a repeat.
-pub const REPEAT_MAX: u32 = 2000;
+pub(super) const REPEAT_MAX: u32 = 2000;
 /// Groups within groups.
-pub const EXPRESSION_DEPTH_MAX: usize = 32;
+pub(super) const EXPRESSION_DEPTH_MAX: usize = 32;
 /// Positions of the automaton with its repeats written out.
-pub const EXPRESSION_POSITIONS_MAX: u64 = 20_000;
+pub(super) const EXPRESSION_POSITIONS_MAX: u64 = 20_000;
 
 /// What came of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn tokens(source: &str) -> Result<Vec<Token<'_>>, String> {
             '\\' => escape_length(rest)?,
             '[' => class_length(rest)?,
             '(' => group_length(rest)?,
-            _ => repeat(rest).map_or(first.len_utf8(), |(_, length)| length),
+            _ => repeat(rest).map_or_else(|| first.len_utf8(), |(_, length)| length),
         };
         let (text, after) = rest.split_at_checked(length).ok_or("it ends in the middle")?;
         tokens.push(match first {

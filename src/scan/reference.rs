@@ -57,7 +57,7 @@ impl Dice {
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let bound = u128::try_from(bound.max(1)).unwrap_or(1);
-        usize::try_from(u128::from(self.0) * bound >> 64).unwrap_or(0)
+        usize::try_from((u128::from(self.0) * bound) >> 64).unwrap_or(0)
     }
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {

@@ -80,7 +80,7 @@ impl Rules {
             }
         }
         // An expression that stands in two places is at fault in both.
-        faults.sort_by(|one, other| (one.line, one.column).cmp(&(other.line, other.column)));
+        faults.sort_by_key(|fault| (Arc::clone(&fault.file), fault.line, fault.column));
         faults.dedup();
         if faults.is_empty() { Ok(Self { patterns, sets, split }) } else { Err(faults) }
     }

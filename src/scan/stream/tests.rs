@@ -128,6 +128,15 @@ fn overlapping_ends_are_one_occurrence() {
 fn checks_decide_and_count_what_does_not_overlap() {
     let card = "match = '\\b(?:\\d[ -]?){13,19}\\b'\ncheck = 'luhn'";
     check_blocks("text", &[card], "1234 4111 1111 1111 1111 x 4111111111111112 5500-0000-0000-0004");
+    let iban = "match = '\\b[A-Z]{2}\\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\\b'\ncheck = 'iban'";
+    let patterns = patterns("text", &[iban]);
+    let found = naive::hits(
+        &patterns,
+        &Place::Text,
+        b"pay to de89 3704 0044 0532 0130 00 today, not de88 3704 0044 0532 0130 00",
+    );
+    assert_eq!(found, [(0, 34)], "folded text is in lower case");
+    check_blocks("text", &[iban], "to de89 3704 0044 0532 0130 00 now");
 }
 
 #[test]
