@@ -53,6 +53,21 @@ pub(super) struct Literal {
     pub(super) caseless: bool,
 }
 
+impl Literal {
+    /// The expression that finds the same.
+    pub(super) fn to_regex(&self) -> Regex {
+        let mut source = String::with_capacity(self.bytes.len() * 4);
+        for byte in &self.bytes {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => source.push(char::from(*byte)),
+                _ => source.push_str(&format!("\\x{byte:02x}")),
+            }
+        }
+        let source = CString::new(source).unwrap_or_default();
+        Regex { source, flags: if self.caseless { CASELESS } else { 0 } }
+    }
+}
+
 /// How long a match of an expression can be, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Width {

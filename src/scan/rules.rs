@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::database::{CompileFault, Database, EngineFault, Literal};
+use super::database::{CompileFault, Database, EngineFault, Literal, Regex};
 use super::pattern::{Fault, Origin, Pattern, Place};
 use super::set::{Builder, Chooser, Set, WORDS_MIN};
 
@@ -172,10 +172,12 @@ fn compile_set(
 ) -> Result<(Set, Vec<u32>), Vec<Fault>> {
     let builder = collect(patterns, Builder::new(place, words_min), &|pattern| choice.splits(pattern))?;
     let of_regexes = builder.regex_patterns.clone();
-    let regexes = |builder: &Builder| {
-        Database::of_regexes(&builder.regexes).map_err(|fault| match fault.index {
-            Some(index) => Unfinished::Regex(index, fault.message),
-            None => Unfinished::Compile(fault),
+    let regexes = |regexes: &[Regex], literals: usize| {
+        Database::of_regexes(regexes).map_err(|fault| {
+            match fault.index.and_then(|index| index.checked_sub(literals)) {
+                Some(index) => Unfinished::Regex(index, fault.message),
+                None => Unfinished::Compile(fault),
+            }
         })
     };
     let literals = |literals: &[Literal]| Database::of_literals(literals).map_err(Unfinished::Compile);
@@ -211,7 +213,7 @@ fn restore_set(
     let builder = Builder::new(place, WORDS_MIN);
     let builder = collect(patterns, builder, &|pattern| chosen.contains(&pattern)).ok()?;
     let restore = |kept: &[u8]| Database::unseal(kept).ok_or(Unfinished::Kept);
-    let (set, split) = builder.finish(|_| restore(literals), |_| restore(regexes)).ok()?;
+    let (set, split) = builder.finish(|_| restore(literals), |_, _| restore(regexes)).ok()?;
     (set.inputs.concat() == inputs).then_some((set, split))
 }
 
@@ -227,7 +229,7 @@ pub(super) fn literal_inputs(literals: &[Literal]) -> InputDigest {
 }
 
 /// A digest of what a database of expressions is made from.
-pub(super) fn regex_inputs(regexes: &[super::database::Regex]) -> InputDigest {
+pub(super) fn regex_inputs(regexes: &[Regex]) -> InputDigest {
     let mut digest = inputs("expressions");
     for regex in regexes {
         digest.update(regex.source.as_bytes_with_nul());

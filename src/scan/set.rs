@@ -3,7 +3,7 @@
 //! * Phrases of ASCII words, if they are many: by their words ([`Phrases`]).
 //! * Literals, other phrases, and literals that stand before a split expression: one Hyperscan database
 //!   that holds nothing but literals.
-//! * Expressions: another database. Expensive ones that can be are split: a literal finds where to look,
+//! * Expressions: another database, and few literals with them. Expensive ones that can be are split: a literal finds where to look,
 //!   [`Confirm`] looks.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::confirm::{Confirm, REACH_BYTES_MAX};
-use super::database::{Database, Literal};
+use super::database::{Database, Literal, Regex};
 use super::hit::{NearRule, Rule};
 use super::normalise;
 use super::pattern::{self, Fault, Find, Near, Pattern, Place, Prepared};
@@ -22,6 +22,9 @@ use super::rules;
 /// Phrases in one place from which on they are found by their words: that costs the same for one as for
 /// ten thousand, about what Hyperscan takes for so many.
 pub const WORDS_MIN: usize = 300;
+
+/// Literals that are compiled together with the expressions, if there are any: one pass costs less than two.
+const TOGETHER_MAX: usize = WORDS_MIN;
 
 /// One place's share of the patterns, compiled. Shared read-only by all workers.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Set {
     pub(super) uses: Vec<Use>,
     pub(super) first_literal: u32,
     pub(super) first_regex: u32,
+    /// Where the database of expressions starts: with the literals if they are in it.
+    pub(super) regex_base: u32,
     pub(super) rules: Vec<Rule>,
     pub(super) confirms: Vec<(Confirm, Use)>,
     pub(super) groups: usize,
@@ -133,9 +138,9 @@ impl Set {
 pub(super) struct Builder {
     place: Place,
     phrases: Vec<(Vec<u8>, Use)>,
-    pub(super) literals: Vec<Literal>,
+    literals: Vec<Literal>,
     literal_uses: Vec<Use>,
-    pub(super) regexes: Vec<super::database::Regex>,
+    regexes: Vec<Regex>,
     regex_uses: Vec<Use>,
     /// Where the expressions came from.
     pub(super) regex_patterns: Vec<u32>,
@@ -271,17 +276,25 @@ impl Builder {
         }
     }
 
-    /// The finished set. `literals` and `regexes` make the databases, or bring them from where they are kept.
+    /// The finished set. `literals` and `regexes` make the databases, or bring them from where they are kept;
+    /// the second is told how many of its expressions were literals.
     pub(super) fn finish<E>(
         mut self,
         literals: impl FnOnce(&[Literal]) -> Result<Arc<Database>, E>,
-        regexes: impl FnOnce(&Self) -> Result<Arc<Database>, E>,
+        regexes: impl FnOnce(&[Regex], usize) -> Result<Arc<Database>, E>,
     ) -> Result<(Set, Vec<u32>), E> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let phrases = self.phrases();
+        let together = if self.regexes.is_empty() || self.literals.len() > TOGETHER_MAX {
+            0
+        } else {
+            let all = self.literals.drain(..).map(|literal| literal.to_regex());
+            self.regexes.splice(0..0, all).for_each(drop);
+            self.literal_uses.len()
+        };
         let inputs = [rules::literal_inputs(&self.literals), rules::regex_inputs(&self.regexes)];
         let literals = if self.literals.is_empty() { None } else { Some(literals(&self.literals)?) };
-        let regexes = if self.regexes.is_empty() { None } else { Some(regexes(&self)?) };
+        let regexes = if self.regexes.is_empty() { None } else { Some(regexes(&self.regexes, together)?) };
         let mut uses: Vec<Use> = self.phrases.iter().map(|(_, meaning)| *meaning).collect();
         let first_literal = count(uses.len());
         uses.append(&mut self.literal_uses);
@@ -296,6 +309,7 @@ impl Builder {
             uses,
             first_literal,
             first_regex,
+            regex_base: if together > 0 { first_literal } else { first_regex },
             rules: self.rules,
             confirms: self.confirms,
             groups: self.groups.len(),

@@ -294,7 +294,7 @@ impl Stream {
         let fresh = self.buffer.get(ORIGIN..ORIGIN + self.filled).unwrap_or_default();
         let end = self.at + self.filled as u64;
         let engines =
-            [(&mut self.literals, self.set.first_literal), (&mut self.regexes, self.set.first_regex)];
+            [(&mut self.literals, self.set.first_literal), (&mut self.regexes, self.set.regex_base)];
         for (engine, first) in engines {
             let Some(engine) = engine else { continue };
             let ends_max = ENDS_FREE + end / BYTES_PER_END;
