@@ -18,7 +18,12 @@ pub(super) const REPEAT_MAX: u32 = 2000;
 /// Groups within groups.
 pub(super) const EXPRESSION_DEPTH_MAX: usize = 32;
 /// Positions of the automaton with its repeats written out.
-pub(super) const EXPRESSION_POSITIONS_MAX: u64 = 20_000;
+pub(super) const EXPRESSION_POSITIONS_MAX: u64 = 10_000;
+/// Of those, positions of groups that are repeated. They are what makes a compiler slow: two thousand of
+/// them take Hyperscan a second, and ten such expressions in a set half a minute.
+pub(super) const REPEATED_POSITIONS_MAX: u64 = 1000;
+/// The same of all expressions of one place.
+pub(super) const REPEATED_POSITIONS_OF_PLACE_MAX: u64 = 10_000;
 
 /// What came of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub(super) struct Expression {
     pub(super) caseless: bool,
     /// Other parsers read it the same way.
     pub(super) portable: bool,
+    /// Positions of groups that are repeated.
+    pub(super) repeated: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +70,14 @@ pub(super) fn translate(source: &str, folded: bool) -> Result<Expression, String
         return Err(format!("the expression has {} bytes of {EXPRESSION_BYTES_MAX}", source.len()));
     }
     let tokens = tokens(source)?;
-    check_size(&tokens)?;
+    let repeated = measure(&tokens)?.repeated;
     let mut writer =
         Writer { out: String::with_capacity(source.len()), folded, caseless: false, portable: true };
     let mut index = 0;
     while let Some(token) = tokens.get(index) {
         index += 1 + usize::from(writer.write(*token, tokens.get(index + 1).copied())?);
     }
-    Ok(Expression { source: writer.out, caseless: writer.caseless, portable: writer.portable })
+    Ok(Expression { source: writer.out, caseless: writer.caseless, portable: writer.portable, repeated })
 }
 
 fn tokens(source: &str) -> Result<Vec<Token<'_>>, String> {
@@ -174,41 +181,76 @@ fn bounds(text: &str) -> Option<Repeat> {
     }
 }
 
-/// Adds up positions, repeats multiplied out, group by group.
-fn check_size(tokens: &[Token<'_>]) -> Result<(), String> {
-    let mut outer: Vec<u64> = Vec::new();
-    let (mut sum, mut last) = (0_u64, 0_u64);
+/// Positions, repeats multiplied out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    all: u64,
+    repeated: u64,
+}
+
+impl Size {
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            all: self.all.saturating_add(other.all),
+            repeated: self.repeated.saturating_add(other.repeated),
+        }
+    }
+
+    /// So many times what was one character, or a group.
+    const fn times(self, most: u32, group: bool) -> Self {
+        let all = self.all.saturating_mul(most as u64);
+        Self { all, repeated: if group && most > 1 { all } else { self.repeated } }
+    }
+
+    fn check(self) -> Result<(), String> {
+        let over = |what, max| {
+            Err(format!("with its repeats written out the expression has more than {max} {what}"))
+        };
+        if self.all > EXPRESSION_POSITIONS_MAX {
+            return over("positions", EXPRESSION_POSITIONS_MAX);
+        }
+        if self.repeated > REPEATED_POSITIONS_MAX {
+            return over("positions in groups that are repeated", REPEATED_POSITIONS_MAX);
+        }
+        Ok(())
+    }
+}
+
+/// Adds up positions, group by group.
+fn measure(tokens: &[Token<'_>]) -> Result<Size, String> {
+    let mut outer: Vec<Size> = Vec::new();
+    // What came before the last item, the item, and whether it is a group.
+    let (mut before, mut last, mut group) = (Size::default(), Size::default(), false);
     for token in tokens {
         match token {
-            Token::Open(_) => {
-                outer.push(sum);
-                sum = 0;
-            }
-            Token::Close => {
-                last = sum;
-                sum = sum.saturating_add(outer.pop().ok_or("a parenthesis was not opened")?);
-            }
             Token::Repeat(_, repeat) => {
                 let most = repeat.max.unwrap_or(repeat.min).max(repeat.min).max(1);
                 if most > REPEAT_MAX {
                     return Err(format!("a repeat of {most} is over {REPEAT_MAX}"));
                 }
-                let more = last.saturating_mul(u64::from(most) - 1);
-                (sum, last) = (sum.saturating_add(more), last.saturating_add(more));
+                last = last.times(most, group);
             }
-            Token::Bar | Token::Flags(_) => last = 0,
-            Token::Char(_) | Token::Escape(_) | Token::Class(_) => (sum, last) = (sum.saturating_add(1), 1),
+            Token::Open(_) => {
+                outer.push(before.plus(last));
+                (before, last) = (Size::default(), Size::default());
+            }
+            Token::Close => {
+                last = before.plus(last);
+                before = outer.pop().ok_or("a parenthesis was not opened")?;
+                group = true;
+            }
+            Token::Bar | Token::Flags(_) => (before, last) = (before.plus(last), Size::default()),
+            Token::Char(_) | Token::Escape(_) | Token::Class(_) => {
+                before = before.plus(last);
+                (last, group) = (Size { all: 1, repeated: 0 }, false);
+            }
         }
         if outer.len() > EXPRESSION_DEPTH_MAX {
             return Err(format!("groups are nested deeper than {EXPRESSION_DEPTH_MAX}"));
         }
-        if sum > EXPRESSION_POSITIONS_MAX {
-            return Err(format!(
-                "with its repeats written out the expression has more than {EXPRESSION_POSITIONS_MAX} positions"
-            ));
-        }
+        before.plus(last).check()?;
     }
-    if outer.is_empty() { Ok(()) } else { Err("a parenthesis is not closed".to_owned()) }
+    if outer.is_empty() { Ok(before.plus(last)) } else { Err("a parenthesis is not closed".to_owned()) }
 }
 
 struct Writer {
@@ -322,7 +364,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Expression, translate};
+    use super::{Expression, measure, tokens, translate};
 
     #[track_caller]
     fn check(source: &str, plain: &str, folded: &str) {
@@ -375,9 +417,21 @@ mod tests {
         refused("a{9999}", "9999");
         refused("a{99999999999999999999}", "over");
         refused("(?:(?:a{100}){100}){100}", "positions");
+        refused("(?:ab?c?d?e?f?){300}", "repeated");
+        refused("a{1500}b{1500}c{1500}d{1500}e{1500}f{1500}g{1500}", "10000 positions");
         refused("a{100}{100}{100}", "positions");
         refused(&"(".repeat(100), "nested");
         refused("", "empty");
+    }
+
+    #[test]
+    fn positions_are_counted() {
+        let size = |source: &str| measure(&tokens(source).unwrap()).map(|size| (size.all, size.repeated));
+        assert_eq!(size("abc|d"), Ok((4, 0)));
+        assert_eq!(size("a{3}[bc]{2,5}d?"), Ok((9, 0)));
+        assert_eq!(size(r"x(?:a\d{3}){2,4}y+"), Ok((18, 16)));
+        assert_eq!(size("((a{2}b){3}c){1}"), Ok((10, 9)));
+        assert_eq!(size("(?i)(ab)+(c)*"), Ok((3, 0)));
     }
 
     #[test]

@@ -366,6 +366,8 @@ pub(super) struct Prepared {
     pub(super) flags: Flags,
     pub(super) portable: bool,
     pub(super) width: Width,
+    /// Positions of groups that are repeated.
+    pub(super) repeated: u64,
 }
 
 /// Translates and asks the library; `lines`: anchors mean lines.
@@ -391,7 +393,14 @@ pub(super) fn prepare(
     if width.min == 0 {
         return Err("it matches where nothing is".to_owned());
     }
-    Ok(Prepared { regex, source: read.source, flags, portable: read.portable, width })
+    Ok(Prepared {
+        regex,
+        source: read.source,
+        flags,
+        portable: read.portable,
+        width,
+        repeated: read.repeated,
+    })
 }
 
 #[cfg(test)]

@@ -320,11 +320,9 @@ mod tests {
     }
 
     #[test]
-    fn faults_that_only_the_compiler_finds_have_their_place() {
-        let text = "[[pattern]]\nsymbol='A'\nwhy='x'\nin=['text']\nmatch = '(?:[ab]{1,40}c){400}'\n";
-        let Ok(patterns) = parse("p.toml", text) else { return };
-        if let Err(faults) = Rules::compile(patterns, Choice::Never) {
-            assert_eq!((faults.len(), faults[0].line), (1, 5), "{faults:?}");
-        }
+    fn what_is_too_much_together_has_its_place() {
+        let one = "[[pattern]]\nsymbol='A'\nwhy='x'\nin=['text']\nmatch = '(?:[ab]{1,4}c){150}'\n";
+        let faults = Rules::compile(patterns(&one.repeat(14)), Choice::Never).unwrap_err();
+        assert_eq!((faults.len(), faults[0].line), (1, 70), "{faults:?}");
     }
 }

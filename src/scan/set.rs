@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::confirm::{Confirm, REACH_BYTES_MAX};
 use super::database::{Database, Literal, Regex};
+use super::expression::REPEATED_POSITIONS_OF_PLACE_MAX;
 use super::hit::{NearRule, Rule};
 use super::normalise;
 use super::pattern::{self, Fault, Find, Near, Pattern, Place, Prepared};
@@ -149,6 +150,8 @@ pub(super) struct Builder {
     pub(super) split: Vec<u32>,
     groups: HashMap<Vec<String>, u32>,
     words_min: usize,
+    /// Positions of groups that are repeated.
+    repeated: u64,
 }
 
 impl Builder {
@@ -157,6 +160,7 @@ impl Builder {
         Self {
             place,
             words_min,
+            repeated: 0,
             phrases: Vec::new(),
             literals: Vec::new(),
             literal_uses: Vec::new(),
@@ -185,6 +189,13 @@ impl Builder {
                 let prepared =
                     pattern::prepare(source, *flags, self.place.is_folded(), self.place.is_lines())
                         .map_err(|message| pattern.origin.fault(message))?;
+                self.repeated += prepared.repeated;
+                if self.repeated > REPEATED_POSITIONS_OF_PLACE_MAX {
+                    let max = REPEATED_POSITIONS_OF_PLACE_MAX;
+                    let what =
+                        format!("with this all expressions of one place have more than {max} positions");
+                    return Err(pattern.origin.fault(what + " in groups that are repeated"));
+                }
                 self.regex(index, prepared, target, pattern.check.is_some(), choose);
             }
             Find::Literal(text) => {
