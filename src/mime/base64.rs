@@ -156,6 +156,11 @@ impl Decoder {
         self.defects
     }
 
+    /// Whether a group is under way that more characters or padding may end.
+    pub const fn is_within_group(&self) -> bool {
+        self.sextets > 0
+    }
+
     /// Between groups, and the next character simply counts.
     fn is_plain(&self) -> bool {
         self.state == State::Open && self.sextets == 0
