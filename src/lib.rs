@@ -12,6 +12,11 @@ pub mod base;
 pub mod smtp;
 
 #[forbid(unsafe_code)]
+pub mod mime;
+
+pub mod scan;
+
+#[forbid(unsafe_code)]
 pub mod policy;
 
 #[forbid(unsafe_code)]

@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod facts;
+pub mod inspect;
 pub mod judge;
 pub mod lists;
 pub mod route;

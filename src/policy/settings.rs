@@ -6,10 +6,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::inspect::Engine;
 use super::judge::Policy;
 use super::route::Routes;
 
@@ -25,6 +27,8 @@ pub struct Config {
     /// What decides over a message.
     pub policy: Policy,
     pub inspect: Inspect,
+    /// What content is looked through for; `None`: it is not.
+    pub engine: Option<Arc<Engine>>,
     /// Where messages are kept that nobody shall get unseen; `None`: nowhere.
     pub quarantine: Option<Quarantine>,
     /// Where the admin plane listens; `None`: nowhere.

@@ -15,6 +15,21 @@ pub const DEFECT: &str = "MIME_DEFECT_";
 pub const LIMIT: &str = "LIMIT_";
 pub const TRICK: &str = "HTML_TRICK_";
 
+/// The text of a link shows another owner's host than the one it leads to.
+pub const URL_MISLEADS: &str = "URL_MISLEADS";
+pub const URL_MISLEADS_SCORE: f64 = 2.5;
+/// A link leads to a name that passes for one of `inspect.protect`.
+pub const URL_LOOKALIKE: &str = "URL_LOOKALIKE";
+pub const URL_LOOKALIKE_SCORE: f64 = 5.0;
+/// A link is written so that readers take its host for another one.
+pub const URL_TRICK: &str = "URL_TRICK_";
+/// A file name shows something harmless for something that runs, or hides what it is.
+pub const NAME_DISGUISED: &str = "ATTACHMENT_NAME_DISGUISED";
+pub const NAME_DISGUISED_SCORE: f64 = 5.0;
+/// A file is another kind than its name says, so that something happens to its reader.
+pub const KIND_DISGUISED: &str = "ATTACHMENT_KIND_DISGUISED";
+pub const KIND_DISGUISED_SCORE: f64 = 4.0;
+
 /// Of a defect over which readers differ. Two of them, and a message is suspicious.
 pub const DEFECT_SCORE: f64 = 3.0;
 
@@ -81,7 +96,8 @@ impl Symbols {
 
 /// Whether it is ours to find and no pattern's.
 pub fn is_built_in(symbol: &str) -> bool {
-    symbol == RULE_ERROR || [DEFECT, LIMIT, TRICK].iter().any(|prefix| symbol.starts_with(prefix))
+    [RULE_ERROR, URL_MISLEADS, URL_LOOKALIKE, NAME_DISGUISED, KIND_DISGUISED].contains(&symbol)
+        || [DEFECT, LIMIT, TRICK, URL_TRICK].iter().any(|prefix| symbol.starts_with(prefix))
 }
 
 /// `MIME_DEFECT_BAD_BASE64` for the defect `bad-base64`.

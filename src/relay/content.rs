@@ -6,8 +6,10 @@
 use crate::base::spare::Spare;
 use crate::base::time::Instant;
 use crate::policy::facts::Facts;
+use crate::policy::inspect::{Bench, Inspection};
 use crate::smtp::data::{self, BareNewline, ContentFault, Decoder, Framing};
 
+use super::tag;
 use super::trace_field::ReceivedCounter;
 
 /// Where the content stands toward the next hop.
@@ -29,6 +31,14 @@ pub(super) enum Stand {
 pub(super) struct Content {
     decoder: Decoder,
     counter: ReceivedCounter,
+    /// Looks into it while it passes; `None` where nobody looks, or nothing can change any more.
+    pub(super) inspection: Option<Box<Inspection>>,
+    /// The facts, where nobody looks into it.
+    facts: Facts,
+    /// Octets at the start of `held` that are ours, while all of it is held.
+    own: usize,
+    /// Whether somebody still wants to know what is in it.
+    looking: bool,
     /// Not yet sent up; begins with our Received field.
     pub(super) held: Vec<u8>,
     /// Bytes of the worker's window budget that this message may hold.
@@ -55,8 +65,13 @@ impl Content {
         line_bytes_max: u64,
         trace: Vec<u8>,
         window: usize,
+        inspection: Option<Box<Inspection>>,
     ) -> Self {
         Self {
+            inspection,
+            facts: Facts::default(),
+            own: trace.len(),
+            looking: true,
             decoder: Decoder::new(framing, bare, line_bytes_max),
             counter: ReceivedCounter::new(),
             held: trace,
@@ -79,6 +94,7 @@ impl Content {
         now: Instant,
         wire: &[u8],
         spare: &mut Spare,
+        bench: &mut Bench,
     ) -> Result<(usize, bool), (usize, ContentFault)> {
         self.first_byte.get_or_insert(now);
         spare.make_room(&mut self.held, wire.len());
@@ -91,6 +107,11 @@ impl Content {
         }
         if self.counter.is_counting() {
             self.counter.feed(&self.held[begin..]);
+        }
+        if let Some(inspection) = &mut self.inspection
+            && self.looking
+        {
+            inspection.push(&self.held[begin..], bench);
         }
         match decoded.fault {
             Some(fault) => Err((decoded.consumed, fault)),
@@ -114,11 +135,34 @@ impl Content {
         Ok(())
     }
 
-    pub(super) fn facts(&self) -> Facts {
-        let mut facts = Facts::default();
-        facts.message.size = self.octets;
-        facts.message.received = self.counter.count();
+    /// What is known of it so far.
+    pub(super) fn facts(&mut self) -> &Facts {
+        let (size, received) = (self.octets, self.counter.count());
+        let facts = self.facts_mut();
+        facts.message.size = size;
+        facts.message.received = received;
         facts
+    }
+
+    pub(super) fn facts_mut(&mut self) -> &mut Facts {
+        match &mut self.inspection {
+            Some(inspection) => inspection.facts_mut(),
+            None => &mut self.facts,
+        }
+    }
+
+    /// Puts `fields` behind our Received field, while the next hop has seen nothing.
+    pub(super) fn put_fields(&mut self, fields: &str) {
+        self.remove_forged();
+        self.held.splice(self.own..self.own, fields.bytes());
+        self.own += fields.len();
+    }
+
+    /// Takes out fields that only we may write, before the next hop sees any.
+    pub(super) fn remove_forged(&mut self) {
+        if self.inspection.is_some() {
+            tag::remove_forged(&mut self.held, self.own);
+        }
     }
 
     /// Whether more is held than may be.
@@ -129,6 +173,7 @@ impl Content {
     /// The message is refused already: only its end is looked for.
     pub(super) fn tolerate(&mut self) {
         self.decoder.tolerate();
+        self.looking = false;
     }
 
     /// Moves everything held into `out`, dot-stuffed for DATA. `spare` takes the place of what was

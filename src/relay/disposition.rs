@@ -18,18 +18,24 @@ pub enum Disposition {
     /// The end of content went up and no answer came: the client was told to come again, so the
     /// message may arrive twice (RFC 1047).
     Unknown,
+    /// It is in the quarantine store, and we said 2xx.
+    Quarantined,
+    /// A rule threw it away, and we said 2xx.
+    Discarded,
     /// The client left or reset before the end of content.
     Aborted,
 }
 
 impl Disposition {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Delivered,
         Self::Refused,
         Self::Deferred,
         Self::RefusedUpstream,
         Self::DeferredUpstream,
         Self::Unknown,
+        Self::Quarantined,
+        Self::Discarded,
         Self::Aborted,
     ];
 
@@ -41,6 +47,8 @@ impl Disposition {
             Self::RefusedUpstream => "refused_upstream",
             Self::DeferredUpstream => "deferred_upstream",
             Self::Unknown => "unknown",
+            Self::Quarantined => "quarantined",
+            Self::Discarded => "discarded",
             Self::Aborted => "aborted",
         }
     }

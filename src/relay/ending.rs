@@ -2,9 +2,11 @@
 
 use super::action::{Action, DiscardReason};
 use super::disposition::Disposition;
-use super::record::{ClientFacts, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text};
+use super::record::{ClientFacts, Evidence, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text};
 use super::transaction::{Recipient, RecipientState, Settled, Transaction};
 use super::{Context, Relay, Stage};
+use crate::policy::inspect::Evidence as Found;
+use crate::policy::judge::{Judgement, Policy};
 use crate::smtp::reply::Reply;
 
 /// Characters of a peer's text that a record keeps.
@@ -39,7 +41,7 @@ impl Relay {
         }
     }
 
-    fn conclude(&mut self, cx: &mut Context<'_>, reply: Reply, disposition: Disposition) {
+    pub(super) fn conclude(&mut self, cx: &mut Context<'_>, reply: Reply, disposition: Disposition) {
         self.say(cx, &reply);
         self.await_command(cx);
         self.end_transaction(cx, &reply.first_line(), disposition);
@@ -68,15 +70,10 @@ impl Relay {
         if let (Some(upstream), Some(right)) = (transaction.upstream, transaction.was_foreseen()) {
             cx.shared.foresight[upstream.0].learn(right);
         }
-        if let Some(content) = &mut transaction.content {
-            cx.shared.window_left += content.window;
-            cx.shared.spare.put(std::mem::take(&mut content.held));
-            if content.stepwise {
-                cx.actions.push(Action::Pace { stepwise: false });
-            }
-        }
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));
+        Self::break_off_copy(cx, &mut transaction);
+        give_back(cx, &mut transaction);
     }
 
     fn record(
@@ -87,6 +84,8 @@ impl Relay {
         disposition: Disposition,
     ) -> Record {
         let content = transaction.content.as_deref();
+        let judgement = transaction.judgement.as_deref();
+        let policy = &cx.shared.config.policy;
         let since = |at: Option<crate::base::time::Instant>| {
             at.map_or(0.0, |at| at.since(transaction.began.instant).as_secs_f64() * 1e3)
         };
@@ -96,7 +95,12 @@ impl Relay {
             sender: SenderFacts { address: text(&transaction.path, TEXT_CHARS_MAX) },
             recipients: recipients(transaction),
             size: content.map_or(0, |content| content.octets),
-            verdict: verdict(disposition),
+            verdict: judgement.map_or_else(|| verdict(disposition), |judgement| judgement.verdict.name()),
+            rule: judgement.and_then(|judgement| policy.cause_name(judgement.cause)).map(str::to_owned),
+            score: judgement.map_or(0.0, |judgement| judgement.score),
+            symbols: judgement.map(symbols).unwrap_or_default(),
+            evidence: transaction.evidence().iter().map(evidence).collect(),
+            shadow: judgement.map(|judgement| shadows(judgement, policy)).unwrap_or_default(),
             disposition,
             reply: text(reply.as_bytes(), TEXT_CHARS_MAX),
             next_hop: next_hop(cx, transaction),
@@ -138,6 +142,7 @@ impl Relay {
             score: 0.0,
             symbols: Symbols::default(),
             evidence: Vec::new(),
+            shadow: Vec::new(),
             disposition: Disposition::Refused,
             reply: String::new(),
             next_hop: None,
@@ -164,6 +169,19 @@ impl Relay {
     }
 }
 
+/// What content had goes to the next one.
+fn give_back(cx: &mut Context<'_>, transaction: &mut Transaction) {
+    let Some(content) = &mut transaction.content else { return };
+    cx.shared.window_left += content.window;
+    cx.shared.spare.put(std::mem::take(&mut content.held));
+    if let Some(inspection) = content.inspection.take() {
+        cx.shared.bench.end(inspection);
+    }
+    if content.stepwise {
+        cx.actions.push(Action::Pace { stepwise: false });
+    }
+}
+
 /// Who turned all recipients away, and for how long.
 fn refused_by(transaction: &Transaction) -> Disposition {
     let upstream = transaction.server.is_some();
@@ -183,8 +201,28 @@ const fn verdict(disposition: Disposition) -> &'static str {
     match disposition {
         Disposition::Refused => "reject",
         Disposition::Deferred => "defer",
+        Disposition::Quarantined => "quarantine",
+        Disposition::Discarded => "discard",
         _ => "pass",
     }
+}
+
+fn symbols(judgement: &Judgement) -> Symbols {
+    Symbols(judgement.symbols.iter().map(|symbol| (symbol.name.clone(), symbol.score)).collect())
+}
+
+fn evidence(evidence: &Found) -> Evidence {
+    Evidence {
+        symbol: evidence.symbol.clone(),
+        place: evidence.place.clone(),
+        redacted: evidence.redacted.clone(),
+    }
+}
+
+/// Rules that would have decided, had they been asked to.
+fn shadows(judgement: &Judgement, policy: &Policy) -> Vec<String> {
+    let rules = judgement.shadows.iter().filter_map(|index| policy.rules.find(*index));
+    rules.map(|rule| rule.name.clone()).collect()
 }
 
 fn recipients(transaction: &Transaction) -> Vec<RecipientFacts> {

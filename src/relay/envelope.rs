@@ -247,6 +247,16 @@ fn too_many_recipients() -> Reply {
     Reply::new(452, "4.5.3", "too many recipients, come again with the others")
 }
 
+/// Whether another next hop can take a transaction that was accepted for one.
+pub(super) fn can_carry(cx: &Context<'_>, transaction: &Transaction, upstream: UpstreamIndex) -> bool {
+    let parameters = transaction.accepted().map(|recipient| Parameters::parse(&recipient.parameters));
+    let offered = cx.shared.offer.extensions();
+    let declared = parameters.map(|it| it.ok().and_then(|it| parameter::check_rcpt(it, offered).ok()));
+    declared.into_iter().all(|declared| {
+        declared.is_some_and(|rcpt| check_capabilities(cx, transaction, &rcpt, upstream).is_ok())
+    })
+}
+
 /// Whether the next hop of this recipient can do what the transaction asks (RFC 5321 §4.1.1.11).
 fn check_capabilities(
     cx: &Context<'_>,

@@ -10,21 +10,19 @@
 use super::action::Action;
 use super::ahead::Ahead;
 use super::content::{Content, Stand};
-use super::disposition::Disposition;
 use super::envelope::size_limit;
 use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
-use super::{Context, Relay, Stage};
+use super::{Context, Relay, Shared, Stage};
 use crate::base::spare::Spare;
 use crate::limits::{RECEIVE_BUFFER_BYTES, UNSENT_BYTES_HIGH};
-use crate::policy::judge::{Judgement, judge};
 use crate::policy::settings::Config;
-use crate::policy::verdict::{Refusal, Verdict};
+use crate::policy::verdict::Refusal;
 use crate::smtp::client::{Client, Expect};
 use crate::smtp::command::Bdat;
 use crate::smtp::data::{ContentFault, Framing};
 use crate::smtp::extension::Extensions;
-use crate::smtp::reply::{Class, Reply};
+use crate::smtp::reply::Reply;
 
 /// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA: one step
 /// of receiving, for two would be held at a stalled next hop.
@@ -39,6 +37,9 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref() else { return };
         if let Some(reply) = no_content_reply(transaction) {
             return self.complain(cx, &reply);
+        }
+        if let Some(reply) = self.refused_before_content(cx) {
+            return self.refuse_data(cx, reply);
         }
         self.begin_content(cx, Framing::Data);
         self.stage = Stage::Data;
@@ -56,7 +57,11 @@ impl Relay {
         }
         let begun = transaction.content.as_ref().map_or(0, |content| content.octets);
         if transaction.content.is_none() {
+            let refused = self.refused_before_content(cx);
             self.begin_content(cx, Framing::Bdat);
+            if let Some(reply) = refused {
+                self.turn_away(cx, reply);
+            }
         }
         let limit = size_limit(cx);
         if begun.saturating_add(bdat.octets) > limit {
@@ -70,6 +75,12 @@ impl Relay {
         if bdat.octets == 0 {
             self.on_chunk_complete(cx, bdat.last);
         }
+    }
+
+    /// Rules refuse it before any of it was sent.
+    fn refuse_data(&mut self, cx: &mut Context<'_>, reply: Reply) {
+        self.turn_away(cx, reply);
+        self.conclude_settled(cx);
     }
 
     /// Our Received field goes in front of the first octet.
@@ -96,8 +107,14 @@ impl Relay {
             date: cx.shared.date.at(cx.now.wall),
         };
         trace.write(&mut held);
-        let content = Content::new(framing, session.bare_newline, line_max, held, window);
-        transaction.content = Some(Box::new(content));
+        let inspection = cx.shared.config.engine.as_ref().map(|engine| cx.shared.bench.begin(engine));
+        let mut content = Content::new(framing, session.bare_newline, line_max, held, window, inspection);
+        if !cx.shared.config.policy.rules.is_empty() {
+            self.tell_envelope(&cx.shared.config, content.facts_mut());
+        }
+        if let Some(transaction) = self.transaction.as_deref_mut() {
+            transaction.content = Some(Box::new(content));
+        }
     }
 
     fn await_content(&mut self, cx: &Context<'_>) {
@@ -152,7 +169,9 @@ impl Relay {
         let transaction = self.transaction.as_deref_mut()?;
         let settled = transaction.settled.is_some();
         let content = transaction.content.as_deref_mut()?;
-        let (consumed, end) = match content.take(cx.now.instant, input, &mut cx.shared.spare) {
+        let begin = content.held.len();
+        let Shared { spare, bench, .. } = &mut *cx.shared;
+        let (consumed, end) = match content.take(cx.now.instant, input, spare, bench) {
             Ok(taken) => taken,
             Err((consumed, fault)) => {
                 self.on_content_fault(cx, fault);
@@ -163,8 +182,21 @@ impl Relay {
             content.held.clear();
         } else if content.octets > size_limit(cx) {
             self.refuse_content(cx, Refusal::TooLarge);
+        } else if !end {
+            self.look_ahead(cx, begin);
         }
         Some((consumed, end))
+    }
+
+    /// More is to come: what of it is known already may decide, and the store may want it.
+    fn look_ahead(&mut self, cx: &mut Context<'_>, begin: usize) {
+        if cx.shared.config.engine.is_some() {
+            self.judge_early(cx);
+        }
+        let settled = self.transaction.as_ref().is_none_or(|transaction| transaction.settled.is_some());
+        if cx.shared.config.quarantine.is_some() && !settled {
+            self.copy_content(cx, begin);
+        }
     }
 
     /// Behind a fault: a DATA sender is listened to up to its dot.
@@ -192,15 +224,6 @@ impl Relay {
     /// The verdict is known early: nothing more goes up.
     fn refuse_content(&mut self, cx: &mut Context<'_>, refusal: Refusal) {
         self.turn_away(cx, refusal.reply());
-    }
-
-    fn turn_away(&mut self, cx: &mut Context<'_>, reply: Reply) {
-        let permanent = reply.class() == Class::Permanent;
-        self.settle(reply, if permanent { Disposition::Refused } else { Disposition::Deferred });
-        self.release_next_hop(cx);
-        if let Some(content) = self.transaction.as_deref_mut().and_then(|t| t.content.as_deref_mut()) {
-            content.tolerate();
-        }
     }
 
     /// Says the refusal at once and closes.
@@ -232,15 +255,9 @@ impl Relay {
             return self.conclude_settled(cx);
         }
         let Some(content) = transaction.content.as_deref_mut() else { return };
-        let fault = content.complete().err();
-        let config = &cx.shared.config;
-        let Judgement { verdict, reply, .. } = judge(&content.facts(), &config.policy, &config.workers);
-        // Nothing here could keep a message: what must not go up is refused.
-        let refused = if verdict.refuses() { reply } else { Verdict::Reject.reply() };
-        match (fault, verdict, refused) {
-            (Some(_), ..) => self.refuse_content(cx, Refusal::BareNewline),
-            (None, Verdict::Pass | Verdict::Tag, _) | (None, _, None) => self.pump(cx),
-            (None, _, Some(reply)) => self.turn_away(cx, reply),
+        match content.complete() {
+            Ok(()) => self.decide(cx),
+            Err(_) => self.refuse_content(cx, Refusal::BareNewline),
         }
         self.conclude_if_settled(cx);
     }
@@ -269,6 +286,7 @@ impl Relay {
             && lease.client.is_quiet()
             && (content.complete || content.overflows())
         {
+            content.remove_forged();
             if chunking {
                 content.stand = Stand::Bdat { unanswered: 0 };
             } else if transaction.ahead == Ahead::Granted {

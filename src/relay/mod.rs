@@ -8,6 +8,7 @@
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
 //! * `exchange`: what the next hop says, and what its loss means;
 //! * `flow`: content from the client, held or streamed up, its end, its verdict;
+//! * `decision`: what is decided over content, and what becomes of it; `tag`: fields that say so;
 //! * `ending`: how a transaction ends, and its record.
 //!
 //! Invariants (ARCHITECTURE.md): no 2xx for content before the next hop's 2xx for it; the end of
@@ -17,6 +18,7 @@
 pub mod action;
 pub mod ahead;
 mod content;
+mod decision;
 pub mod disposition;
 mod ending;
 mod envelope;
@@ -27,6 +29,7 @@ pub mod quarantine;
 pub mod question;
 pub mod record;
 mod session;
+mod tag;
 pub mod trace_field;
 mod transaction;
 
@@ -36,6 +39,7 @@ use std::sync::Arc;
 use crate::base::spare::Spare;
 use crate::base::time::{Instant, Moment};
 use crate::limits::{HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX, UNSENT_BYTES_HIGH};
+use crate::policy::inspect::Bench;
 use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
@@ -44,6 +48,7 @@ use action::{Action, Actions};
 use ahead::Foresight;
 use content::Stand;
 use event::{Event, Side};
+use question::Query;
 use session::Session;
 use trace_field::DateCache;
 use transaction::{Hop, Transaction};
@@ -64,6 +69,8 @@ pub struct Shared {
     pub random: fastrand::Rng,
     pub date: DateCache,
     pub spare: Spare,
+    /// For looking into content.
+    pub bench: Bench,
 }
 
 impl Shared {
@@ -76,6 +83,7 @@ impl Shared {
             random: fastrand::Rng::with_seed(seed),
             date: DateCache::default(),
             spare: Spare::default(),
+            bench: Bench::new(),
             worker,
             config,
         };
@@ -143,6 +151,8 @@ pub struct Relay {
     swallow_reply: Option<Reply>,
     reading: bool,
     draining: bool,
+    /// The last number under which the service side was asked.
+    queries: Query,
     /// The client sent FIN: it may still hear one reply.
     ended: bool,
     downstream_unsent: usize,
@@ -166,6 +176,7 @@ impl Relay {
             swallow_reply: None,
             reading: true,
             draining: false,
+            queries: Query::default(),
             ended: false,
             downstream_unsent: 0,
             upstream_unsent: 0,
@@ -191,7 +202,7 @@ impl Relay {
             Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
             Event::CheckOutRefused => self.on_check_out_refused(cx),
             // Nothing is asked yet.
-            Event::Answered(..) => {}
+            Event::Answered(query, answer) => self.on_answered(cx, query, &answer),
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),
         }
@@ -377,6 +388,7 @@ impl Relay {
                 },
             );
         content_fits
+            && !self.waits_for_store()
             && self.input.len() < INPUT_BYTES_HIGH
             && self.downstream_unsent < REPLIES_PENDING_BYTES_MAX
     }

@@ -3,6 +3,7 @@
 //! Field names are CONTRACT: scripts read them. Everything that came from a peer is made safe text
 //! first ([`text`]) and escaped by the JSON writer.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -28,6 +29,9 @@ pub struct Record {
     pub score: f64,
     pub symbols: Symbols,
     pub evidence: Vec<Evidence>,
+    /// Shadow rules that hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<String>,
     pub disposition: Disposition,
     /// What the client was told at the end.
     pub reply: String,
@@ -58,9 +62,9 @@ pub struct RecipientFacts {
     pub reply: String,
 }
 
-/// Symbol name to score. Content is not scored in this version, so it is empty.
+/// Symbol name to score.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Symbols {}
+pub struct Symbols(pub BTreeMap<String, f64>);
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Evidence {

@@ -6,9 +6,12 @@ use ulid::Ulid;
 
 use super::ahead::Ahead;
 use super::content::{Content, Stand};
+use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
 use crate::base::time::{Instant, Moment};
+use crate::policy::inspect::Evidence;
+use crate::policy::judge::Judgement;
 use crate::policy::settings::UpstreamIndex;
 use crate::smtp::parameter::Declared;
 use crate::smtp::reply::Reply;
@@ -40,6 +43,10 @@ pub(super) struct Transaction {
     /// What everything that follows hears: the transaction cannot succeed any more.
     pub(super) settled: Option<Settled>,
     pub(super) content: Option<Box<Content>>,
+    /// What was decided over it.
+    pub(super) judgement: Option<Box<Judgement>>,
+    /// Its way into quarantine.
+    pub(super) keeping: Option<Keeping>,
     /// The next hop's last reply to content.
     pub(super) hop_reply: Option<Reply>,
     pub(super) ended_at: Option<Instant>,
@@ -108,6 +115,8 @@ impl Transaction {
             mail_refused: None,
             settled: None,
             content: None,
+            judgement: None,
+            keeping: None,
             hop_reply: None,
             ended_at: None,
         }
@@ -123,6 +132,12 @@ impl Transaction {
         let asked = self.upstream.is_some() && self.accepted().next().is_some();
         let went_up = self.content.as_ref().is_some_and(|content| content.stand == Stand::Ended);
         asked.then_some(went_up && self.recipients.len() == 1)
+    }
+
+    /// What people may see of what was found.
+    pub(super) fn evidence(&self) -> &[Evidence] {
+        let content = self.content.as_ref().and_then(|content| content.inspection.as_ref());
+        content.map(|inspection| inspection.evidence()).unwrap_or_default()
     }
 
     pub(super) const fn lease_mut(&mut self) -> Option<&mut Lease> {

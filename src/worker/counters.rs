@@ -49,6 +49,8 @@ pub struct Counters {
     pub refused_upstream: Counter,
     pub deferred_upstream: Counter,
     pub unknown: Counter,
+    pub quarantined: Counter,
+    pub discarded: Counter,
     pub aborted: Counter,
 
     pub recipients_accepted: Counter,
@@ -134,6 +136,8 @@ impl Counters {
             Disposition::RefusedUpstream => &self.refused_upstream,
             Disposition::DeferredUpstream => &self.deferred_upstream,
             Disposition::Unknown => &self.unknown,
+            Disposition::Quarantined => &self.quarantined,
+            Disposition::Discarded => &self.discarded,
             Disposition::Aborted => &self.aborted,
         }
     }
@@ -195,7 +199,7 @@ const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) 
 }
 
 /// All of [`Counters`] but its upstreams.
-pub static METRICS: [Metric<Counters>; 25] = [
+pub static METRICS: [Metric<Counters>; 27] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
     Metric::counter("sessions_refused_total", "Connections turned away with 421: no room.", |c| {
@@ -207,6 +211,8 @@ pub static METRICS: [Metric<Counters>; 25] = [
     transaction(Disposition::RefusedUpstream, |c| &c.refused_upstream),
     transaction(Disposition::DeferredUpstream, |c| &c.deferred_upstream),
     transaction(Disposition::Unknown, |c| &c.unknown),
+    transaction(Disposition::Quarantined, |c| &c.quarantined),
+    transaction(Disposition::Discarded, |c| &c.discarded),
     transaction(Disposition::Aborted, |c| &c.aborted),
     recipient("accepted", |c| &c.recipients_accepted),
     recipient("refused", |c| &c.recipients_refused),

@@ -16,7 +16,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("base", &[]),
     ("smtp", &["base"]),
-    ("policy", &["base", "smtp"]),
+    ("mime", &["base"]),
+    ("scan", &["base"]),
+    ("policy", &["base", "smtp", "mime", "scan"]),
     ("relay", &["base", "smtp", "policy"]),
     ("reactor", &["base"]),
     ("worker", &["base", "smtp", "policy", "relay", "reactor"]),
@@ -25,11 +27,11 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["base", "smtp", "policy", "relay", "worker::ask", "worker::counters", "worker::record_queue"],
     ),
     ("load", &["base", "smtp", "reactor"]),
-    ("control", &["base", "smtp", "policy", "relay", "reactor", "worker", "service", "load"]),
+    ("control", &["base", "smtp", "policy", "relay", "reactor", "worker", "service", "load", "mime", "scan"]),
 ];
 
 /// The mail half: no IO, no clock, no thread, no kernel.
-const MAIL_HALF: &[&str] = &["limits", "base", "smtp", "policy", "relay"];
+const MAIL_HALF: &[&str] = &["limits", "base", "smtp", "mime", "scan", "policy", "relay"];
 const NOT_IN_MAIL_HALF: &[&str] = &[
     "axum",
     "core_affinity",

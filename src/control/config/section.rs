@@ -73,6 +73,7 @@ pub(super) fn config(mut root: Section<'_>, source: &str, files: &Files<'_>) -> 
         routes,
         policy,
         inspect,
+        engine: None,
         quarantine,
         admin,
         records,

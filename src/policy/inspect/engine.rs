@@ -64,6 +64,10 @@ impl Engine {
 fn bounds(settings: InspectBounds) -> mime::Bounds {
     let InspectBounds { depth, parts, header_bytes, archive_depth, expansion_bytes } = settings;
     let of_archives =
-        mime::archive::Bounds { depth: archive_depth, total: expansion_bytes, ..Default::default() };
+        mime::archive::Bounds {
+        depth_max: archive_depth,
+        expanded_bytes_max: expansion_bytes,
+        ..Default::default()
+    };
     mime::Bounds { depth, parts, header_bytes, archive: of_archives, ..mime::Bounds::default() }
 }

@@ -6,9 +6,9 @@ use crate::scan::redact;
 use crate::scan::{Hit, Rules};
 
 /// Pieces of evidence that one message keeps.
-pub const EVIDENCE_MAX: usize = 16;
+pub(super) const EVIDENCE_MAX: usize = 16;
 /// Bytes of the stream that a piece is cut from where the hit's length is not known.
-pub const EVIDENCE_BYTES_MAX: usize = 80;
+pub(super) const EVIDENCE_BYTES_MAX: usize = 80;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {

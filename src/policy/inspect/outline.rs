@@ -54,13 +54,14 @@ impl Outline {
             Origin::Rfc822 => "rfc822",
             Origin::Archive => "archive",
             Origin::Preamble => "preamble",
+            Origin::Guessed => "guessed",
         };
         self.parts.push(Part { part: part.0, parent: parent.0, origin, ..Part::default() });
     }
 
     fn with(&mut self, part: PartId, change: impl FnOnce(&mut Part)) {
         if let Ok(place) = self.parts.binary_search_by_key(&part.0, |listed| listed.part) {
-            self.parts.get_mut(place).into_iter().for_each(change);
+            self.parts.get_mut(place).map(change);
         }
     }
 }

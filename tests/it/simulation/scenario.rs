@@ -195,6 +195,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
         routes: Routes::new(patterns),
         policy: Policy::default(),
         inspect: Inspect::default(),
+        engine: None,
         quarantine: None,
         admin: None,
         records: RecordSink::Off,

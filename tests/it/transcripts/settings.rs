@@ -149,6 +149,7 @@ fn config() -> Config {
         routes: Routes::new([(Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0))]),
         policy: Policy::default(),
         inspect: Inspect::default(),
+        engine: None,
         quarantine: None,
         admin: None,
         records: RecordSink::Off,
