@@ -40,8 +40,8 @@ why = "a test"
 
 fn engine() -> Arc<Engine> {
     let patterns = pattern::parse("test.toml", PATTERNS).unwrap();
-    let rules = Rules::compile(patterns, &Choice::Shape).unwrap();
-    let inspect = Inspect { enabled: true, protect: vec!["bank.example".to_owned()], ..Inspect::default() };
+    let rules = Rules::compile(patterns, Choice::Never).unwrap();
+    let inspect = Inspect { enabled: true, protect: vec!["mybank.org".to_owned()], ..Inspect::default() };
     let reads = Reads { urls: true, digests: true, ..Reads::default() };
     Arc::new(Engine::new(rules, &inspect, &reads))
 }
@@ -103,11 +103,11 @@ fn attachments_are_facts() {
 #[test]
 fn links_are_facts() {
     let facts = check(
-        "Content-Type: text/html\n\n<a href=\"http://evil.example/x\">www.bank.example</a>\n",
+        "Content-Type: text/html\n\n<a href=\"http://evil.net/x\">www.example.org</a>\n",
         &["URL_MISLEADS"],
     );
-    assert!(facts.urls.iter().any(|url| url.host == "evil.example" && url.text_host == "www.bank.example"));
-    check("\nsee http://bank-login.example/ now\n", &["URL_LOOKALIKE"]);
+    assert!(facts.urls.iter().any(|url| url.host == "evil.net" && url.text_host == "www.example.org"));
+    check("\nsee http://mybank-login.org/ now\n", &["URL_LOOKALIKE"]);
 }
 
 #[test]
