@@ -4,6 +4,8 @@
 //! filter that reads one way can be evaded; minor when it is old-fashioned or careless writing that
 //! all read alike. Ordinary mail must show no serious one.
 
+use crate::mime::archive;
+
 /// How much a defect matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -13,40 +15,39 @@ pub enum Severity {
     Serious,
 }
 
-/// Which bound was hit; what lies beyond it was passed on as raw text or not unpacked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Limit {
-    Depth,
-    Parts,
-    HeaderBytes,
-    Fields,
-    FieldBytes,
-    ArchiveDepth,
-    Expansion,
+/// Writes the enum, the list of all and the table of names from one list.
+macro_rules! limits {
+    ($($variant:ident $name:literal,)*) => {
+        /// Which bound was hit; what lies beyond it was passed on as raw text or not unpacked.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Limit {
+            $($variant,)*
+        }
+
+        impl Limit {
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl Limit {
-    pub const ALL: [Self; 7] = [
-        Self::Depth,
-        Self::Parts,
-        Self::HeaderBytes,
-        Self::Fields,
-        Self::FieldBytes,
-        Self::ArchiveDepth,
-        Self::Expansion,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Depth => "limit_depth",
-            Self::Parts => "limit_parts",
-            Self::HeaderBytes => "limit_header_bytes",
-            Self::Fields => "limit_fields",
-            Self::FieldBytes => "limit_field_bytes",
-            Self::ArchiveDepth => "limit_archive_depth",
-            Self::Expansion => "limit_expansion",
-        }
-    }
+limits! {
+    Depth "limit_depth",
+    Parts "limit_parts",
+    HeaderBytes "limit_header_bytes",
+    Fields "limit_fields",
+    FieldBytes "limit_field_bytes",
+    Parameters "limit_parameters",
+    ArchiveDepth "limit_archive_depth",
+    ArchiveEntries "limit_archive_entries",
+    ArchiveName "limit_archive_name",
+    ArchiveRatio "limit_archive_ratio",
+    Expansion "limit_expansion",
 }
 
 /// Writes the enum, the list of all and the table of names and severities from one list.
@@ -56,17 +57,34 @@ macro_rules! defects {
         pub enum Defect {
             /// A bound was hit.
             Limit(Limit),
+            /// An archive is broken or hides something.
+            Archive(archive::Defect),
             $($(#[$why])* $variant,)*
         }
 
+        /// Where a defect stands in a [`Defects`]; the limits come before.
+        #[derive(Clone, Copy)]
+        enum Index {
+            $($variant,)*
+        }
+
         impl Defect {
-            /// All but the limits.
+            const fn index(self) -> usize {
+                match self {
+                    Self::Limit(limit) => limit as usize,
+                    Self::Archive(defect) => LIMITS + defect as usize,
+                    $(Self::$variant => LIMITS + OF_ARCHIVES + Index::$variant as usize,)*
+                }
+            }
+
+            /// All but the limits and those of archives.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The name that rules, records and metrics use.
             pub const fn name(self) -> &'static str {
                 match self {
                     Self::Limit(limit) => limit.name(),
+                    Self::Archive(defect) => defect.name(),
                     $(Self::$variant => $name,)*
                 }
             }
@@ -74,6 +92,8 @@ macro_rules! defects {
             pub const fn severity(self) -> Severity {
                 match self {
                     Self::Limit(_) => Severity::Serious,
+                    Self::Archive(defect) if defect.serious() => Severity::Serious,
+                    Self::Archive(_) => Severity::Minor,
                     $(Self::$variant => Severity::$severity,)*
                 }
             }
@@ -100,6 +120,8 @@ defects! {
     StructureAfterBlank "structure_after_blank" Serious,
     /// NUL in a header section.
     HeaderNul "header_nul" Serious,
+    /// A CR that ends no line, in a field.
+    HeaderBareCr "header_bare_cr" Serious,
     /// Octets above 127 that are not UTF-8.
     HeaderEightBit "header_eight_bit" Minor,
     /// An mbox separator before the first field.
@@ -172,10 +194,52 @@ defects! {
     BoundaryUnseen "boundary_unseen" Serious,
     /// A line that begins like a delimiter and goes on: some take it for one.
     DelimiterExtended "delimiter_extended" Serious,
+    /// A line that is a delimiter of two multiparts, or a delimiter of one and the end of another.
+    DelimiterCollides "delimiter_collides" Serious,
+    /// The first delimiter stands in the header section, before any empty line.
+    DelimiterInHeader "delimiter_in_header" Serious,
+    /// Delimiters in what most readers take for a leaf.
+    MultipartUndeclared "multipart_undeclared" Serious,
+    /// Fields of structure at the beginning of a body that has none: the empty line came too early.
+    HeaderInBody "header_in_body" Serious,
     /// The multipart ends without its closing delimiter.
     EndMissing "end_missing" Minor,
     /// A delimiter after the closing one.
     PartAfterEnd "part_after_end" Serious,
+
+    // Transfer encodings.
+
+    /// Octets that are not of the alphabet.
+    Base64Junk "base64_junk" Serious,
+    /// The same behind padding: a text that a mailing list put below.
+    Base64TextAfter "base64_text_after" Minor,
+    /// A second stream behind padding: some stop, some go on.
+    Base64Concatenated "base64_concatenated" Serious,
+    Base64PaddingMisplaced "base64_padding_misplaced" Serious,
+    Base64PaddingMissing "base64_padding_missing" Minor,
+    Base64Truncated "base64_truncated" Minor,
+    Base64NonCanonical "base64_non_canonical" Minor,
+    Base64UrlSafe "base64_url_safe" Serious,
+    QuotedBroken "quoted_broken" Minor,
+    QuotedUnended "quoted_unended" Minor,
+    QuotedLongLine "quoted_long_line" Minor,
+    QuotedWhiteSpace "quoted_white_space" Minor,
+
+    // Text.
+
+    CharsetUnknown "charset_unknown" Minor,
+    CharsetDisguised "charset_disguised" Minor,
+    CharsetEightBit "charset_eight_bit" Minor,
+    CharsetInvalid "charset_invalid" Minor,
+    TextNul "text_nul" Serious,
+    CharsetMarkContradicts "charset_mark_contradicts" Serious,
+    CharsetLooksUtf16 "charset_looks_utf16" Serious,
+    CharsetLooksUtf7 "charset_looks_utf7" Minor,
+    CharsetLooksIso2022 "charset_looks_iso_2022" Minor,
+    CharsetLettersShifted "charset_letters_shifted" Minor,
+
+    /// It can only be read with a password.
+    Encrypted "encrypted" Minor,
 
     // Encoded words.
 
@@ -188,5 +252,94 @@ defects! {
 impl Defect {
     pub const fn serious(self) -> bool {
         matches!(self.severity(), Severity::Serious)
+    }
+
+    /// It is about what a part is called, not about what is in it.
+    pub const fn is_of_names(self) -> bool {
+        matches!(self, Self::NameConflict | Self::NameVariants | Self::NameControl)
+    }
+}
+
+const LIMITS: usize = Limit::ALL.len();
+const OF_ARCHIVES: usize = archive::Defect::ALL.len();
+const WORDS: usize = 4;
+const _: () = assert!(LIMITS + OF_ARCHIVES + Defect::ALL.len() <= WORDS * 64);
+
+/// A set of defects: what was found in one part, each told once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defects([u64; WORDS]);
+
+impl Defects {
+    pub const EMPTY: Self = Self([0; WORDS]);
+
+    /// Whether it was not in the set before.
+    pub const fn insert(&mut self, defect: Defect) -> bool {
+        let new = !self.contains(defect);
+        self.0[defect.index() / 64] |= 1 << (defect.index() % 64);
+        new
+    }
+
+    pub fn insert_all(&mut self, other: Self) {
+        for (word, more) in self.0.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self == Self::EMPTY
+    }
+
+    pub const fn contains(self, defect: Defect) -> bool {
+        self.0[defect.index() / 64] & (1 << (defect.index() % 64)) != 0
+    }
+
+    /// Limits, then those of archives, then the others, each in the order of their list.
+    pub fn iter(self) -> impl Iterator<Item = Defect> {
+        let all = if self.is_empty() { None } else { Some(every()) };
+        all.into_iter().flatten().filter(move |defect| self.contains(*defect))
+    }
+}
+
+/// All there are.
+fn every() -> impl Iterator<Item = Defect> {
+    let limits = Limit::ALL.iter().copied().map(Defect::Limit);
+    let archives = archive::Defect::ALL.iter().copied().map(Defect::Archive);
+    limits.chain(archives).chain(Defect::ALL.iter().copied())
+}
+
+impl FromIterator<Defect> for Defects {
+    fn from_iter<I: IntoIterator<Item = Defect>>(defects: I) -> Self {
+        let mut set = Self::EMPTY;
+        for defect in defects {
+            set.insert(defect);
+        }
+        set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_defect_has_its_own_name_and_place() {
+        let every: Vec<Defect> = every().collect();
+        let names: HashSet<&str> = every.iter().map(|defect| defect.name()).collect();
+        let places: HashSet<usize> = every.iter().map(|defect| defect.index()).collect();
+        assert_eq!((names.len(), places.len()), (every.len(), every.len()));
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        assert!(names.iter().all(|name| name.bytes().all(is_plain)));
+    }
+
+    #[test]
+    fn a_set_tells_each_once_and_in_order() {
+        let mut set = Defects::EMPTY;
+        assert!(set.insert(Defect::TypeConflict));
+        assert!(!set.insert(Defect::TypeConflict));
+        set.insert(Defect::Limit(Limit::Depth));
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Defect::Limit(Limit::Depth), Defect::TypeConflict]);
+        assert!(Defect::TypeConflict.serious() && !Defect::EndMissing.serious());
     }
 }

@@ -1,1 +1,250 @@
-//! Leaf parts: decoding, kind, text, archives.
+//! Leaf parts: transfer decoding, and what comes of the octets under every reading.
+//!
+//! A leaf whose header says one thing is read once. Where it says two, a second view decodes the
+//! same lines the other way; a raw view decodes what looks encoded, whatever the header says. Each
+//! view tells its events under its own [`Reading`].
+
+mod content;
+mod raw;
+mod text;
+
+use content::Content;
+pub(crate) use raw::Raw;
+
+use crate::mime::content_type::{Section, TransferEncoding};
+use crate::mime::defect::{Defect, Defects};
+use crate::mime::walker::Shared;
+use crate::mime::{Event, PartId, Reading, Sink, base64, quoted_printable};
+
+/// Octets decoded at a time: what the buffers of a view grow to.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Octets that two views take in turns.
+const BLOCK_BYTES: usize = 1024;
+
+/// The leaf that is being read.
+#[derive(Debug, Default)]
+pub(crate) struct Leaf {
+    part: PartId,
+    strict: View,
+    lenient: Option<Box<View>>,
+    raw: Option<Box<Raw>>,
+    /// Octets for two views: both are given the same blocks wherever the input was cut, so that what
+    /// one tells comes before or after what the other tells, and never either.
+    block: Vec<u8>,
+    /// Nothing but the raw view looks at it.
+    only_raw: bool,
+    octets: u64,
+}
+
+/// What decides how content is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declared<'a> {
+    pub(crate) media_type: &'a str,
+    pub(crate) charset: Option<&'a str>,
+    /// The file name.
+    pub(crate) name: Option<&'a str>,
+    /// Nobody said what type it is.
+    pub(crate) untyped: bool,
+}
+
+impl Declared<'_> {
+    pub(crate) const NOTHING: Self = Self { media_type: "", charset: None, name: None, untyped: false };
+}
+
+impl Leaf {
+    /// Begins a leaf with the header section that was read.
+    pub(crate) fn begin(&mut self, part: PartId, section: &Section, depth: usize) {
+        self.part = part;
+        self.only_raw = false;
+        self.octets = 0;
+        let head = &section.head;
+        let declared = Declared {
+            media_type: &head.media_type,
+            charset: head.charset(),
+            name: head.name(),
+            untyped: section.is_untyped(),
+        };
+        let other_charset = Some(section.other_charset.as_str()).filter(|it| !it.is_empty());
+        let other_type = Some(section.other_type.as_str()).filter(|it| !it.is_empty());
+        let two = section.other_encoding.is_some() || other_charset.is_some() || other_type.is_some();
+        self.strict.begin(Reading::Strict, head.encoding, declared, depth);
+        self.strict.content.alone = !two;
+        if two {
+            let declared = Declared {
+                media_type: other_type.unwrap_or(declared.media_type),
+                charset: other_charset.or(declared.charset),
+                ..declared
+            };
+            let encoding = section.other_encoding.unwrap_or(head.encoding);
+            let lenient = self.lenient.get_or_insert_default();
+            lenient.begin(Reading::Lenient, encoding, declared, depth);
+            lenient.content.alone = false;
+        }
+    }
+
+    /// Begins a leaf that is only read raw; its lines alone, if what they may decode to is told
+    /// elsewhere.
+    pub(crate) fn begin_raw(&mut self, part: PartId, only_lines: bool) {
+        self.part = part;
+        self.only_raw = true;
+        self.octets = 0;
+        self.raw = Some(Box::new(Raw::new(only_lines)));
+    }
+
+    pub(crate) fn push(&mut self, octets: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
+        if let Some(raw) = &mut self.raw {
+            raw.push(octets, self.part, shared, sink);
+        }
+        if self.only_raw {
+            self.octets += octets.len() as u64;
+            return;
+        }
+        if self.lenient.is_some() {
+            return self.push_both(octets, shared, sink);
+        }
+        for piece in octets.chunks(PIECE_BYTES) {
+            self.strict.push(piece, self.part, shared, sink);
+        }
+    }
+
+    fn push_both(&mut self, octets: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.len().min(BLOCK_BYTES - self.block.len()));
+            self.block.extend_from_slice(piece);
+            rest = after;
+            if self.block.len() == BLOCK_BYTES {
+                self.flush_block(shared, sink);
+            }
+        }
+    }
+
+    fn flush_block(&mut self, shared: &mut Shared, sink: &mut dyn Sink) {
+        self.strict.push(&self.block, self.part, shared, sink);
+        if let Some(lenient) = &mut self.lenient {
+            lenient.push(&self.block, self.part, shared, sink);
+        }
+        self.block.clear();
+    }
+
+    /// Ends the leaf: how many octets its strict reading had.
+    pub(crate) fn finish(&mut self, shared: &mut Shared, sink: &mut dyn Sink) -> u64 {
+        if let Some(mut raw) = self.raw.take() {
+            raw.finish(self.part, shared, sink);
+        }
+        if self.only_raw {
+            return self.octets;
+        }
+        self.flush_block(shared, sink);
+        let mut defects = self.strict.finish(self.part, shared, sink);
+        if let Some(mut lenient) = self.lenient.take() {
+            lenient.finish(self.part, shared, sink);
+        }
+        defects.insert_all(self.strict.content.defects);
+        for defect in defects.iter() {
+            sink.on(Event::Defect { part: self.part, defect });
+        }
+        self.strict.content.octets
+    }
+
+    /// Forgets a leaf that was not finished.
+    pub(crate) fn reset(&mut self) {
+        self.lenient = None;
+        self.raw = None;
+        self.block.clear();
+    }
+}
+
+/// One reading of the leaf's lines.
+#[derive(Debug, Default)]
+struct View {
+    transfer: Transfer,
+    /// Line ends are LF: quoted-printable binary has them only if its encoder took LF octets for line
+    /// ends (RFC 2045 §6.7 rule 4 asks to write them out).
+    bare_lines: bool,
+    lines: Vec<u8>,
+    decoded: Vec<u8>,
+    content: Content,
+}
+
+#[derive(Debug, Default)]
+enum Transfer {
+    #[default]
+    Identity,
+    Base64(base64::Decoder),
+    QuotedPrintable(quoted_printable::Decoder),
+}
+
+impl View {
+    fn begin(&mut self, reading: Reading, encoding: TransferEncoding, declared: Declared<'_>, depth: usize) {
+        self.transfer = match encoding {
+            TransferEncoding::Identity => Transfer::Identity,
+            TransferEncoding::Base64 => Transfer::Base64(base64::Decoder::new(base64::Padding::Concatenate)),
+            TransferEncoding::QuotedPrintable => Transfer::QuotedPrintable(quoted_printable::Decoder::new()),
+        };
+        let quoted = encoding == TransferEncoding::QuotedPrintable;
+        let is_lines = ["text/", "message/"].iter().any(|top| declared.media_type.starts_with(top));
+        self.bare_lines = quoted && !is_lines;
+        self.content.begin(reading, declared, depth);
+    }
+
+    fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        self.decoded.clear();
+        let mut octets = octets;
+        if self.bare_lines {
+            self.lines.clear();
+            self.lines.extend(octets.iter().copied().filter(|byte| *byte != b'\r'));
+            octets = &self.lines;
+        }
+        match &mut self.transfer {
+            Transfer::Identity => return self.content.push(octets, part, shared, sink),
+            Transfer::Base64(decoder) => decoder.push(octets, &mut self.decoded),
+            Transfer::QuotedPrintable(decoder) => decoder.push(octets, &mut self.decoded),
+        }
+        self.content.push(&self.decoded, part, shared, sink);
+    }
+
+    fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) -> Defects {
+        self.decoded.clear();
+        let defects = match &mut self.transfer {
+            Transfer::Identity => Defects::EMPTY,
+            Transfer::Base64(decoder) => {
+                decoder.finish(&mut self.decoded);
+                of_base64(decoder.defects())
+            }
+            Transfer::QuotedPrintable(decoder) => {
+                decoder.finish(&mut self.decoded);
+                of_quoted_printable(decoder.defects())
+            }
+        };
+        self.content.push(&self.decoded, part, shared, sink);
+        self.content.finish(part, shared, sink);
+        defects
+    }
+}
+
+fn of_base64(found: base64::Defects) -> Defects {
+    chosen([
+        (found.junk, Defect::Base64Junk),
+        (found.text_after_padding, Defect::Base64TextAfter),
+        (found.concatenated, Defect::Base64Concatenated),
+        (found.padding_misplaced, Defect::Base64PaddingMisplaced),
+        (found.padding_missing, Defect::Base64PaddingMissing),
+        (found.truncated, Defect::Base64Truncated),
+        (found.non_canonical, Defect::Base64NonCanonical),
+        (found.url_safe, Defect::Base64UrlSafe),
+    ])
+}
+
+fn of_quoted_printable(found: quoted_printable::Defects) -> Defects {
+    chosen([
+        (found.broken_escape, Defect::QuotedBroken),
+        (found.unended, Defect::QuotedUnended),
+        (found.long_line, Defect::QuotedLongLine),
+        (found.much_white_space, Defect::QuotedWhiteSpace),
+    ])
+}
+
+fn chosen<const COUNT: usize>(found: [(bool, Defect); COUNT]) -> Defects {
+    found.into_iter().filter(|(there, _)| *there).map(|(_, defect)| defect).collect()
+}

@@ -30,7 +30,7 @@ pub use kind::Kind;
 pub use walker::Walker;
 
 /// A part's number in order of appearance; 0 is the message itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartId(pub u32);
 
 impl PartId {
@@ -47,8 +47,12 @@ pub enum Reading {
     Strict,
     /// As clients take it that decide the other way (the other encoding, charset or type).
     Lenient,
-    /// Lines decoded by what they look like, whatever the structure says.
+    /// Text of the strict reading that is not shown, or not by all.
+    Hidden,
+    /// Lines as they are, where no other reading can be relied on.
     Raw,
+    /// What such lines decode to where they look encoded.
+    Decoded,
 }
 
 /// What a part came out of.
@@ -60,6 +64,8 @@ pub enum Origin {
     Archive,
     /// Before the first or after the last delimiter of a multipart; no client should show it, some do.
     Preamble,
+    /// Lines that look like an encoded file, where the structure cannot be relied on.
+    Guessed,
 }
 
 /// What the walker found. Events of a part come between its `Begin` and its `End`; parts nest.
@@ -133,6 +139,13 @@ impl<F: FnMut(Event<'_>)> Sink for F {
     }
 }
 
+/// Multiparts and messages within each other; mail programs nest a handful.
+pub const DEPTH_MAX: usize = 100;
+pub const PARTS_MAX: u32 = 10_000;
+pub const HEADER_BYTES_MAX: usize = 1024 * 1024;
+pub const FIELDS_MAX: usize = 4096;
+pub const FIELD_BYTES_MAX: usize = 64 * 1024;
+
 /// What one message may make the walker do. A bound that is hit is told as [`Defect::Limit`], and
 /// what lies beyond it comes out as raw text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,26 +160,19 @@ pub struct Bounds {
     pub fields: usize,
     /// One field, folding included.
     pub field_bytes: usize,
-    /// Archives within archives.
-    pub archive_depth: usize,
-    /// Everything that all archives of one message unpack to.
-    pub expansion_bytes: u64,
-}
-
-impl Bounds {
-    pub const DEFAULT: Self = Self {
-        depth: 100,
-        parts: 10_000,
-        header_bytes: 1024 * 1024,
-        fields: 4096,
-        field_bytes: 64 * 1024,
-        archive_depth: 8,
-        expansion_bytes: 1024 * 1024 * 1024,
-    };
+    /// What archives may unpack.
+    pub archive: archive::Bounds,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self::DEFAULT
+        Self {
+            depth: DEPTH_MAX,
+            parts: PARTS_MAX,
+            header_bytes: HEADER_BYTES_MAX,
+            fields: FIELDS_MAX,
+            field_bytes: FIELD_BYTES_MAX,
+            archive: archive::Bounds::default(),
+        }
     }
 }

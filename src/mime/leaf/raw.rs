@@ -1,0 +1,245 @@
+//! Content as it is, and what comes out where it looks encoded, whatever its structure says.
+//!
+//! The lines themselves are the reading [`Reading::Raw`], what they decode to is
+//! [`Reading::Decoded`]. An empty line or one that begins with two hyphens ends what was encoded
+//! before it; what is a file by its first octets becomes a part of its own, as an attachment would.
+
+use memchr::memchr;
+
+use super::content::Content;
+use super::{Declared, PIECE_BYTES};
+use crate::mime::content_type::Head;
+use crate::mime::defect::{Defect, Limit};
+use crate::mime::kind::{Kind, Sniffer};
+use crate::mime::raw_view::RawView;
+use crate::mime::walker::Shared;
+use crate::mime::{Event, Origin, PartId, Reading, Sink, charset};
+
+/// Reads a region of a message raw.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    lines: Voice,
+    decoded: Voice,
+    view: RawView,
+    /// What the view gave and nobody has taken yet.
+    octets: Vec<u8>,
+    /// The beginning of a line that may end a stretch.
+    start: Vec<u8>,
+    /// Behind the beginning of a line.
+    in_line: bool,
+    /// What the stretch at hand is, once something has come out.
+    sniffer: Sniffer,
+    file: Option<File>,
+    /// Files are not looked for: another raw reading does it.
+    only_lines: bool,
+    limit_told: bool,
+}
+
+/// A stretch that is a file.
+#[derive(Debug)]
+struct File {
+    part: PartId,
+    content: Box<Content>,
+}
+
+/// One reading's octets and text.
+#[derive(Debug)]
+struct Voice {
+    reading: Reading,
+    charset: charset::Decoder,
+    text: String,
+}
+
+impl Voice {
+    fn new(reading: Reading) -> Self {
+        Self { reading, charset: charset::Decoder::new(None), text: String::new() }
+    }
+
+    fn push(&mut self, octets: &[u8], part: PartId, sink: &mut dyn Sink) {
+        if octets.is_empty() {
+            return;
+        }
+        sink.on(Event::Data { part, reading: self.reading, bytes: octets });
+        self.charset.push(octets, &mut self.text);
+        self.tell(part, sink);
+    }
+
+    fn finish(&mut self, part: PartId, sink: &mut dyn Sink) {
+        self.charset.finish(&mut self.text);
+        self.tell(part, sink);
+    }
+
+    fn tell(&mut self, part: PartId, sink: &mut dyn Sink) {
+        if !self.text.is_empty() {
+            sink.on(Event::Text { part, reading: self.reading, text: &self.text });
+            self.text.clear();
+        }
+        // A second reading is kept until it is taken; here it has no place.
+        self.charset.take_second(&mut self.text);
+        self.text.clear();
+    }
+}
+
+impl Raw {
+    pub(crate) fn new(only_lines: bool) -> Self {
+        Self {
+            lines: Voice::new(Reading::Raw),
+            decoded: Voice::new(Reading::Decoded),
+            view: RawView::new(),
+            octets: Vec::new(),
+            start: Vec::new(),
+            in_line: false,
+            sniffer: Sniffer::new(),
+            file: None,
+            only_lines,
+            limit_told: false,
+        }
+    }
+
+    pub(crate) fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        for piece in octets.chunks(PIECE_BYTES) {
+            self.lines.push(piece, part, sink);
+            if !self.only_lines {
+                self.stretches(piece, part, shared, sink);
+            }
+        }
+    }
+
+    pub(crate) fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        self.lines.finish(part, sink);
+        let start = std::mem::take(&mut self.start);
+        self.view.push(&start, &mut self.octets);
+        self.end_stretch(part, shared, sink);
+        self.decoded.finish(part, sink);
+    }
+
+    /// Gives the view whole stretches, one after the other.
+    fn stretches(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            if !self.in_line {
+                rest = self.line_start(rest, part, shared, sink);
+                continue;
+            }
+            // Lines that end no stretch go on together.
+            let mut end = 0;
+            while let Some(newline) = memchr(b'\n', &rest[end..]) {
+                end += newline + 1;
+                self.in_line = false;
+                match &rest[end..] {
+                    [b'\r' | b'\n', ..] | [b'-', b'-', ..] | [b'-'] | [] => break,
+                    _ => self.in_line = true,
+                }
+            }
+            let taken = if self.in_line { rest.len() } else { end };
+            self.view.push(&rest[..taken], &mut self.octets);
+            rest = &rest[taken..];
+            self.decoded(part, shared, sink);
+        }
+    }
+
+    /// The first octets of a line: whether it ends the stretch.
+    fn line_start<'a>(
+        &mut self,
+        octets: &'a [u8],
+        part: PartId,
+        shared: &mut Shared,
+        sink: &mut dyn Sink,
+    ) -> &'a [u8] {
+        let (byte, rest) = (octets[0], &octets[1..]);
+        self.start.push(byte);
+        let ends = match self.start.as_slice() {
+            b"-" => return rest,
+            b"--" | b"\r" | b"\n" => true,
+            _ => false,
+        };
+        if ends {
+            self.end_stretch(part, shared, sink);
+        }
+        self.view.push(&self.start, &mut self.octets);
+        self.in_line = byte != b'\n';
+        self.start.clear();
+        rest
+    }
+
+    /// Passes on what the view gave: to the file it is of, or as it is.
+    fn decoded(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        let octets = std::mem::take(&mut self.octets);
+        let mut rest = octets.as_slice();
+        while !rest.is_empty() {
+            if self.sniffer.kind().is_some() {
+                self.take(rest, part, shared, sink);
+                break;
+            }
+            let sniffed = self.sniffer.push(rest);
+            rest = rest.get(sniffed.taken..).unwrap_or_default();
+            if sniffed.kind.is_some() {
+                self.begin_stretch(part, shared, sink);
+            }
+        }
+        self.octets = octets;
+        self.octets.clear();
+    }
+
+    /// It is known what the stretch is.
+    fn begin_stretch(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        let sniffer = std::mem::take(&mut self.sniffer);
+        if sniffer.kind().is_some_and(is_file) {
+            self.file = self.begin_file(part, shared, sink);
+        }
+        self.take(sniffer.head(), part, shared, sink);
+        self.sniffer = sniffer;
+    }
+
+    fn begin_file(&mut self, parent: PartId, shared: &mut Shared, sink: &mut dyn Sink) -> Option<File> {
+        let Some(part) = shared.part() else {
+            if !std::mem::replace(&mut self.limit_told, true) {
+                sink.on(Event::Defect { part: parent, defect: Defect::Limit(Limit::Parts) });
+            }
+            return None;
+        };
+        sink.on(Event::Begin { part, parent, origin: Origin::Guessed });
+        sink.on(Event::Head { part, head: &Head::default() });
+        let mut content = Box::<Content>::default();
+        content.begin(Reading::Strict, Declared::NOTHING, shared.bounds.depth);
+        Some(File { part, content })
+    }
+
+    fn take(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        match &mut self.file {
+            Some(file) => file.content.push(octets, file.part, shared, sink),
+            None => self.decoded.push(octets, part, sink),
+        }
+    }
+
+    fn end_stretch(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        self.view.finish(&mut self.octets);
+        self.decoded(part, shared, sink);
+        if self.sniffer.kind().is_none() && !self.sniffer.head().is_empty() {
+            self.sniffer.finish();
+            self.begin_stretch(part, shared, sink);
+        }
+        self.sniffer.reset();
+        if let Some(File { part, mut content }) = self.file.take() {
+            content.end(part, shared, sink);
+        }
+    }
+}
+
+/// Whether a stretch of this kind is an attachment more likely than text.
+const fn is_file(kind: Kind) -> bool {
+    !matches!(
+        kind,
+        Kind::Empty
+            | Kind::Unknown
+            | Kind::Text
+            | Kind::Script
+            | Kind::Html
+            | Kind::Xml
+            | Kind::Email
+            | Kind::Calendar
+            | Kind::Contact
+            | Kind::Certificate
+            | Kind::Pgp
+    )
+}

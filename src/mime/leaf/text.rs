@@ -1,0 +1,173 @@
+//! Octets to visible text: charset, then HTML or plain.
+
+use crate::mime::defect::{Defect, Defects};
+use crate::mime::html::{self, HtmlEvent};
+use crate::mime::{Event, PartId, Reading, Sink, charset};
+
+/// A text being read.
+#[derive(Debug)]
+pub(crate) struct Text {
+    charset: charset::Decoder,
+    first: Shown,
+    /// What else it may be: HTML that is not declared, or, when that is not so, the text that a second
+    /// charset makes of it. Only the strict view has it, for there is one lenient stream.
+    second: Second,
+    decoded: String,
+    /// Links and tricks are told as such, not as text only.
+    links: bool,
+}
+
+/// How text is shown.
+#[derive(Debug)]
+enum Shown {
+    Plain,
+    Html(Box<html::Reader>),
+}
+
+#[derive(Debug)]
+enum Second {
+    Charset(Shown),
+    Undeclared(Box<html::Reader>),
+    Ignored,
+}
+
+/// How a text is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    pub(crate) html: bool,
+    /// It is declared plain and looks like HTML.
+    pub(crate) undeclared_html: bool,
+    /// The lenient reading is free for what a second charset makes of it.
+    pub(crate) alone: bool,
+    /// Nothing else of the content tells events that must keep their order beside links.
+    pub(crate) links: bool,
+}
+
+impl Shown {
+    fn new(html: bool) -> Self {
+        if html { Self::Html(Box::new(html::Reader::new())) } else { Self::Plain }
+    }
+
+    fn push(&mut self, text: &str, voice: Voice, sink: &mut dyn Sink) {
+        match self {
+            _ if text.is_empty() => {}
+            Self::Plain => voice.text(text, sink),
+            Self::Html(reader) => reader.push(text, &mut |event| voice.tell(event, sink)),
+        }
+    }
+
+    fn finish(&mut self, voice: Voice, sink: &mut dyn Sink) {
+        if let Self::Html(reader) = self {
+            reader.finish(&mut |event| voice.tell(event, sink));
+        }
+    }
+}
+
+/// As what the text is told.
+#[derive(Clone, Copy, Debug)]
+struct Voice {
+    part: PartId,
+    reading: Reading,
+    links: bool,
+}
+
+impl Voice {
+    /// Of the text of another charset: its links would stand before or after those of the first
+    /// text as the input is cut, so they are text.
+    const fn of_charset(self) -> Self {
+        Self { reading: Reading::Lenient, links: false, ..self }
+    }
+
+    /// Of HTML that is declared plain: there are no other links.
+    const fn undeclared(self) -> Self {
+        Self { reading: Reading::Lenient, ..self }
+    }
+
+    /// What is not seen has a reading of its own, or one word could be told as two.
+    const fn hidden(self) -> Self {
+        match self.reading {
+            Reading::Strict => Self { reading: Reading::Hidden, ..self },
+            _ => self,
+        }
+    }
+
+    fn text(self, text: &str, sink: &mut dyn Sink) {
+        sink.on(Event::Text { part: self.part, reading: self.reading, text });
+    }
+
+    fn tell(self, event: HtmlEvent<'_>, sink: &mut dyn Sink) {
+        let part = self.part;
+        match event {
+            HtmlEvent::Text(text) => self.text(text, sink),
+            HtmlEvent::Hidden(text) => self.hidden().text(text, sink),
+            HtmlEvent::Link { target, text } if self.links => sink.on(Event::Link { part, target, text }),
+            HtmlEvent::Link { target, .. } => {
+                for text in [" ", target, " "] {
+                    self.text(text, sink);
+                }
+            }
+            HtmlEvent::Trick(trick) if self.links => sink.on(Event::Trick { part, trick }),
+            HtmlEvent::Trick(_) => {}
+        }
+    }
+}
+
+impl Text {
+    pub(crate) fn new(label: Option<&str>, manner: Manner) -> Self {
+        let second = match manner {
+            Manner { alone: false, .. } => Second::Ignored,
+            Manner { undeclared_html: true, .. } => Second::Undeclared(Box::new(html::Reader::new())),
+            Manner { html, .. } => Second::Charset(Shown::new(html)),
+        };
+        let charset = charset::Decoder::new(label.map(str::as_bytes));
+        let first = Shown::new(manner.html);
+        Self { charset, first, second, decoded: String::new(), links: manner.links }
+    }
+
+    pub(crate) fn push(&mut self, octets: &[u8], part: PartId, reading: Reading, sink: &mut dyn Sink) {
+        self.charset.push(octets, &mut self.decoded);
+        self.tell(Voice { part, reading, links: self.links }, sink);
+    }
+
+    pub(crate) fn finish(&mut self, part: PartId, reading: Reading, sink: &mut dyn Sink) -> Defects {
+        let voice = Voice { part, reading, links: self.links };
+        self.charset.finish(&mut self.decoded);
+        self.tell(voice, sink);
+        self.first.finish(voice, sink);
+        match &mut self.second {
+            Second::Charset(shown) => shown.finish(voice.of_charset(), sink),
+            Second::Undeclared(reader) => reader.finish(&mut |event| voice.undeclared().tell(event, sink)),
+            Second::Ignored => {}
+        }
+        of_charset(self.charset.defects())
+    }
+
+    fn tell(&mut self, voice: Voice, sink: &mut dyn Sink) {
+        self.first.push(&self.decoded, voice, sink);
+        if let Second::Undeclared(reader) = &mut self.second {
+            reader.push(&self.decoded, &mut |event| voice.undeclared().tell(event, sink));
+        }
+        self.decoded.clear();
+        self.charset.take_second(&mut self.decoded);
+        if let Second::Charset(shown) = &mut self.second {
+            shown.push(&self.decoded, voice.of_charset(), sink);
+        }
+        self.decoded.clear();
+    }
+}
+
+fn of_charset(found: charset::Defects) -> Defects {
+    let found = [
+        (found.label_unknown, Defect::CharsetUnknown),
+        (found.label_disguised, Defect::CharsetDisguised),
+        (found.eight_bit, Defect::CharsetEightBit),
+        (found.invalid, Defect::CharsetInvalid),
+        (found.nul, Defect::TextNul),
+        (found.mark_contradicts, Defect::CharsetMarkContradicts),
+        (found.looks_utf16, Defect::CharsetLooksUtf16),
+        (found.looks_utf7, Defect::CharsetLooksUtf7),
+        (found.looks_iso_2022_jp, Defect::CharsetLooksIso2022),
+        (found.letters_shifted, Defect::CharsetLettersShifted),
+    ];
+    found.into_iter().filter(|(there, _)| *there).map(|(_, defect)| defect).collect()
+}
