@@ -6,6 +6,7 @@ pub mod check;
 pub mod config;
 pub mod ctl;
 pub mod metrics;
+pub mod patterns;
 pub mod quarantine_command;
 mod quarantine_pages;
 pub mod signal;

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Outside;
 use super::policy::NO_QUARANTINE;
 use super::reader::{Item, Section};
 use super::section::set;
 use super::unit;
+use crate::control::patterns::{self, PATTERN_BYTES_MAX, PATTERN_FILES_MAX, Source};
 use crate::policy::settings::{Inspect, InspectBounds, Quarantine, Spool};
 use crate::policy::verdict::Verdict;
+use crate::scan::pattern::PATTERN_FILE_BYTES_MAX;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -26,15 +29,28 @@ const LIMIT_VERDICTS: &[(&str, Verdict)] = &[
 const SPOOLS: &[(&str, Spool)] =
     &[("never", Spool::Never), ("suspect", Spool::Suspect), ("always", Spool::Always)];
 
-/// The settings, and what becomes of a message that hits a bound.
+/// `[inspect]` as it was read.
+pub(super) struct ReadInspect {
+    pub(super) inspect: Inspect,
+    /// What becomes of a message that hits a bound.
+    pub(super) limit: Verdict,
+    /// The pattern files; `None` without the section, and if not all of them could be read.
+    pub(super) sources: Option<Vec<Source>>,
+}
+
 pub(super) fn inspect(
     section: Option<Section<'_>>,
     quarantine: Option<&Quarantine>,
     limit_unset: Verdict,
-) -> (Inspect, Verdict) {
-    let Some(mut section) = section else { return (Inspect::default(), limit_unset) };
+    outside: &dyn Outside,
+) -> ReadInspect {
+    let Some(mut section) = section else {
+        return ReadInspect { inspect: Inspect::default(), limit: limit_unset, sources: None };
+    };
     let mut inspect = Inspect { enabled: true, ..Inspect::default() };
-    inspect.patterns = section.item("patterns").map(|item| item.list(pattern_path)).unwrap_or_default();
+    let mut files = PatternFiles::new(outside);
+    section.item("patterns").into_iter().flat_map(Item::elements).for_each(|item| files.add(item));
+    inspect.patterns = files.paths;
     inspect.budget_ns = section.item("budget").and_then(|item| item.count(1..=1_000_000_000));
     inspect.cache = section.item("cache").and_then(Item::text).map(PathBuf::from);
     inspect.protect = section.item("protect").map(|item| item.list(unit::hostname)).unwrap_or_default();
@@ -45,7 +61,7 @@ pub(super) fn inspect(
         section.fault_at("limit", NO_QUARANTINE);
     }
     section.finish();
-    (inspect, limit)
+    ReadInspect { inspect, limit, sources: files.whole.then_some(files.sources) }
 }
 
 fn bounds(section: &mut Section<'_>) -> InspectBounds {
@@ -58,8 +74,75 @@ fn bounds(section: &mut Section<'_>) -> InspectBounds {
     bounds
 }
 
+/// The files that `patterns` means, each once.
+struct PatternFiles<'a> {
+    outside: &'a dyn Outside,
+    /// As they are written.
+    paths: Vec<PathBuf>,
+    sources: Vec<Source>,
+    bytes_left: usize,
+    /// Nothing was wrong so far.
+    whole: bool,
+}
+
+impl<'a> PatternFiles<'a> {
+    fn new(outside: &'a dyn Outside) -> Self {
+        Self { outside, paths: Vec::new(), sources: Vec::new(), bytes_left: PATTERN_BYTES_MAX, whole: true }
+    }
+
+    fn add(&mut self, item: Item<'_>) {
+        let before = self.whole;
+        self.whole = false;
+        let Some(path) = item.parse(pattern_path) else { return };
+        match self.meant(&path).and_then(|files| files.iter().try_for_each(|file| self.read(file))) {
+            Ok(()) => self.whole = before,
+            Err(message) => item.fault(message),
+        }
+        self.paths.push(PathBuf::from(path));
+    }
+
+    /// The files that `path` means, in order of their names.
+    fn meant(&self, path: &str) -> Result<Vec<String>, String> {
+        let (folder, wanted) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (folder, name));
+        if !wanted.contains('*') {
+            return Ok(vec![path.to_owned()]);
+        }
+        let prefix = path.strip_suffix(wanted).unwrap_or_default();
+        let mut names = self
+            .outside
+            .names(if prefix == "/" { prefix } else { folder })
+            .map_err(|error| format!("{}: {error}", self.outside.shown(prefix)))?;
+        names.retain(|name| patterns::is_meant(wanted, name));
+        names.sort_unstable();
+        if names.is_empty() {
+            return Err(format!("{}: there is no such file", self.outside.shown(path)));
+        }
+        Ok(names.into_iter().map(|name| format!("{prefix}{name}")).collect())
+    }
+
+    fn read(&mut self, path: &str) -> Result<(), String> {
+        let name = self.outside.shown(path);
+        if self.sources.iter().any(|source| source.name == name) {
+            return Ok(());
+        }
+        if self.sources.len() == PATTERN_FILES_MAX {
+            return Err(format!("more than {PATTERN_FILES_MAX} pattern files"));
+        }
+        let bytes =
+            self.outside.read(path, PATTERN_FILE_BYTES_MAX).map_err(|error| format!("{name}: {error}"))?;
+        self.bytes_left = self
+            .bytes_left
+            .checked_sub(bytes.len())
+            .ok_or_else(|| format!("more than {} MiB of pattern files", PATTERN_BYTES_MAX >> 20))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| format!("{name}: not UTF-8 at byte {}", error.utf8_error().valid_up_to()))?;
+        self.sources.push(Source { name, text });
+        Ok(())
+    }
+}
+
 /// Only the last part of a path names several files.
-fn pattern_path(text: &str) -> Result<PathBuf, String> {
+fn pattern_path(text: &str) -> Result<String, String> {
     let folder = text.rsplit_once('/').map_or("", |(folder, _)| folder);
     if text.is_empty() || text.ends_with('/') {
         return Err(format!("`{text}` names no file"));
@@ -67,7 +150,7 @@ fn pattern_path(text: &str) -> Result<PathBuf, String> {
     if folder.contains('*') {
         return Err(format!("`{text}`: `*` can stand in the last part only"));
     }
-    Ok(PathBuf::from(text))
+    Ok(text.to_owned())
 }
 
 pub(super) fn quarantine(section: Option<Section<'_>>) -> Option<Quarantine> {

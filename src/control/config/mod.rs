@@ -14,11 +14,15 @@ mod section;
 mod unit;
 
 use std::fmt;
-use std::path::Path;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::patterns::{self, Source};
 use crate::policy::settings::Config;
+use crate::scan::Rules;
 use reader::{Faults, Section};
 
 /// Where the configuration is when nobody says otherwise.
@@ -44,40 +48,120 @@ pub fn load(path: &Path) -> Result<Config, Rejected> {
     let text = String::from_utf8(bytes).map_err(|error| {
         Rejected(vec![format!("{name}: not UTF-8 at byte {}", error.utf8_error().valid_up_to())])
     })?;
-    let beside = |file: &str| {
-        let path = path.with_file_name("").join(file);
-        std::fs::read(path).map_err(|error| error.to_string())
-    };
-    let mut config = read_with(&name, &text, &beside)?;
+    let mut config = read_with(&name, &text, &Beside { folder: path.with_file_name("") })?;
     section::beside(path, &mut config);
     Ok(config)
 }
 
-/// Reads a file that the configuration names.
-pub type Files<'a> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'a;
+/// What a configuration names outside of itself. Paths are as they stand in it.
+pub trait Outside {
+    /// What messages call the file at `path`.
+    fn shown(&self, path: &str) -> String;
+
+    /// The file at `path`, if it is one and has no more than `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// Why not.
+    fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, String>;
+
+    /// Names of what is in a folder; of where the configuration is, for the empty path.
+    ///
+    /// # Errors
+    /// Why it cannot be looked into.
+    fn names(&self, folder: &str) -> Result<Vec<String>, String>;
+
+    /// Compiles patterns; `cache` is the folder in which that is kept.
+    ///
+    /// # Errors
+    /// All faults of the patterns, one line each.
+    fn compile(&self, sources: &[Source], cache: Option<&Path>) -> Result<Rules, Vec<String>>;
+}
+
+/// For a text that can name no other files.
+struct Nowhere;
+
+impl Outside for Nowhere {
+    fn shown(&self, path: &str) -> String {
+        path.to_owned()
+    }
+
+    fn read(&self, _: &str, _: usize) -> Result<Vec<u8>, String> {
+        Err("there is no folder to look for it".to_owned())
+    }
+
+    fn names(&self, _: &str) -> Result<Vec<String>, String> {
+        Err("there is no folder to look for it".to_owned())
+    }
+
+    fn compile(&self, sources: &[Source], _: Option<&Path>) -> Result<Rules, Vec<String>> {
+        patterns::compile_here(sources).map_err(patterns::lines)
+    }
+}
+
+/// Files beside the configuration's own.
+struct Beside {
+    folder: PathBuf,
+}
+
+impl Outside for Beside {
+    fn shown(&self, path: &str) -> String {
+        self.folder.join(path).display().to_string()
+    }
+
+    fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        let read = || {
+            let path = self.folder.join(path);
+            // What is no file may have no end, or never begin.
+            if !path.metadata()?.is_file() {
+                return Err(std::io::Error::other("it is no file"));
+            }
+            let mut bytes = Vec::new();
+            File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = read().map_err(|error: std::io::Error| error.to_string())?;
+        if bytes.len() > bytes_max { Err(format!("it has more than {bytes_max} bytes")) } else { Ok(bytes) }
+    }
+
+    fn names(&self, folder: &str) -> Result<Vec<String>, String> {
+        let read = || {
+            let entries = self.folder.join(folder).join("").read_dir()?;
+            let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+            names.collect::<std::io::Result<Vec<_>>>()
+        };
+        read().map_err(|error| error.to_string())
+    }
+
+    fn compile(&self, sources: &[Source], _: Option<&Path>) -> Result<Rules, Vec<String>> {
+        patterns::compile_here(sources).map_err(patterns::lines)
+    }
+}
 
 /// Checks `text`, which messages call `file`, and which can name no other files.
 ///
 /// # Errors
 /// All faults.
 pub fn read(file: &str, text: &str) -> Result<Config, Rejected> {
-    read_with(file, text, &|_| Err("there is no folder to look for it".to_owned()))
+    read_with(file, text, &Nowhere)
 }
 
-/// Checks `text`, which messages call `file`; `files` gives it what it names.
+/// Checks `text`, which messages call `file`; `outside` gives it what it names.
 ///
 /// # Errors
-/// All faults.
-pub fn read_with(file: &str, text: &str, files: &Files<'_>) -> Result<Config, Rejected> {
+/// All faults, those of the file itself first.
+pub fn read_with(file: &str, text: &str, outside: &dyn Outside) -> Result<Config, Rejected> {
     let faults = Faults::default();
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         faults.add(error.span().map_or(0, |span| span.start), error.message());
     }
     // What the parser made of a broken file is not worth judging.
-    let config =
-        errors.is_empty().then(|| section::config(Section::root(document.get_ref(), &faults), text, files));
-    let lines = faults.into_lines(file, text);
+    let mut of_patterns = Vec::new();
+    let config = errors.is_empty().then(|| {
+        section::config(Section::root(document.get_ref(), &faults), text, outside, &mut of_patterns)
+    });
+    let mut lines = faults.into_lines(file, text);
+    lines.append(&mut of_patterns);
     config.filter(|_| lines.is_empty()).ok_or(Rejected(lines))
 }
 

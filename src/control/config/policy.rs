@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::Files;
 use super::reader::{Item, Section};
 use super::section::{Names, known_upstream, set};
 use crate::policy::condition::{Condition, Scope};
@@ -23,6 +22,9 @@ const VERDICTS: &[(&str, Verdict)] = &[
     ("discard", Verdict::Discard),
     ("redirect", Verdict::Redirect(UpstreamIndex(0))),
 ];
+
+/// Reads a file that the configuration names.
+type Files<'a> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'a;
 
 /// What else of the configuration rules depend on.
 #[derive(Clone, Copy, Debug)]

@@ -1,22 +1,28 @@
 //! What each table of the file may hold, its defaults, and what must fit together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Files;
-use super::inspect::{inspect, quarantine};
+use super::Outside;
+use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
 use super::reader::{Item, Section};
 use super::unit;
+use crate::control::patterns::Source;
+use crate::mime::kind::Kind;
+use crate::policy::inspect::Engine;
 use crate::policy::judge::Policy;
+use crate::policy::lists::LIST_FILE_BYTES_MAX;
 use crate::policy::route::{Pattern, Routes};
 use crate::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
     Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
+use crate::scan::Rules;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -41,8 +47,14 @@ const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 
 /// A timeout of 0 would end everything, one of weeks nothing.
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
 
-/// Reads the whole document; the result is worth something only if no fault was noted.
-pub(super) fn config(mut root: Section<'_>, source: &str, files: &Files<'_>) -> Config {
+/// Reads the whole document; the result is worth something only if no fault was noted, neither among
+/// those of the document nor in `of_patterns`.
+pub(super) fn config(
+    mut root: Section<'_>,
+    source: &str,
+    outside: &dyn Outside,
+    of_patterns: &mut Vec<String>,
+) -> Config {
     let hostname = root.required("hostname").and_then(|item| item.parse(unit::hostname)).unwrap_or_default();
     let workers = workers(root.section("workers"));
     let mut taken = Addresses::default();
@@ -51,16 +63,25 @@ pub(super) fn config(mut root: Section<'_>, source: &str, files: &Files<'_>) -> 
     let routes = routes(&mut root, &upstreams, source);
     let quarantine = quarantine(root.section("quarantine"));
     let unset = Policy::default().limit;
-    let (inspect, limit) = inspect(root.section("inspect"), quarantine.as_ref(), unset);
+    let ReadInspect { inspect, limit, sources } =
+        inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
+    let rules = sources.and_then(|sources| compile(&sources, inspect.cache.as_deref(), outside, of_patterns));
+    let symbols = rules.as_ref().map(symbols);
+    let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     let around = Surroundings {
         upstreams: &upstreams,
         inspect: &inspect,
         quarantine: quarantine.as_ref(),
-        symbols: None,
-        kinds: &[],
+        symbols: symbols.as_ref(),
+        kinds: &kinds,
         source,
     };
-    let policy = policy(&mut root, limit, files, around);
+    let files = |path: &str| outside.read(path, LIST_FILE_BYTES_MAX);
+    let mut policy = policy(&mut root, limit, &files, around);
+    let engine = rules.map(|rules| {
+        policy.scores.note_patterns(rules.patterns().iter().map(|pattern| pattern.score));
+        Arc::new(Engine::new(rules, &inspect, policy.rules.reads()))
+    });
     let admin = admin(root.section("admin"), &mut taken);
     let records = records(root.section("log"));
     ABSENT.into_iter().for_each(|key| root.absent(key));
@@ -73,12 +94,26 @@ pub(super) fn config(mut root: Section<'_>, source: &str, files: &Files<'_>) -> 
         routes,
         policy,
         inspect,
-        engine: None,
+        engine,
         quarantine,
         admin,
         records,
         hash: digest(source.as_bytes()),
     }
+}
+
+/// Compiles what was read; no patterns at all make rules too.
+fn compile(
+    sources: &[Source],
+    cache: Option<&Path>,
+    outside: &dyn Outside,
+    of_patterns: &mut Vec<String>,
+) -> Option<Rules> {
+    outside.compile(sources, cache).map_err(|mut lines| of_patterns.append(&mut lines)).ok()
+}
+
+fn symbols(rules: &Rules) -> BTreeSet<String> {
+    rules.patterns().iter().map(|pattern| pattern.symbol.clone()).collect()
 }
 
 /// Paths of the file are meant from where the file is.

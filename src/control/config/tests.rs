@@ -397,15 +397,18 @@ fn the_admin_plane_can_be_off() {
 #[test]
 fn paths_are_meant_from_the_folder_of_the_file() {
     let text = format!(
-        "{MINIMAL}[log]\nrecords = \"r.json\"\n[quarantine]\npath = \"/q\"\n[inspect]\npatterns = [\"p/*\"]\n"
+        "{MINIMAL}[log]\nrecords = \"r.json\"\n[quarantine]\npath = \"/q\"\n[inspect]\ncache = \"c\"\n"
     );
-    for (file, records, patterns) in
-        [("/etc/postern/p.toml", "/etc/postern/r.json", "/etc/postern/p/*"), ("p.toml", "r.json", "p/*")]
-    {
+    for (file, records, patterns, cache) in [
+        ("/etc/postern/p.toml", "/etc/postern/r.json", "/etc/postern/p/*", "/etc/postern/c"),
+        ("p.toml", "r.json", "p/*", "c"),
+    ] {
         let mut config = accepted(&text);
+        config.inspect.patterns.push("p/*".into());
         super::section::beside(file.as_ref(), &mut config);
         assert_eq!(config.records, RecordSink::File(records.into()));
         assert_eq!(config.inspect.patterns, [std::path::PathBuf::from(patterns)]);
+        assert_eq!(config.inspect.cache, Some(cache.into()));
         assert_eq!(config.quarantine.unwrap().path, std::path::PathBuf::from("/q"));
     }
 }

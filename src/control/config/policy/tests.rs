@@ -1,12 +1,16 @@
 //! Rows of what decides: a piece of a file, and what is said about it.
 
+use std::path::Path;
+
 use super::super::tests::{MINIMAL, accepted, check_added};
-use super::super::{Rejected, read_with};
+use super::super::{Outside, Rejected, read_with};
+use crate::control::patterns::{self, Source};
 use crate::policy::judge::{Cause, judge};
 use crate::policy::lists::ListKind;
 use crate::policy::rule::RuleIndex;
 use crate::policy::settings::{Config, Spool, UpstreamIndex};
 use crate::policy::verdict::Verdict;
+use crate::scan::Rules;
 
 const ALL: &str = r#"[inspect]
 patterns = ["patterns/*.toml"]
@@ -52,25 +56,61 @@ to = "store"
 shadow = true
 "#;
 
-fn files(path: &str) -> Result<Vec<u8>, String> {
-    match path {
-        "partners.txt" => Ok(b"10.0.0.0/8 # all\n".to_vec()),
-        "friends.txt" => Ok(b"example.org\n".to_vec()),
-        "broken.txt" => Ok(b"10.0.0.0/8\nlan\n\n10.0.0.1/8\n".to_vec()),
-        _ => Err("No such file".to_owned()),
+const PATTERNS: &str = "[[pattern]]
+symbol = 'DLP_CARD'
+score = 2
+why = 'x'
+in = ['text']
+match = '(a|b)cd'
+";
+
+/// The files beside the configuration.
+struct Files;
+
+impl Outside for Files {
+    fn shown(&self, path: &str) -> String {
+        path.to_owned()
+    }
+
+    fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+        let text = match path {
+            "partners.txt" => "10.0.0.0/8 # all\n",
+            "friends.txt" => "example.org\n",
+            "broken.txt" => "10.0.0.0/8\nlan\n\n10.0.0.1/8\n",
+            "patterns/a.toml" => PATTERNS,
+            "patterns/b.toml" => &PATTERNS.replace("DLP_CARD", "OTHER").replace("2", "-2"),
+            "broken/a.toml" => &PATTERNS.replace("(a", "a"),
+            "broken/b.toml" => &PATTERNS.replace("DLP_CARD", "dlp").replace("why", "wy"),
+            "latin1.toml" => return Ok(b"# \xe9".to_vec()),
+            "large.toml" => return Err(format!("it has more than {bytes_max} bytes")),
+            _ => return Err("No such file".to_owned()),
+        };
+        Ok(text.as_bytes().to_vec())
+    }
+
+    fn names(&self, folder: &str) -> Result<Vec<String>, String> {
+        match folder {
+            "patterns" | "broken" => Ok(["b.toml", "a.toml", "a.toml~", ".a.toml"].map(str::to_owned).into()),
+            "" => Ok(Vec::new()),
+            _ => Err("No such folder".to_owned()),
+        }
+    }
+
+    fn compile(&self, sources: &[Source], _: Option<&Path>) -> Result<Rules, Vec<String>> {
+        patterns::compile_here(sources).map_err(patterns::lines)
     }
 }
 
 #[track_caller]
 fn read_all(text: &str) -> Config {
-    read_with("p.toml", &format!("{MINIMAL}{text}"), &files).unwrap()
+    read_with("p.toml", &format!("{MINIMAL}{text}"), &Files).unwrap()
 }
 
 /// `wanted` without the file's name; lines count from 11.
 #[track_caller]
 fn check(text: &str, wanted: &[&str]) {
     let wanted = wanted.iter().map(|line| format!("p.toml:{line}")).collect();
-    let got = read_with("p.toml", &format!("{MINIMAL}{text}"), &files);
+    let got = read_with("p.toml", &format!("{MINIMAL}{text}"), &Files);
     assert_eq!(got.err(), Some(Rejected(wanted)), "{text}");
 }
 
@@ -270,6 +310,11 @@ fn lists_are_checked() {
 #[test]
 fn inspection_and_quarantine_are_checked() {
     for (lines, wanted) in [
+        ("[inspect]\npatterns = [\"a.toml\"]", "12:13: a.toml: No such file"),
+        ("[inspect]\npatterns = [\"*.toml\"]", "12:13: *.toml: there is no such file"),
+        ("[inspect]\npatterns = [\"no/*.toml\"]", "12:13: no/: No such folder"),
+        ("[inspect]\npatterns = [\"latin1.toml\"]", "12:13: latin1.toml: not UTF-8 at byte 2"),
+        ("[inspect]\npatterns = [\"large.toml\"]", "12:13: large.toml: it has more than 16777216 bytes"),
         (
             "[inspect]\nlimit = \"pass\"",
             "12:9: `pass` is not known here; known: tag, defer, quarantine, reject",
@@ -294,4 +339,50 @@ fn inspection_and_quarantine_are_checked() {
     ] {
         check(&format!("{lines}\n"), &[wanted]);
     }
+}
+
+#[test]
+fn patterns_are_compiled() {
+    assert!(accepted(MINIMAL).engine.is_none());
+    let config = read_all("[inspect]\n");
+    assert!(config.engine.unwrap().rules().patterns().is_empty() && config.policy.scores.only_grow());
+    let config = read_all("[inspect]\npatterns = [\"patterns/*.toml\", \"patterns/a.toml\"]\n");
+    let engine = config.engine.unwrap();
+    let symbols: Vec<_> = engine.rules().patterns().iter().map(|pattern| pattern.symbol.as_str()).collect();
+    assert_eq!(symbols, ["DLP_CARD", "OTHER"]);
+    assert!(!config.policy.scores.only_grow());
+}
+
+#[test]
+fn faults_of_patterns_come_with_the_others() {
+    let text = "[inspect]\npatterns = [\"broken/*.toml\"]\nparst = 1\n";
+    let Rejected(lines) = read_with("p.toml", &format!("{MINIMAL}{text}"), &Files).unwrap_err();
+    let wanted = [
+        "p.toml:13:1: unknown key `parst`",
+        "broken/a.toml:6:9: ",
+        "broken/b.toml:1:1: `why` is missing",
+        "broken/b.toml:2:10: a symbol is made of",
+        "broken/b.toml:4:1: unknown key `wy`",
+    ];
+    assert_eq!(lines.len(), wanted.len(), "{lines:#?}");
+    for (line, wanted) in lines.iter().zip(wanted) {
+        assert!(line.starts_with(wanted), "{line}");
+    }
+}
+
+#[test]
+fn rules_know_what_can_be_found() {
+    let of = |when: &str| {
+        let rule = format!("[[rule]]\nname = \"x\"\nwhen = '{when}'\nthen = \"tag\"\n");
+        format!("[inspect]\npatterns = [\"patterns/a.toml\"]\n{rule}")
+    };
+    read_all(&of("has(symbols.DLP_CARD) || has(symbols.LIMIT_DEPTH)"));
+    read_all(&of("attachments.exists(a, a.kind == \"executable\")"));
+    check(
+        &of("has(symbols.DLP_CADR)"),
+        &["15:20: nothing finds the symbol `DLP_CADR`; did you mean `DLP_CARD`?"],
+    );
+    let text = of("attachments.exists(a, a.kind == \"exe\")");
+    let Rejected(lines) = read_with("p.toml", &format!("{MINIMAL}{text}"), &Files).unwrap_err();
+    assert!(lines.len() == 1 && lines[0].contains("`exe`"), "{lines:#?}");
 }
