@@ -3,7 +3,8 @@
 //!
 //! Exact, not an estimate: an expression is split only if its matches have a longest length (its reach), so
 //! every match lies within one reach of its literal, and the search reports the same ends as Hyperscan
-//! would: all of them. Nobody can tell from the hits whether an expression was split.
+//! would: all of them. Nobody can tell from the hits whether an expression was split. One exception is known:
+//! where what follows a `\b` may be nothing (`x\by?`), Hyperscan 5.4 leaves out the shorter of two ends.
 
 use regex_automata::hybrid::dfa::{Cache, DFA, OverlappingState};
 use regex_automata::nfa::thompson;

@@ -77,6 +77,18 @@ impl Normaliser {
         match table::form(c) {
             Form::Nothing => {}
             Form::Bytes([b' ', ..], 1) => self.space(out),
+            Form::Bytes([byte, ..], 1) => {
+                out.push(byte);
+                self.spaced = false;
+            }
+            Form::Bytes([one, two, ..], 2) => {
+                out.extend_from_slice(&[one, two]);
+                self.spaced = false;
+            }
+            Form::Bytes([one, two, three, _], 3) => {
+                out.extend_from_slice(&[one, two, three]);
+                self.spaced = false;
+            }
             Form::Bytes(bytes, length) => {
                 out.extend_from_slice(bytes.get(..usize::from(length)).unwrap_or_default());
                 self.spaced = false;
