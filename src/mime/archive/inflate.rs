@@ -7,8 +7,8 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::{Limit, Report, take};
 
-/// Octets per `Data`. As large as the window that the library copies at the end of each call, twice.
-const OUTPUT_BYTES: usize = 64 * 1024;
+/// Octets per `Data`. Twice as many would be 3 % quicker, and as much more memory for each level.
+const OUTPUT_BYTES: usize = 32 * 1024;
 
 /// Where a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -252,7 +252,8 @@ impl Sniffer {
         match self.kind {
             Some(Kind::OfficeOld | Kind::OfficeMacro | Kind::Email) if self.watch.ole => {
                 if let Some((end, better)) = self.watch.look(octets) {
-                    (taken, kind) = (end, Some(better));
+                    taken = end;
+                    kind = (self.kind != Some(better)).then_some(better);
                 }
             }
             Some(Kind::Unknown) => self.watch.keep_tail(octets),

@@ -3,7 +3,7 @@
 //! A script is told by a score: some marks are enough by themselves, others, which also stand in
 //! prose about scripts, only two together.
 
-use memchr::memmem;
+use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem};
 
 use super::Kind;
 
@@ -42,52 +42,65 @@ const BEGINNINGS: &[(&str, Kind)] = &[
     ("-----begin ", Kind::Certificate),
 ];
 
-/// What only scripts have, as what stands before and behind its least common character; and what it
-/// weighs. Looking at those characters alone makes ordinary text cheap.
-const MARKS: &[(&str, u8, &str, u32)] = &[
-    ("new activexobject", b'(', "", 2),
-    ("createobject", b'(', "\"", 2),
-    ("createobject", b'(', "'", 2),
-    ("getobject", b'(', "\"winmgmts", 2),
-    ("wscript", b'.', "shell", 2),
-    ("wscript", b'.', "createobject", 2),
-    ("wscript", b'.', "scriptfullname", 2),
-    ("shell", b'.', "application", 2),
-    ("scripting", b'.', "filesystemobject", 2),
-    ("msxml2", b'.', "xmlhttp", 2),
-    ("", b'[', "system.convert]::frombase64string", 2),
-    ("", b'[', "system.reflection.assembly]", 2),
-    ("new", b'-', "object net.webclient", 2),
-    ("new", b'-', "object system.net.webclient", 2),
-    ("powershell ", b'-', "e", 2),
-    ("powershell.exe ", b'-', "e", 2),
-    ("", b'-', "windowstyle hidden", 2),
-    ("", b'%', "~dp0", 2),
-    ("execute", b'(', "", 1),
-    ("eval", b'(', "", 1),
-    ("unescape", b'(', "", 1),
-    ("fromcharcode", b'(', "", 1),
-    ("charcodeat", b'(', "", 1),
-    ("function", b'(', "", 1),
-    ("function ", b'(', "", 1),
-    ("downloadstring", b'(', "", 1),
-    ("downloadfile", b'(', "", 1),
-    ("wscript", b'.', "", 1),
-    ("invoke", b'-', "expression", 1),
-    ("invoke", b'-', "webrequest", 1),
-    ("start", b'-', "process ", 1),
-    ("start", b'-', "sleep ", 1),
-    ("write", b'-', "host ", 1),
-    ("set", b'-', "executionpolicy", 1),
-    ("", b'$', "env:", 1),
-    ("cmd ", b'/', "c ", 1),
-    ("cmd.exe ", b'/', "c ", 1),
-    ("", b'%', "comspec%", 1),
-    ("", b'%', "temp%", 1),
-    ("", b'%', "appdata%", 1),
+/// What stands before and behind a character, and what that weighs.
+type Mark = (&'static str, &'static str, u32);
+
+/// What only scripts have, by its least common character. Looking at those alone makes ordinary text
+/// cheap, which every message has.
+const MARKS: &[(u8, &[Mark])] = &[
+    (
+        b'(',
+        &[
+            ("new activexobject", "", 2),
+            ("createobject", "\"", 2),
+            ("createobject", "'", 2),
+            ("getobject", "\"winmgmts", 2),
+            ("execute", "", 1),
+            ("eval", "", 1),
+            ("unescape", "", 1),
+            ("fromcharcode", "", 1),
+            ("charcodeat", "", 1),
+            ("function", "", 1),
+            ("function ", "", 1),
+            ("downloadstring", "", 1),
+            ("downloadfile", "", 1),
+        ],
+    ),
+    (
+        b'.',
+        &[
+            ("wscript", "shell", 2),
+            ("wscript", "createobject", 2),
+            ("wscript", "scriptfullname", 2),
+            ("shell", "application", 2),
+            ("scripting", "filesystemobject", 2),
+            ("msxml2", "xmlhttp", 2),
+            ("wscript", "", 1),
+        ],
+    ),
+    (b'[', &[("", "system.convert]::frombase64string", 2), ("", "system.reflection.assembly]", 2)]),
+    (
+        b'-',
+        &[
+            ("new", "object net.webclient", 2),
+            ("new", "object system.net.webclient", 2),
+            ("powershell ", "e", 2),
+            ("powershell.exe ", "e", 2),
+            ("", "windowstyle hidden", 2),
+            ("invoke", "expression", 1),
+            ("invoke", "webrequest", 1),
+            ("start", "process ", 1),
+            ("start", "sleep ", 1),
+            ("write", "host ", 1),
+            ("set", "executionpolicy", 1),
+        ],
+    ),
+    (b'$', &[("", "env:", 1)]),
+    (b'/', &[("cmd ", "c ", 1), ("cmd.exe ", "c ", 1)]),
+    (b'%', &[("", "~dp0", 2), ("", "comspec%", 1), ("", "temp%", 1), ("", "appdata%", 1)]),
 ];
 
-/// The same for marks without such a character; looked for only where something is called or set.
+/// Marks without such a character.
 const WORDS: &[&str] = &["on error resume next", "end sub", "end function", "setlocal enabledelayed"];
 
 /// Beginnings that weigh as one weak mark.
@@ -144,7 +157,9 @@ pub(super) fn decide(head: &[u8]) -> Option<Kind> {
     let text = plain(head)?;
     let start = text.trim_ascii_start();
     let has = |word: &str| memmem::find(start, word.as_bytes()).is_some();
-    let begins = BEGINNINGS.iter().find(|(word, _)| start.starts_with(word.as_bytes()));
+    let begins_with =
+        |word: &str| start.first() == word.as_bytes().first() && start.starts_with(word.as_bytes());
+    let begins = BEGINNINGS.iter().find(|(word, _)| begins_with(word));
     if let Some((_, kind)) = begins {
         return Some(*kind);
     }
@@ -153,11 +168,12 @@ pub(super) fn decide(head: &[u8]) -> Option<Kind> {
     {
         return Some(kind);
     }
-    Some(if has("[internetshortcut]") {
+    let marked = memchr2(b'<', b'[', start).is_some();
+    Some(if marked && has("[internetshortcut]") {
         Kind::Shortcut
-    } else if has("<hta:application") || is_script(start, has) {
+    } else if marked && has("<hta:application") || is_script(start, has) {
         Kind::Script
-    } else if has("<!doctype html") || has("<html") {
+    } else if marked && (has("<!doctype html") || has("<html")) {
         Kind::Html
     } else if is_message(start) {
         Kind::Email
@@ -182,7 +198,7 @@ fn plain(head: &[u8]) -> Option<Vec<u8>> {
     let utf16 = text.len() < head.len() / 2 + 2;
     let control =
         |octet: &u8| *octet < b' ' && !matches!(octet, b'\t' | b'\n' | b'\r' | 0x0c | 0x1b) || *octet == 0x7f;
-    if !utf16 && text.iter().any(control) {
+    if !utf16 && text.iter().fold(false, |found, octet| found | control(octet)) {
         // A browser passes over NULs and shows the rest.
         text.retain(|octet| *octet != 0);
         let start = text.trim_ascii_start();
@@ -231,28 +247,37 @@ fn begins_html(start: &[u8]) -> bool {
 }
 
 fn is_script(start: &[u8], has: impl Fn(&str) -> bool) -> bool {
-    let (mut met, mut calls) = (0_u64, false);
-    for (at, octet) in start.iter().enumerate() {
-        if matches!(octet, b'(' | b'.' | b'[' | b'-' | b'%' | b'$' | b'/') {
-            met |= marks_at(start, at, *octet);
-        }
-        calls |= matches!(octet, b'(' | b'=');
+    // Without anything called or set there is no program, but what starts one.
+    let calls = memchr3(b'(', b'=', b'%', start).is_some() || memchr(b'$', start).is_some();
+    if !calls && !has("powershell") {
+        return false;
     }
-    let marks: u32 = (0..).zip(MARKS).map(|(bit, mark)| if met >> bit & 1 == 1 { mark.3 } else { 0 }).sum();
     let begins = WEAK_BEGINNINGS.iter().any(|mark| start.starts_with(mark.as_bytes()));
-    let words = if calls { WORDS.iter().filter(|word| has(word)).count() } else { 0 };
-    marks as usize + words + usize::from(begins) >= 2
+    let words = WORDS.iter().filter(|word| has(word)).count();
+    let mut weight = usize::from(begins) + words;
+    for (character, marks) in MARKS {
+        weight += weigh(start, *character, marks);
+        if weight >= 2 {
+            return true;
+        }
+    }
+    false
 }
 
-const _: () = assert!(MARKS.len() <= 64);
-
-/// The marks around the character at `at`, as bits.
-fn marks_at(start: &[u8], at: usize, octet: u8) -> u64 {
-    let (before, behind) = (start.get(..at).unwrap_or_default(), start.get(at + 1..).unwrap_or_default());
-    let stands = |mark: &(&str, u8, &str, u32)| {
-        mark.1 == octet && before.ends_with(mark.0.as_bytes()) && behind.starts_with(mark.2.as_bytes())
-    };
-    (0..).zip(MARKS).filter(|(_, mark)| stands(mark)).fold(0, |met, (bit, _)| met | 1 << bit)
+/// What the marks of one character weigh, each counted once.
+fn weigh(start: &[u8], character: u8, marks: &[Mark]) -> usize {
+    let mut met = 0_u32;
+    for at in memchr_iter(character, start) {
+        let (before, behind) = (start.get(..at).unwrap_or_default(), start.get(at + 1..).unwrap_or_default());
+        for (bit, (front, back, _)) in marks.iter().enumerate() {
+            // Mostly the nearest character differs, which costs no call.
+            let near = front.as_bytes().last().is_none_or(|octet| before.last() == Some(octet));
+            if near && before.ends_with(front.as_bytes()) && behind.starts_with(back.as_bytes()) {
+                met |= 1 << bit;
+            }
+        }
+    }
+    marks.iter().enumerate().filter(|(bit, _)| met >> bit & 1 == 1).map(|(_, mark)| mark.2 as usize).sum()
 }
 
 /// A field that messages have, and another one below it.

@@ -78,7 +78,7 @@ fn bounds_end_it() {
     check_bounded(Kind::Gzip, bounds, &member(8, b"abcd\0", b"1"), "^archive_name");
     let zeros = "\0".repeat(60_000);
     let bomb = member(0, b"", zeros.as_bytes());
-    check_pieces(Kind::Gzip, bounds, &bomb, &format!("{{{zeros}^archive_ratio}}"));
+    check_pieces(Kind::Gzip, bounds, &bomb, &format!("{{{}^archive_ratio}}", &zeros[..32_768]));
     // Another member is no new allowance.
     let half = "\0".repeat(600);
     let two = [member(0, b"", half.as_bytes()), member(0, b"", half.as_bytes())].concat();

@@ -136,4 +136,20 @@ proptest! {
             prop_assert!(whole == read(kind, Bounds::DEFAULT, pieces(&octets, &sizes)));
         }
     }
+
+    #[test]
+    fn a_bound_is_hit_at_the_same_place_at_every_cut(
+        seeds in vec((any::<u8>(), 1_usize..60_000), 1..8),
+        ratio_max in 2_u64..400,
+        expanded_bytes_max in 0_u64..200_000,
+        sizes in vec(1_usize..200, 1..10),
+    ) {
+        let content: Vec<u8> = seeds.iter().flat_map(|&(octet, count)| {
+            (0..count).map(move |at| if octet < 128 { octet } else { (at * at).to_le_bytes()[1] ^ octet })
+        }).collect();
+        let archive = Zip::of([Member::deflated("a", &content), Member::stored("b", b"2")]).build();
+        let bounds = Bounds { ratio_max, expanded_bytes_max, ratio_free_bytes: 1000, ..Bounds::DEFAULT };
+        let whole = read(Kind::Zip, bounds, [&archive[..]]);
+        prop_assert!(whole == read(Kind::Zip, bounds, pieces(&archive, &sizes)));
+    }
 }

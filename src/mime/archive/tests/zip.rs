@@ -164,5 +164,5 @@ fn bounds_end_it() {
     let ratio = Bounds { ratio_max: 100, ratio_free_bytes: 100_000, ..bounds };
     check_pieces(Kind::Zip, ratio, &zeros, &format!("a{{1}} b{{{}^archive_ratio}}", zeros_out(131_072)));
     let total = Bounds { expanded_bytes_max: 70_000, ..bounds };
-    check_pieces(Kind::Zip, total, &zeros, &format!("a{{1}} b{{{}^expansion}}", zeros_out(131_072)));
+    check_pieces(Kind::Zip, total, &zeros, &format!("a{{1}} b{{{}^expansion}}", zeros_out(98_304)));
 }

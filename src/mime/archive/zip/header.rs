@@ -56,13 +56,22 @@ impl Mark {
 
     /// Whether this is worth reading on from when we are lost; the others are met only in order.
     pub(super) const fn is_landmark(self) -> bool {
-        matches!(self, Self::Local | Self::Central | Self::End | Self::End64)
+        Self::may_begin(&self.octets())
     }
 
-    /// Whether a landmark begins with `octets`, or `octets` with one.
-    pub(super) fn may_begin(octets: &[u8]) -> bool {
-        let front = octets.get(..4).unwrap_or(octets);
-        Self::ALL.into_iter().any(|mark| mark.is_landmark() && mark.octets().starts_with(front))
+    /// Whether a landmark begins with `octets`, or `octets` with one. A pattern, for it is asked of
+    /// every P in what may be long and hostile.
+    pub(super) const fn may_begin(octets: &[u8]) -> bool {
+        matches!(
+            octets,
+            [] | [b'P']
+                | [b'P', b'K']
+                | [b'P', b'K', 1 | 3 | 5 | 6]
+                | [b'P', b'K', 1, 2, ..]
+                | [b'P', b'K', 3, 4, ..]
+                | [b'P', b'K', 5, 6, ..]
+                | [b'P', b'K', 6, 6, ..]
+        )
     }
 
     /// Octets of the record before anything of variable length.
@@ -101,6 +110,10 @@ impl Mark {
         }
     }
 }
+
+const _: () = assert!(Mark::Local.is_landmark() && Mark::Central.is_landmark());
+const _: () = assert!(Mark::End.is_landmark() && Mark::End64.is_landmark());
+const _: () = assert!(!Mark::Locator64.is_landmark() && !Mark::Descriptor.is_landmark());
 
 const ENCRYPTED: u16 = 1;
 const DESCRIPTOR: u16 = 1 << 3;

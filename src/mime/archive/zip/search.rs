@@ -41,7 +41,7 @@ impl Search {
     /// behind it.
     pub(super) fn push(&mut self, input: &mut &[u8], mut pass: impl FnMut(&[u8])) -> Option<Vec<u8>> {
         loop {
-            while let Some(at) = self.candidate() {
+            if let Some(at) = self.candidate() {
                 let missing = (at + AHEAD_OCTETS).saturating_sub(self.window.len());
                 self.window.extend_from_slice(take(input, missing as u64));
                 if self.window.len() < at + AHEAD_OCTETS {
@@ -53,18 +53,18 @@ impl Search {
                     return Some(rest);
                 }
                 self.looked = at + 1;
+            } else {
+                self.looked = self.window.len();
+                let next = memchr(b'P', input).map_or(input.len(), |at| at + 1);
+                self.window.extend_from_slice(take(input, next.min(WINDOW_OCTETS) as u64));
             }
-            self.looked = self.window.len();
-            if input.is_empty() || self.window.len() > WINDOW_OCTETS {
-                let kept = DESCRIPTOR_OCTETS_MAX.min(self.window.len());
-                self.release(self.window.len() - kept, &mut pass);
-                self.looked = kept;
+            let all = self.looked == self.window.len() && input.is_empty();
+            if all || self.window.len() > WINDOW_OCTETS {
+                self.release(self.looked.saturating_sub(DESCRIPTOR_OCTETS_MAX), &mut pass);
             }
-            if input.is_empty() {
+            if all {
                 return None;
             }
-            let next = memchr(b'P', input).map_or(input.len(), |at| at + 1);
-            self.window.extend_from_slice(take(input, next.min(WINDOW_OCTETS) as u64));
         }
     }
 
@@ -76,6 +76,7 @@ impl Search {
     fn release(&mut self, count: usize, pass: &mut impl FnMut(&[u8])) {
         pass(self.window.get(..count).unwrap_or_default());
         self.window.drain(..count);
+        self.looked = self.looked.saturating_sub(count);
         self.passed += count as u64;
     }
 
@@ -106,6 +107,27 @@ impl Search {
                 found.or_else(|| at.checked_sub(20).filter(long))
             }
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Search, WINDOW_OCTETS};
+
+    #[test]
+    fn the_window_stays_small_whatever_comes() {
+        for word in [&b"PK\x07\x08"[..], b"P", b"PK\x03\x04........", b"........."] {
+            let input = word.repeat(100_000);
+            let mut search = Search::default();
+            search.begin(true);
+            let mut passed = Vec::new();
+            for mut piece in input.chunks(50_000) {
+                assert!(search.push(&mut piece, |octets| passed.extend_from_slice(octets)).is_none());
+                assert!(search.window.capacity() <= 4 * WINDOW_OCTETS);
+            }
+            search.finish(|octets| passed.extend_from_slice(octets));
+            assert!(passed == input);
         }
     }
 }
