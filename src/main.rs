@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use postern::control::config::{self, Rejected};
-use postern::control::{boot, check, ctl, quarantine_command};
+use postern::control::{boot, check, ctl, explain, quarantine_command};
 use postern::load;
 use postern::policy::settings::Config;
 use postern::service::notice::say;
@@ -58,8 +59,19 @@ enum Command {
     Source(Raw),
     /// Discards mail; takes smtp-sink(1)'s options, see `postern sink --help`
     Sink(Raw),
-    #[command(hide = true, disable_help_flag = true)]
-    Explain(Raw),
+    /// Judges messages from files as the proxy would, and says why
+    Explain {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(flatten)]
+        envelope: EnvelopeOptions,
+        /// One JSON object a line instead of text for people
+        #[arg(long)]
+        json: bool,
+        /// Files with one message each, and folders of them
+        #[arg(value_name = "MESSAGE", required = true)]
+        paths: Vec<PathBuf>,
+    },
     #[command(hide = true, disable_help_flag = true)]
     Replay(Raw),
     #[command(hide = true, disable_help_flag = true)]
@@ -105,6 +117,23 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+/// What is known of a message beside its content.
+#[derive(Debug, clap::Args)]
+struct EnvelopeOptions {
+    /// Who would be connected
+    #[arg(long, value_name = "IP")]
+    client_ip: Option<IpAddr>,
+    /// What it said in EHLO
+    #[arg(long, value_name = "NAME")]
+    helo: Option<String>,
+    /// The sender of the envelope
+    #[arg(long, value_name = "ADDR")]
+    from: Option<String>,
+    /// A recipient of the envelope; may be said several times
+    #[arg(long, value_name = "ADDR")]
+    to: Vec<String>,
+}
+
 /// Arguments that another reader understands.
 #[derive(Debug, clap::Args)]
 struct Raw {
@@ -139,7 +168,10 @@ fn dispatch() -> ExitCode {
         Command::Ctl { request, admin } => ctl_main(request, &admin),
         Command::Source(raw) => load::source::main(raw.arguments),
         Command::Sink(raw) => load::sink::main(raw.arguments),
-        Command::Explain(_) => not_available("explain"),
+        Command::Explain { file, envelope, json, paths } => {
+            let options = explain::Options { envelope: envelope.into(), json, paths };
+            loaded(config::load_telling_all(&file.config), |config| explain::main(&config, &options))
+        }
         Command::Replay(_) => not_available("replay"),
         Command::Top(_) => not_available("top"),
         Command::Quarantine { request, config, json } => {
@@ -149,7 +181,11 @@ fn dispatch() -> ExitCode {
 }
 
 fn with_config(path: &Path, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match config::load(path) {
+    loaded(config::load(path), then)
+}
+
+fn loaded(config: Result<Config, Rejected>, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match config {
         Ok(config) => then(config),
         Err(rejected) => refuse(&rejected),
     }
@@ -174,6 +210,13 @@ fn run_demo() -> ExitCode {
             say(format_args!("the sink cannot start: {error}"));
             ExitCode::from(1)
         }
+    }
+}
+
+impl From<EnvelopeOptions> for explain::Envelope {
+    fn from(options: EnvelopeOptions) -> Self {
+        let EnvelopeOptions { client_ip, helo, from, to } = options;
+        Self { client: client_ip, helo, from, to }
     }
 }
 

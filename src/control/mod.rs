@@ -5,6 +5,7 @@ pub mod boot;
 pub mod check;
 pub mod config;
 pub mod ctl;
+pub mod explain;
 pub mod metrics;
 pub mod patterns;
 pub mod quarantine_command;

@@ -360,7 +360,7 @@ fn safe(text: &str) -> String {
 }
 
 /// What moves a terminal's cursor or its colours, or turns text around (Unicode TR 9, TR 36).
-fn is_harmful(c: char) -> bool {
+pub(super) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -43,12 +43,24 @@ impl fmt::Display for Rejected {
 /// # Errors
 /// All faults of the file, or the one line that says why it cannot be read.
 pub fn load(path: &Path) -> Result<Config, Rejected> {
+    load_beside(path, false)
+}
+
+/// The same, for whoever wants to know all facts of a message and not only those that decide.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_telling_all(path: &Path) -> Result<Config, Rejected> {
+    load_beside(path, true)
+}
+
+fn load_beside(path: &Path, tells_all: bool) -> Result<Config, Rejected> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Rejected(vec![format!("{name}: not UTF-8 at byte {}", error.utf8_error().valid_up_to())])
     })?;
-    let mut config = read_with(&name, &text, &Beside { folder: path.with_file_name("") })?;
+    let mut config = read_with(&name, &text, &Beside { folder: path.with_file_name(""), tells_all })?;
     section::beside(path, &mut config);
     Ok(config)
 }
@@ -75,6 +87,11 @@ pub trait Outside {
     /// # Errors
     /// All faults of the patterns, one line each.
     fn compile(&self, sources: &[Source], cache: Option<&Path>) -> Result<Rules, Vec<String>>;
+
+    /// Whether facts are wanted that no rule asks for.
+    fn tells_all(&self) -> bool {
+        false
+    }
 }
 
 /// For a text that can name no other files.
@@ -101,6 +118,7 @@ impl Outside for Nowhere {
 /// Files beside the configuration's own.
 struct Beside {
     folder: PathBuf,
+    tells_all: bool,
 }
 
 impl Outside for Beside {
@@ -121,6 +139,10 @@ impl Outside for Beside {
         };
         let bytes = read().map_err(|error: std::io::Error| error.to_string())?;
         if bytes.len() > bytes_max { Err(format!("it has more than {bytes_max} bytes")) } else { Ok(bytes) }
+    }
+
+    fn tells_all(&self) -> bool {
+        self.tells_all
     }
 
     fn names(&self, folder: &str) -> Result<Vec<String>, String> {

@@ -80,7 +80,10 @@ pub(super) fn config(
     let mut policy = policy(&mut root, limit, &files, around);
     let engine = rules.map(|rules| {
         policy.scores.note_patterns(rules.patterns().iter().map(|pattern| pattern.score));
-        Arc::new(Engine::new(rules, &inspect, policy.rules.reads()))
+        let mut reads = policy.rules.reads().clone();
+        reads.digests |= outside.tells_all();
+        reads.urls |= outside.tells_all();
+        Arc::new(Engine::new(rules, &inspect, &reads))
     });
     let admin = admin(root.section("admin"), &mut taken);
     let records = records(root.section("log"));
