@@ -5,6 +5,7 @@
 
 mod checks;
 mod harness;
+mod inspection;
 mod simulation;
 mod tidy;
 mod transcripts;
