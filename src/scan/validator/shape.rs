@@ -70,13 +70,20 @@ const fn of_kind(byte: u8, kind: u8) -> bool {
     }
 }
 
-/// Where separators may stand.
+/// Where separators may stand. Where a register has a way to write its numbers, only there: tables,
+/// dates and addresses are full of digits whose sums hold by chance.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Gaps {
-    /// Nowhere: a dash is a character of its own.
+    /// Nowhere.
     None,
+    /// Nowhere; a dash or a plus is a character of its own.
+    Signs,
     /// Between any two characters: people group as they like.
     Any,
+    /// The same, but all gaps have the same mark.
+    Even,
+    /// Where so many characters follow: at any of these places.
+    At(&'static [usize]),
     /// Where so many characters follow: at all of these places or at none.
     All(&'static [usize]),
 }
@@ -84,18 +91,26 @@ pub(super) enum Gaps {
 impl Gaps {
     fn may_stand_before(self, following: usize) -> bool {
         match self {
-            Self::None => false,
-            Self::Any => true,
-            Self::All(places) => places.contains(&following),
+            Self::None | Self::Signs => false,
+            Self::Any | Self::Even => following > 0,
+            Self::At(places) | Self::All(places) => places.contains(&following),
         }
     }
 
     const fn complete(self, count: usize) -> bool {
         match self {
-            Self::None | Self::Any => true,
             Self::All(places) => count == 0 || count == places.len(),
+            _ => true,
         }
     }
+}
+
+/// Separators between two characters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    bytes: usize,
+    /// What it is made of besides white space; a space if of nothing else, zero if there is no gap.
+    mark: u8,
 }
 
 /// What was read of an identifier, backwards from its end.
@@ -106,6 +121,8 @@ pub(super) struct Backwards<'a> {
     at: usize,
     gaps: Gaps,
     gap_count: usize,
+    /// The mark of the last gap.
+    mark: u8,
     /// The characters, at the end of the array.
     characters: [u8; CHARS_MAX],
     len: usize,
@@ -115,26 +132,32 @@ impl<'a> Backwards<'a> {
     /// Separators at the end of `text` are not part of the identifier.
     pub(super) fn new(text: &'a [u8], gaps: Gaps) -> Self {
         let at = match gaps {
-            Gaps::None => text.len(),
-            _ => text.len() - gap(text),
+            Gaps::Signs => text.len(),
+            _ => text.len() - gap(text).bytes,
         };
-        Self { text, at, gaps, gap_count: 0, characters: [0; CHARS_MAX], len: 0 }
+        Self { text, at, gaps, gap_count: 0, mark: 0, characters: [0; CHARS_MAX], len: 0 }
     }
 
     /// Reads one more character; whether there was one.
     pub(super) fn step(&mut self) -> bool {
         let before = self.text.get(..self.at).unwrap_or_default();
-        let gap = if self.len > 0 && self.gaps.may_stand_before(self.len) { gap(before) } else { 0 };
-        let Some(byte) = before.len().checked_sub(gap + 1).and_then(|place| before.get(place)) else {
+        let gap = if self.gaps.may_stand_before(self.len) { gap(before) } else { Gap::default() };
+        let Some(byte) = before.len().checked_sub(gap.bytes + 1).and_then(|place| before.get(place)) else {
             return false;
         };
-        let sign = matches!(self.gaps, Gaps::None) && matches!(byte, b'+' | b'-');
+        let sign = matches!(self.gaps, Gaps::Signs) && matches!(byte, b'+' | b'-');
         let slot = CHARS_MAX.checked_sub(self.len + 1).and_then(|place| self.characters.get_mut(place));
         let Some(slot) = slot.filter(|_| sign || byte.is_ascii_alphanumeric()) else { return false };
+        let even = gap.bytes == 0 || self.gap_count == 0 || gap.mark == self.mark;
+        if matches!(self.gaps, Gaps::Even) && !even {
+            return false;
+        }
         *slot = byte.to_ascii_uppercase();
         self.len += 1;
-        self.at -= gap + 1;
-        self.gap_count += usize::from(gap > 0);
+        self.at -= gap.bytes + 1;
+        if gap.bytes > 0 {
+            (self.gap_count, self.mark) = (self.gap_count + 1, gap.mark);
+        }
         true
     }
 
@@ -156,25 +179,30 @@ impl<'a> Backwards<'a> {
     }
 }
 
-/// Bytes of the separators that end `text`, as many as may stand in one gap.
-fn gap(text: &[u8]) -> usize {
-    let mut size = 0;
+/// The separators that end `text`, as many as may stand in one gap.
+fn gap(text: &[u8]) -> Gap {
+    let mut gap = Gap::default();
     loop {
-        match separator(text.get(..text.len() - size).unwrap_or_default()) {
-            0 => return size,
-            more if size + more > GAP_BYTES_MAX => return size,
-            more => size += more,
+        let (bytes, mark) = separator(text.get(..text.len() - gap.bytes).unwrap_or_default());
+        if bytes == 0 || gap.bytes + bytes > GAP_BYTES_MAX {
+            return gap;
+        }
+        gap.bytes += bytes;
+        if mark != b' ' || gap.mark == 0 {
+            gap.mark = mark;
         }
     }
 }
 
-/// Bytes of the one separator that ends `text`: white space, dash, dot, slash, what stands for a space
-/// in forms and file names, and the spaces and dashes of typesetting in UTF-8.
-const fn separator(text: &[u8]) -> usize {
+/// Bytes and mark of the one separator that ends `text`: white space, dash, dot, slash, what stands for a
+/// space in forms and file names, and the spaces and dashes of typesetting in UTF-8.
+const fn separator(text: &[u8]) -> (usize, u8) {
     match text {
-        [.., b' ' | b'\t' | b'\r' | b'\n' | b'-' | b'.' | b'/' | b'+' | b'_'] => 1,
-        [.., 0xc2, 0xa0] => 2,
-        [.., 0xe2, 0x80, 0x80..=0x95 | 0xaf] | [.., 0xe2, 0x88, 0x92] => 3,
-        _ => 0,
+        [.., b' ' | b'\t' | b'\r' | b'\n'] => (1, b' '),
+        [.., mark @ (b'-' | b'.' | b'/' | b'+' | b'_')] => (1, *mark),
+        [.., 0xc2, 0xa0] => (2, b' '),
+        [.., 0xe2, 0x80, 0x80..=0x8f | 0xaf] => (3, b' '),
+        [.., 0xe2, 0x80, 0x90..=0x95] | [.., 0xe2, 0x88, 0x92] => (3, b'-'),
+        _ => (0, 0),
     }
 }
