@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use postern::control::config::{self, Rejected};
-use postern::control::{boot, check, ctl, explain, quarantine_command};
+use postern::control::{boot, check, ctl, explain, patterns, quarantine_command, replay};
 use postern::load;
 use postern::policy::settings::Config;
 use postern::service::notice::say;
@@ -72,8 +72,23 @@ enum Command {
         #[arg(value_name = "MESSAGE", required = true)]
         paths: Vec<PathBuf>,
     },
-    #[command(hide = true, disable_help_flag = true)]
-    Replay(Raw),
+    /// Which messages another configuration would judge otherwise, and why
+    Replay {
+        /// The configuration that is to come
+        #[arg(long, value_name = "NEW")]
+        config: PathBuf,
+        /// The configuration that it is held against
+        #[arg(long, value_name = "OLD")]
+        against: PathBuf,
+        #[command(flatten)]
+        envelope: EnvelopeOptions,
+        /// One JSON object a line instead of text for people
+        #[arg(long)]
+        json: bool,
+        /// Files with one message each, and folders of them
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<PathBuf>,
+    },
     #[command(hide = true, disable_help_flag = true)]
     Top(Raw),
     /// Messages that are held back: lists, shows, sends on or deletes them
@@ -159,12 +174,13 @@ fn dispatch() -> ExitCode {
     match arguments.next() {
         Some(command) if command == "source" => return load::source::main(arguments.collect()),
         Some(command) if command == "sink" => return load::sink::main(arguments.collect()),
+        Some(command) if command == patterns::child::COMMAND => return patterns::child::main(),
         _ => {}
     }
     match Arguments::parse().command {
         Command::Run { demo: true, .. } => run_demo(),
         Command::Run { file, .. } => with_config(&file.config, boot::run),
-        Command::Check { file } => with_config(&file.config, |config| print(&check::sheet(&config))),
+        Command::Check { file } => with_config(&file.config, |config| check::main(&config)),
         Command::Ctl { request, admin } => ctl_main(request, &admin),
         Command::Source(raw) => load::source::main(raw.arguments),
         Command::Sink(raw) => load::sink::main(raw.arguments),
@@ -172,7 +188,10 @@ fn dispatch() -> ExitCode {
             let options = explain::Options { envelope: envelope.into(), json, paths };
             loaded(config::load_telling_all(&file.config), |config| explain::main(&config, &options))
         }
-        Command::Replay(_) => not_available("replay"),
+        Command::Replay { config, against, envelope, json, paths } => {
+            let options = explain::Options { envelope: envelope.into(), json, paths };
+            with_config(&against, |old| with_config(&config, |new| replay::main(&new, &old, &options)))
+        }
         Command::Top(_) => not_available("top"),
         Command::Quarantine { request, config, json } => {
             with_config(&config, |config| quarantine_command::main(held(request), &config, json))
@@ -245,13 +264,6 @@ const fn held(request: Held) -> quarantine_command::Request {
 fn not_available(command: &str) -> ExitCode {
     say(format_args!("`{command}` is not available in this version"));
     ExitCode::from(2)
-}
-
-fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(1),
-    }
 }
 
 #[cfg(test)]

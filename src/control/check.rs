@@ -1,10 +1,14 @@
 //! `postern check`: what a configuration means, and what it may cost.
 
 use std::fmt::{self, Write};
+use std::io::{self, IsTerminal, Write as _};
+use std::process::ExitCode;
 
-use super::boot;
+use super::{boot, check_patterns};
 use crate::limits::{Holder, WorkerSize, worker_descriptors, worker_memory};
 use crate::policy::settings::{Config, Upstream};
+use crate::scan::Rules;
+use crate::service::notice::say;
 
 /// What the configuration allows one worker.
 pub fn worker_size(config: &Config) -> WorkerSize {
@@ -22,6 +26,42 @@ pub fn descriptors(config: &Config) -> usize {
     worker_descriptors(worker_size(config), listeners)
 }
 
+/// Prints what the configuration means and costs; 1 if its patterns cost more than they may.
+pub fn main(config: &Config) -> ExitCode {
+    let (mut text, mut over) = (sheet(config), Vec::new());
+    if let Some(engine) = config.engine.as_ref().filter(|engine| !engine.rules().patterns().is_empty()) {
+        over = patterns(config, engine.rules(), &mut text);
+    }
+    if io::stdout().write_all(text.as_bytes()).is_err() {
+        return ExitCode::from(1);
+    }
+    for line in &over {
+        say(format_args!("over the budget: {line}"));
+    }
+    if over.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    say(format_args!("make these patterns cheaper, or set `budget` in [inspect] higher"));
+    ExitCode::from(1)
+}
+
+/// Appends the cost of patterns; says what is over the budget.
+fn patterns(config: &Config, rules: &Rules, text: &mut String) -> Vec<String> {
+    let watched = io::stderr().is_terminal();
+    let mut progress = |done: usize, all: usize| {
+        if watched {
+            let end = if done == all { "\r\x1b[K" } else { "" };
+            // If standard error is gone nobody waits.
+            let _ = write!(io::stderr(), "\rmeasuring pattern {done} of {all}{end}");
+        }
+    };
+    let sheet = check_patterns::measure(rules, &mut progress);
+    let budget = check_patterns::budget(config.inspect.budget_ns);
+    // Writing to a String cannot fail.
+    let _ = check_patterns::write(text, &sheet, rules, budget);
+    sheet.over_budget(budget, rules.patterns())
+}
+
 /// The summary and the cost sheet, for people.
 pub fn sheet(config: &Config) -> String {
     let mut out = String::new();
@@ -32,6 +72,7 @@ pub fn sheet(config: &Config) -> String {
 }
 
 fn summary(out: &mut String, config: &Config) -> fmt::Result {
+    writeln!(out, "no fault\n")?;
     writeln!(out, "hostname  {}", config.hostname)?;
     for listener in &config.listeners {
         let addresses: Vec<_> = listener.addresses.iter().map(ToString::to_string).collect();
@@ -67,7 +108,11 @@ fn described(upstream: &Upstream) -> String {
 }
 
 fn costs(out: &mut String, config: &Config) -> fmt::Result {
-    let holders = worker_memory(worker_size(config));
+    let size = worker_size(config);
+    let mut holders = worker_memory(size).to_vec();
+    if let Some(engine) = &config.engine {
+        holders.extend(check_patterns::holders(engine, size.upstream_connections));
+    }
     writeln!(out, "\nmemory of one worker at its worst")?;
     for holder in &holders {
         writeln!(out, "{}", row(holder))?;
@@ -94,7 +139,7 @@ fn row(holder: &Holder) -> String {
 }
 
 /// With one digit after the point, in the largest unit that leaves a whole part.
-fn bytes(count: usize) -> String {
+pub(super) fn bytes(count: usize) -> String {
     const UNITS: [(&str, usize); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|(_, unit)| count >= *unit) {
         Some((name, unit)) => format!("{}.{} {name}", count / unit, count % unit * 10 / unit),

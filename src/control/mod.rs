@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod boot;
 pub mod check;
+mod check_patterns;
 pub mod config;
 pub mod ctl;
 pub mod explain;
@@ -10,4 +11,5 @@ pub mod metrics;
 pub mod patterns;
 pub mod quarantine_command;
 mod quarantine_pages;
+pub mod replay;
 pub mod signal;

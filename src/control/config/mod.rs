@@ -154,8 +154,9 @@ impl Outside for Beside {
         read().map_err(|error| error.to_string())
     }
 
-    fn compile(&self, sources: &[Source], _: Option<&Path>) -> Result<Rules, Vec<String>> {
-        patterns::compile_here(sources).map_err(patterns::lines)
+    fn compile(&self, sources: &[Source], cache: Option<&Path>) -> Result<Rules, Vec<String>> {
+        let cache = cache.map(|cache| self.folder.join(cache));
+        patterns::compile(sources, cache.as_deref())
     }
 }
 

@@ -2,10 +2,19 @@
 //!
 //! Who wrote a pattern is trusted no more than needed: whatever stands in a file ends as rules or as
 //! faults, `file:line:column: message`, and all of them at once.
+//!
+//! * `child`: compiles, where it can do no harm;
+//! * `cache`: keeps what was compiled.
+
+pub mod cache;
+pub mod child;
+
+use std::path::Path;
 
 use crate::policy::symbol;
 use crate::scan::pattern::{self, Fault, Pattern};
 use crate::scan::{Choice, Rules};
+use crate::service::notice::say;
 
 /// Pattern files of one configuration.
 pub const PATTERN_FILES_MAX: usize = 256;
@@ -46,6 +55,34 @@ pub fn parse(sources: &[Source]) -> Result<Vec<Pattern>, Vec<Fault>> {
 /// All faults.
 pub fn compile_here(sources: &[Source]) -> Result<Rules, Vec<Fault>> {
     parse(sources).and_then(|patterns| Rules::compile(patterns, Choice::Never))
+}
+
+/// Compiles in a child of this program, or takes what is kept in the folder `cache`.
+///
+/// # Errors
+/// All faults, one line each.
+pub fn compile(sources: &[Source], cache: Option<&Path>) -> Result<Rules, Vec<String>> {
+    if sources.is_empty() {
+        return compile_here(sources).map_err(lines);
+    }
+    let place = cache.map(|folder| cache::place(folder, sources));
+    // What was compiled once can be read without danger: nothing else has that digest.
+    let kept = place.as_deref().and_then(cache::read).and_then(|kept| restore(sources, &kept));
+    if let Some(rules) = kept {
+        return Ok(rules);
+    }
+    let kept = child::compile(sources)?;
+    let rules = restore(sources, &kept);
+    if let Some(place) = place
+        && let Err(error) = cache::write(&place, &kept)
+    {
+        say(format_args!("{}: compiled patterns are not kept: {error}", place.display()));
+    }
+    rules.ok_or_else(|| vec!["the compiled patterns cannot be read back".to_owned()])
+}
+
+fn restore(sources: &[Source], kept: &[u8]) -> Option<Rules> {
+    Rules::deserialise(parse(sources).ok()?, kept)
 }
 
 /// Faults as they are told.

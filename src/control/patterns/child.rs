@@ -1,0 +1,318 @@
+//! Patterns compiled in a child process of this same program, with bounds on its time and memory.
+//!
+//! The library that compiles expressions is large, and whoever writes a pattern chooses how hard it
+//! works. So it works elsewhere: what takes too long or too much ends there, and is told as a fault of
+//! the pattern that is to blame, as far as one is.
+//!
+//! On standard input: what to do, then each file. On standard output: `+` and the compiled patterns, or
+//! `-` and faults, one a line; or, when patterns are tried one by one, the number of each before it is.
+
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{PATTERN_BYTES_MAX, Source};
+use crate::reactor::clock;
+
+/// What the program is called with to be such a child.
+pub const COMMAND: &str = "compile-patterns";
+
+/// Compiling everything may take so long, by the wall and by the processor.
+pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(7);
+/// Finding out who is to blame may take so long more: ten seconds in all.
+pub const BLAME_TIME_MAX: Duration = Duration::from_secs(3);
+/// One pattern that alone takes so long is to blame.
+const ALONE_TIME_MAX: Duration = Duration::from_millis(1000);
+/// Memory of the child beyond what it starts with.
+pub const COMPILE_BYTES_MAX: u64 = 512 << 20;
+/// Compiled patterns are smaller than what compiling them takes.
+const OUTPUT_BYTES_MAX: usize = 512 << 20;
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// What a child is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    /// Compile everything together.
+    All,
+    /// Compile each expression alone.
+    Each,
+}
+
+/// Compiles `sources`; the bytes of the compiled patterns come back.
+///
+/// # Errors
+/// All faults, one line each.
+pub fn compile(sources: &[Source]) -> Result<Vec<u8>, Vec<String>> {
+    let told = |error: io::Error| vec![format!("the patterns cannot be compiled: {error}")];
+    let run = run(Task::All, sources, COMPILE_TIME_MAX).map_err(told)?;
+    match run.output.split_first() {
+        Some((b'+', kept)) if run.ended_well => Ok(kept.to_vec()),
+        Some((b'-', lines)) if run.ended_well => {
+            Err(String::from_utf8_lossy(lines).lines().map(str::to_owned).collect())
+        }
+        _ => Err(vec![blame(sources, run.why())]),
+    }
+}
+
+/// The line about patterns that went over a bound.
+fn blame(sources: &[Source], why: &str) -> String {
+    let alone = run(Task::Each, sources, BLAME_TIME_MAX);
+    let guilty = alone.ok().filter(|run| !run.ended_well).and_then(|run| {
+        let number = run.output.as_chunks::<4>().0.last().copied().map(u32::from_le_bytes)?;
+        // When time is up, whoever had only just begun is not to blame.
+        let slow = !run.timed_out || run.silence >= ALONE_TIME_MAX;
+        slow.then(|| expressions(sources).nth(number as usize)).flatten()
+    });
+    match guilty {
+        Some(at) => format!("{}:{}:1: this pattern {why}", at.source.name, at.line),
+        None => {
+            let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
+            format!("{}: the patterns together: compiling them {why}", names.join(", "))
+        }
+    }
+}
+
+/// How a child ended.
+#[derive(Debug)]
+struct Run {
+    output: Vec<u8>,
+    ended_well: bool,
+    timed_out: bool,
+    /// How long nothing more came before the time was up.
+    silence: Duration,
+}
+
+impl Run {
+    const fn why(&self) -> &'static str {
+        if self.timed_out { "takes longer than 7 seconds" } else { "takes more than 512 MiB or 7 seconds" }
+    }
+}
+
+fn run(task: Task, sources: &[Source], time: Duration) -> io::Result<Run> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg(COMMAND)
+        // The allocator takes a gibibyte at once otherwise, which the bound could not see.
+        .env("MIMALLOC_ARENA_RESERVE", "16MiB")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let pieces = pieces_of(&mut child);
+    if let Some(mut stdin) = child.stdin.take() {
+        // A child that ended early says more by how it ended.
+        let _ = write_task(&mut stdin, task, sources);
+    }
+    let mut run = gather(&pieces, time);
+    if run.timed_out {
+        // It may have ended by itself just now.
+        let _ = child.kill();
+    }
+    run.ended_well = child.wait()?.success() && !run.timed_out;
+    Ok(run)
+}
+
+/// What the child says, piece by piece.
+fn pieces_of(child: &mut Child) -> Receiver<Vec<u8>> {
+    let (sender, pieces) = mpsc::channel();
+    if let Some(mut stdout) = child.stdout.take() {
+        std::thread::spawn(move || {
+            let mut piece = vec![0; PIECE_BYTES];
+            while let Ok(length @ 1..) = stdout.read(&mut piece) {
+                if sender.send(piece[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    pieces
+}
+
+fn gather(pieces: &Receiver<Vec<u8>>, time: Duration) -> Run {
+    let (begun, mut last) = (clock::instant(), clock::instant());
+    let mut run = Run { output: Vec::new(), ended_well: false, timed_out: false, silence: Duration::ZERO };
+    loop {
+        let left = time.saturating_sub(clock::instant().since(begun));
+        match pieces.recv_timeout(left) {
+            Ok(piece) if run.output.len() + piece.len() <= OUTPUT_BYTES_MAX => {
+                last = clock::instant();
+                run.output.extend(piece);
+            }
+            Err(RecvTimeoutError::Disconnected) => return run,
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {
+                run.timed_out = true;
+                run.silence = clock::instant().since(last);
+                return run;
+            }
+        }
+    }
+}
+
+fn write_task(out: &mut impl Write, task: Task, sources: &[Source]) -> io::Result<()> {
+    out.write_all(if task == Task::All { b"a" } else { b"e" })?;
+    for Source { name, text } in sources {
+        for field in [name, text] {
+            out.write_all(&(field.len() as u64).to_le_bytes())?;
+            out.write_all(field.as_bytes())?;
+        }
+    }
+    out.flush()
+}
+
+fn read_task(mut input: &[u8]) -> Option<(Task, Vec<Source>)> {
+    let (first, rest) = input.split_first()?;
+    let task = match first {
+        b'a' => Task::All,
+        b'e' => Task::Each,
+        _ => return None,
+    };
+    input = rest;
+    let mut sources = Vec::new();
+    while !input.is_empty() {
+        let name = read_field(&mut input)?;
+        sources.push(Source { name, text: read_field(&mut input)? });
+    }
+    Some((task, sources))
+}
+
+fn read_field(input: &mut &[u8]) -> Option<String> {
+    let (length, rest) = input.split_first_chunk()?;
+    let (field, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    *input = rest;
+    String::from_utf8(field.to_vec()).ok()
+}
+
+/// The child.
+pub fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(70),
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let mut input = Vec::new();
+    io::stdin().lock().take(2 * PATTERN_BYTES_MAX as u64).read_to_end(&mut input)?;
+    let Some((task, sources)) = read_task(&input) else {
+        return Err(io::Error::other("what is there to do?"));
+    };
+    drop(input);
+    bound()?;
+    let mut out = io::stdout().lock();
+    match task {
+        Task::All => out.write_all(&all(&sources))?,
+        Task::Each => {
+            for (number, at) in (0_u32..).zip(expressions(&sources)) {
+                out.write_all(&number.to_le_bytes())?;
+                out.flush()?;
+                // Whether it is well is not the question.
+                let _ = super::compile_here(&[at.alone()]);
+            }
+        }
+    }
+    out.flush()
+}
+
+fn all(sources: &[Source]) -> Vec<u8> {
+    let compiled = super::compile_here(sources).map_err(super::lines);
+    let kept = compiled.and_then(|rules| {
+        rules.serialise().map_err(|fault| vec![format!("the patterns cannot be kept: error {}", fault.0)])
+    });
+    match kept {
+        Ok(kept) => [b"+", kept.as_slice()].concat(),
+        Err(lines) => [b"-", lines.join("\n").as_bytes()].concat(),
+    }
+}
+
+/// From here on this process is bounded.
+fn bound() -> io::Result<()> {
+    let set = |resource, bound| setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) });
+    set(Resource::Core, 0)?;
+    set(Resource::Cpu, COMPILE_TIME_MAX.as_secs())?;
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages = statm.split(' ').next().and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    let begun_with = pages.saturating_mul(rustix::param::page_size() as u64);
+    set(Resource::As, begun_with + COMPILE_BYTES_MAX)?;
+    Ok(())
+}
+
+/// A pattern in its file.
+#[derive(Clone, Copy, Debug)]
+struct At<'a> {
+    source: &'a Source,
+    /// Where its table stands: bytes of the file.
+    begin: usize,
+    end: usize,
+    /// The line of its expression.
+    line: usize,
+}
+
+impl At<'_> {
+    /// A file with this pattern alone.
+    fn alone(&self) -> Source {
+        let text = self.source.text.get(self.begin..self.end).unwrap_or_default().to_owned();
+        Source { name: self.source.name.clone(), text }
+    }
+}
+
+/// All tables with an expression, by how they are written: the files may be at fault otherwise.
+fn expressions(sources: &[Source]) -> impl Iterator<Item = At<'_>> {
+    sources.iter().flat_map(|source| {
+        let mut begins: Vec<(usize, usize)> = Vec::new();
+        let (mut offset, mut ats) = (0, Vec::new());
+        for (number, line) in (1..).zip(source.text.split_inclusive('\n')) {
+            if line.trim_start().starts_with("[[pattern]]") {
+                begins.push((offset, number));
+            }
+            offset += line.len();
+        }
+        for (index, &(begin, number)) in begins.iter().enumerate() {
+            let end = begins.get(index + 1).map_or(source.text.len(), |(end, _)| *end);
+            let table = source.text.get(begin..end).unwrap_or_default();
+            let written = table.lines().position(|line| is_expression(line.trim_start()));
+            ats.extend(written.map(|lines| At { source, begin, end, line: number + lines }));
+        }
+        ats
+    })
+}
+
+fn is_expression(line: &str) -> bool {
+    line.strip_prefix("match").is_some_and(|rest| rest.trim_start().starts_with('='))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources() -> Vec<Source> {
+        let of = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
+        vec![
+            of("a", "# x\n[[pattern]]\nliteral = 'b'\n[[pattern]]\nsymbol = 'A'\nmatch = 'a'\n"),
+            of("ä", ""),
+            of("b", "[[pattern]]\n  match='c'\n[[pattern]]\nmatching = 'd'\n"),
+        ]
+    }
+
+    #[test]
+    fn a_task_comes_over() {
+        for task in [Task::All, Task::Each] {
+            let mut wire = Vec::new();
+            write_task(&mut wire, task, &sources()).unwrap();
+            assert_eq!(read_task(&wire), Some((task, sources())));
+            assert_eq!(read_task(&wire[..wire.len() - 1]), None);
+        }
+        assert_eq!(read_task(b""), None);
+        assert_eq!(read_task(b"x"), None);
+    }
+
+    #[test]
+    fn expressions_are_found_by_how_they_are_written() {
+        let sources = sources();
+        let found: Vec<_> = expressions(&sources).map(|at| (at.source.name.as_str(), at.line)).collect();
+        assert_eq!(found, [("a", 6), ("b", 2)]);
+        let texts: Vec<_> = expressions(&sources).map(|at| at.alone().text).collect();
+        assert_eq!(texts, ["[[pattern]]\nsymbol = 'A'\nmatch = 'a'\n", "[[pattern]]\n  match='c'\n"]);
+    }
+}
