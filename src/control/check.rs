@@ -159,7 +159,7 @@ mod tests {
         for holder in worker_memory(worker_size(&config)) {
             assert!(text.contains(holder.name), "{text}");
         }
-        for wanted in ["sum", "open files needed", "127.0.0.1:2525", &config.hash] {
+        for wanted in ["no fault", "sum", "open files needed", "127.0.0.1:2525", &config.hash] {
             assert!(text.contains(wanted), "{text}");
         }
     }

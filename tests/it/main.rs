@@ -6,6 +6,7 @@
 mod checks;
 mod harness;
 mod inspection;
+mod judging;
 mod simulation;
 mod tidy;
 mod transcripts;

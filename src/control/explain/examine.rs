@@ -346,7 +346,8 @@ impl<'a> Message<'a> {
             notes,
             verdict: judgement.verdict.name(),
             rule,
-            score: judgement.score,
+            // No symbol at all sums to -0.0.
+            score: judgement.score + 0.0,
             reply: judgement.reply.as_ref().map(|reply| reply.first_line()),
             size: self.octets,
             window: self.octets <= self.config.workers.window as u64,

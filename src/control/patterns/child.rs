@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{PATTERN_BYTES_MAX, Source};
+use super::{PATTERN_BYTES_MAX, PATTERN_FILES_MAX, Source};
 use crate::reactor::clock;
+use crate::scan::pattern::PATTERNS_MAX;
 
 /// What the program is called with to be such a child.
 pub const COMMAND: &str = "compile-patterns";
@@ -31,6 +32,9 @@ pub const COMPILE_BYTES_MAX: u64 = 512 << 20;
 /// Compiled patterns are smaller than what compiling them takes.
 const OUTPUT_BYTES_MAX: usize = 512 << 20;
 const PIECE_BYTES: usize = 64 * 1024;
+/// The number of a pattern that is tried, and those of all.
+const NUMBER_BYTES: usize = 4;
+const NUMBERS_BYTES_MAX: usize = NUMBER_BYTES * PATTERN_FILES_MAX * PATTERNS_MAX;
 
 /// What a child is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +63,21 @@ pub fn compile(sources: &[Source]) -> Result<Vec<u8>, Vec<String>> {
 
 /// The line about patterns that went over a bound.
 fn blame(sources: &[Source], why: &str) -> String {
-    let alone = run(Task::Each, sources, BLAME_TIME_MAX);
-    let guilty = alone.ok().filter(|run| !run.ended_well).and_then(|run| {
-        let number = run.output.as_chunks::<4>().0.last().copied().map(u32::from_le_bytes)?;
-        // When time is up, whoever had only just begun is not to blame.
-        let slow = !run.timed_out || run.silence >= ALONE_TIME_MAX;
-        slow.then(|| expressions(sources).nth(number as usize)).flatten()
-    });
-    match guilty {
-        Some(at) => format!("{}:{}:1: this pattern {why}", at.source.name, at.line),
+    let Ok(alone) = run(Task::Each, sources, BLAME_TIME_MAX) else {
+        return format!("the patterns together: compiling them {why}");
+    };
+    // The one at which the child ended; when time was up, only if it had its time.
+    let last = alone.begun.len().checked_sub(1);
+    let fatal = last.filter(|_| !alone.ended_well && (!alone.timed_out || alone.silence() >= ALONE_TIME_MAX));
+    let (guilty, words) = match fatal {
+        Some(guilty) => (Some(guilty), format!("compiling this pattern {why}")),
         None => {
-            let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
-            format!("{}: the patterns together: compiling them {why}", names.join(", "))
+            (alone.slowest(), format!("compiling all patterns {why}; alone, none takes longer than this one"))
         }
+    };
+    match guilty.and_then(|number| expressions(sources).nth(number)) {
+        Some(At { source, line, .. }) => format!("{}:{line}:1: {words}", source.name),
+        None => format!("the patterns together: compiling them {why}"),
     }
 }
 
@@ -81,13 +87,26 @@ struct Run {
     output: Vec<u8>,
     ended_well: bool,
     timed_out: bool,
-    /// How long nothing more came before the time was up.
-    silence: Duration,
+    /// When each pattern that is tried alone began, and when it was over with all.
+    begun: Vec<Duration>,
+    ended: Duration,
 }
 
 impl Run {
     const fn why(&self) -> &'static str {
         if self.timed_out { "takes longer than 7 seconds" } else { "takes more than 512 MiB or 7 seconds" }
+    }
+
+    /// How long nothing more came before the end.
+    fn silence(&self) -> Duration {
+        self.ended.saturating_sub(self.begun.last().copied().unwrap_or_default())
+    }
+
+    /// The pattern that took longest.
+    fn slowest(&self) -> Option<usize> {
+        let ends = self.begun.iter().skip(1).chain([&self.ended]);
+        let took = self.begun.iter().zip(ends).map(|(begun, ended)| ended.saturating_sub(*begun));
+        took.enumerate().max_by_key(|(_, took)| *took).map(|(number, _)| number)
     }
 }
 
@@ -131,21 +150,28 @@ fn pieces_of(child: &mut Child) -> Receiver<Vec<u8>> {
 }
 
 fn gather(pieces: &Receiver<Vec<u8>>, time: Duration) -> Run {
-    let (begun, mut last) = (clock::instant(), clock::instant());
-    let mut run = Run { output: Vec::new(), ended_well: false, timed_out: false, silence: Duration::ZERO };
+    let begun = clock::instant();
+    let mut run = Run {
+        output: Vec::new(),
+        ended_well: false,
+        timed_out: false,
+        begun: Vec::new(),
+        ended: Duration::ZERO,
+    };
     loop {
         let left = time.saturating_sub(clock::instant().since(begun));
-        match pieces.recv_timeout(left) {
-            Ok(piece) if run.output.len() + piece.len() <= OUTPUT_BYTES_MAX => {
-                last = clock::instant();
-                run.output.extend(piece);
-            }
+        let piece = pieces.recv_timeout(left);
+        run.ended = clock::instant().since(begun);
+        match piece {
+            Ok(piece) if run.output.len() + piece.len() <= OUTPUT_BYTES_MAX => run.output.extend(piece),
             Err(RecvTimeoutError::Disconnected) => return run,
             Ok(_) | Err(RecvTimeoutError::Timeout) => {
                 run.timed_out = true;
-                run.silence = clock::instant().since(last);
                 return run;
             }
+        }
+        if run.output.len() <= NUMBERS_BYTES_MAX {
+            run.begun.resize(run.output.len() / NUMBER_BYTES, run.ended);
         }
     }
 }
@@ -293,6 +319,22 @@ mod tests {
             of("ä", ""),
             of("b", "[[pattern]]\n  match='c'\n[[pattern]]\nmatching = 'd'\n"),
         ]
+    }
+
+    #[test]
+    fn the_slowest_is_known_by_when_the_next_began() {
+        let millis = |all: &[u64]| all.iter().copied().map(Duration::from_millis).collect();
+        let run = |begun: &[u64], ended| Run {
+            output: Vec::new(),
+            ended_well: true,
+            timed_out: false,
+            begun: millis(begun),
+            ended: Duration::from_millis(ended),
+        };
+        assert_eq!(run(&[], 9).slowest(), None);
+        assert_eq!(run(&[1, 2, 8, 9], 10).slowest(), Some(1));
+        assert_eq!(run(&[1, 2, 8, 9], 30).slowest(), Some(3));
+        assert_eq!(run(&[1, 9], 30).silence().as_millis(), 21);
     }
 
     #[test]
