@@ -172,7 +172,11 @@ impl Relay {
                 keeping.state = KeepingState::Committed;
                 keeping.unanswered.add(0);
                 let question = Question::Quarantine(Spool::Commit(Box::new(description)));
-                return cx.actions.push(Action::Ask { query: keeping.query, question, patience: STORE_PATIENCE });
+                return cx.actions.push(Action::Ask {
+                    query: keeping.query,
+                    question,
+                    patience: STORE_PATIENCE,
+                });
             }
             // It streamed, and no copy of it was begun.
             (None, _) => Verdict::Reject.reply().unwrap_or_else(undecided),
@@ -217,23 +221,34 @@ impl Relay {
         }
     }
 
-    /// Content was taken, from `begin` on in what is held: the store gets its copy, if it shall have one.
+    /// Content was taken, from `begin` on in what is held: a copy that was begun goes on.
     pub(super) fn copy_content(&mut self, cx: &mut Context<'_>, begin: usize) {
+        let Some(transaction) = self.transaction.as_deref() else { return };
+        let Some(content) = transaction.content.as_deref().filter(|_| transaction.keeping.is_some()) else {
+            return;
+        };
+        let piece = content.held.get(begin..).unwrap_or_default().to_vec();
+        self.copy(cx, piece);
+    }
+
+    /// The window is full, and the message will stream: a copy of it is begun now or never.
+    pub(super) fn copy_before_streaming(&mut self, cx: &mut Context<'_>) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
-        if transaction.keeping.is_some() {
-            let piece = content.held.get(begin..).unwrap_or_default().to_vec();
-            return self.copy(cx, piece);
-        }
-        if content.stand == Stand::Held && content.overflows() && asks_for_copy(&cx.shared.config, content.facts()) {
-            let piece = content.held.clone();
-            self.begin_copy(cx, piece);
+        let streams = content.stand == Stand::Held && content.overflows() && !content.complete;
+        let open = transaction.keeping.is_none() && transaction.settled.is_none();
+        if streams && open && asks_for_copy(&cx.shared.config, content.facts()) {
+            content.remove_forged();
+            let begin = content.held.clone();
+            self.begin_copy(cx, begin);
         }
     }
 
     pub(super) fn on_answered(&mut self, cx: &mut Context<'_>, query: Query, answer: &Answer) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        let Some(keeping) = transaction.keeping.as_mut().filter(|keeping| keeping.query == query) else { return };
+        let Some(keeping) = transaction.keeping.as_mut().filter(|keeping| keeping.query == query) else {
+            return;
+        };
         let committed = matches!(keeping.state, KeepingState::Committed);
         match (answer, answer.refusal()) {
             (Answer::Quarantine(Spooled::Taken { words, octets }), _) => {

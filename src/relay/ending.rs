@@ -2,7 +2,9 @@
 
 use super::action::{Action, DiscardReason};
 use super::disposition::Disposition;
-use super::record::{ClientFacts, Evidence, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text};
+use super::record::{
+    ClientFacts, Evidence, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text,
+};
 use super::transaction::{Recipient, RecipientState, Settled, Transaction};
 use super::{Context, Relay, Stage};
 use crate::policy::inspect::Evidence as Found;

@@ -182,15 +182,15 @@ impl Relay {
             content.held.clear();
         } else if content.octets > size_limit(cx) {
             self.refuse_content(cx, Refusal::TooLarge);
-        } else if !end {
-            self.look_ahead(cx, begin);
+        } else {
+            self.look_ahead(cx, begin, end);
         }
         Some((consumed, end))
     }
 
-    /// More is to come: what of it is known already may decide, and the store may want it.
-    fn look_ahead(&mut self, cx: &mut Context<'_>, begin: usize) {
-        if cx.shared.config.engine.is_some() {
+    /// What is known of it already may decide, and the store may want it.
+    fn look_ahead(&mut self, cx: &mut Context<'_>, begin: usize, end: bool) {
+        if cx.shared.config.engine.is_some() && !end {
             self.judge_early(cx);
         }
         let settled = self.transaction.as_ref().is_none_or(|transaction| transaction.settled.is_some());
@@ -265,6 +265,9 @@ impl Relay {
     /// Sends up what may go up now.
     pub(super) fn pump(&mut self, cx: &mut Context<'_>) {
         let stalled = self.is_stalled(cx.now.instant);
+        if cx.shared.config.quarantine.is_some() {
+            self.copy_before_streaming(cx);
+        }
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         if transaction.settled.is_some() {
             return;

@@ -395,6 +395,8 @@ impl<R: Reactor> Worker<R> {
         self.reactor.stop_listening();
         for key in self.clients.keys() {
             self.interrupt(key);
+            // Nobody hears the answer any more.
+            self.asker.forget_all(key);
         }
         self.flush();
         self.reactor.turn(Some(self.now()));

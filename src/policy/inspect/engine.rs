@@ -63,8 +63,7 @@ impl Engine {
 
 fn bounds(settings: InspectBounds) -> mime::Bounds {
     let InspectBounds { depth, parts, header_bytes, archive_depth, expansion_bytes } = settings;
-    let of_archives =
-        mime::archive::Bounds {
+    let of_archives = mime::archive::Bounds {
         depth_max: archive_depth,
         expanded_bytes_max: expansion_bytes,
         ..Default::default()

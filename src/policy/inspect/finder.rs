@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
+use super::STREAMS_OPEN_MAX;
 use super::engine::Engine;
 use super::evidence::{self, EVIDENCE_MAX, Evidence};
 use super::lines::Lines;
 use super::outline::Outline;
-use super::STREAMS_OPEN_MAX;
 use crate::mime::kind::{self, Kind};
 use crate::mime::{Defect, Event, Head, Origin, PartId, Reading, Sink};
 use crate::policy::facts::{Facts, Known};
@@ -228,7 +228,8 @@ impl Finder {
         let Some(index) = self.stream(part, reading, Use::Octets, Some(&set), scratch) else { return };
         let (found, engine) = (&mut self.found, &*self.engine);
         if let Some(stream) = self.open.get_mut(index).and_then(|open| open.stream.as_mut()) {
-            stream.push(bytes, scratch, &mut |hit| found.on_hit(engine, &Place::Attachment, Some(part), &hit));
+            stream
+                .push(bytes, scratch, &mut |hit| found.on_hit(engine, &Place::Attachment, Some(part), &hit));
         }
     }
 
@@ -356,12 +357,13 @@ impl Finder {
         let (found, engine) = (&mut self.found, &*self.engine);
         self.lines.finish(engine, found, scratch);
         if let Some(mut raw) = self.raw.take() {
-            let shortfall =
-                raw.finish(scratch, &mut |hit| found.on_hit(engine, &Place::Raw, None, &hit));
+            let shortfall = raw.finish(scratch, &mut |hit| found.on_hit(engine, &Place::Raw, None, &hit));
             found.on_shortfall(shortfall);
             scratch.park(raw);
         }
-        self.found.evidence.sort_by(|one, other| (&one.symbol, &one.place).cmp(&(&other.symbol, &other.place)));
+        self.found
+            .evidence
+            .sort_by(|one, other| (&one.symbol, &one.place).cmp(&(&other.symbol, &other.place)));
     }
 
     pub(super) fn reset(&mut self, scratch: &mut Scratch) {

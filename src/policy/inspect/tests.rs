@@ -124,7 +124,8 @@ fn no_secret_stands_in_evidence() {
 fn an_inspection_is_used_again_as_new() {
     let engine = engine();
     let mut bench = Bench::new();
-    for (message, want) in [(&b"\r\nforbidden word\r\n"[..], 1), (b"\r\nclean\r\n", 0), (b"\r\nforbidden", 0)] {
+    for (message, want) in [(&b"\r\nforbidden word\r\n"[..], 1), (b"\r\nclean\r\n", 0), (b"\r\nforbidden", 0)]
+    {
         let mut inspection = bench.begin(&engine);
         inspection.push(message, &mut bench);
         inspection.finish(&mut bench);

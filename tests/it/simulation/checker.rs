@@ -3,7 +3,7 @@
 //! A transaction has a tag that stands in its reverse-path, its recipients and every reply that a
 //! next hop gives to it: so a reply, an identity or a piece of content that is not its own shows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use super::network::{ConnId, Network};
@@ -19,12 +19,23 @@ pub(crate) struct Identity {
     pub(crate) esmtp: bool,
 }
 
+/// What a transaction's rule wants of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// No rule: it goes to its next hop.
+    Delivered,
+    /// Into quarantine.
+    Kept,
+    Discarded,
+}
+
 /// One transaction of a client, and what became of it.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     pub(crate) conn: ConnId,
     pub(crate) identity: Identity,
     pub(crate) content: Vec<u8>,
+    pub(crate) fate: Fate,
     /// It may be refused for what it is: too large for some.
     pub(crate) refusable: bool,
     /// It must be refused: a bare newline, too large for us.
@@ -54,6 +65,8 @@ pub(crate) struct Ledger {
     pub(crate) transactions: Vec<Transaction>,
     pub(crate) violations: Vec<String>,
     pub(crate) acknowledged: u64,
+    /// Messages that lie in the store, and are as they were sent.
+    pub(crate) stored: HashSet<Tag>,
     pub(crate) accepted: u64,
 }
 
@@ -87,7 +100,7 @@ impl Ledger {
         let complete = transaction.complete_at.is_some_and(|at| at <= taken);
         let stripped = without_trace(content);
         let exact = stripped.is_some_and(|stripped| is_same(stripped, &transaction.content, raw_data));
-        let forbidden = transaction.forbidden;
+        let forbidden = transaction.forbidden || transaction.fate != Fate::Delivered;
         let twice = transaction.ended > 1;
         let lengths = (content.len(), transaction.content.len());
         self.hold(network, complete, || format!("the end of t{tag} went up before the client sent it"));
@@ -108,16 +121,35 @@ impl Ledger {
         let transaction = &mut self.transactions[tag];
         transaction.acknowledged = true;
         self.acknowledged += 1;
-        let accepted = transaction.accepted > 0 || transaction.lied;
+        let accepted = match transaction.fate {
+            Fate::Delivered => transaction.accepted > 0 || transaction.lied,
+            Fate::Kept => self.stored.contains(&tag),
+            Fate::Discarded => true,
+        };
         let mut heard = transaction.heard.clone();
         heard.sort_unstable();
         let mut taken = transaction.accepted_recipients.clone();
         taken.sort_unstable();
-        let same = heard == taken || transaction.lied;
+        let same = heard == taken || transaction.lied || transaction.fate != Fate::Delivered;
         self.hold(network, accepted, || format!("t{tag} was acknowledged and nobody has it"));
         self.hold(network, same, || {
             format!("t{tag}: the client heard yes for {heard:?}, accepted {taken:?}")
         });
+    }
+
+    /// The store says that it has `content` of a sender whose name is its tag.
+    pub(crate) fn on_stored(&mut self, network: &mut Network, sender: &str, content: &[u8]) {
+        let tag = sender.strip_prefix('t').and_then(|rest| rest.split('@').next()?.parse::<Tag>().ok());
+        let kept = tag.filter(|tag| {
+            let Some(transaction) = self.transactions.get(*tag) else { return false };
+            let same = |sent: &[u8]| is_same(sent, &transaction.content, true) || sent == transaction.content;
+            transaction.fate == Fate::Kept && without_trace(content).is_some_and(same)
+        });
+        let octets = content.len();
+        self.hold(network, kept.is_some(), || {
+            format!("{octets} octets of {sender} were stored, and not as sent")
+        });
+        self.stored.extend(kept);
     }
 
     /// What a next hop believes about the client of `tag`. `None`: it was not told.

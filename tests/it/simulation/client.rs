@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::checker::{Identity, Ledger, Tag, Transaction};
+use super::checker::{Fate, Identity, Ledger, Tag, Transaction};
 use super::network::{ConnId, MILLIS, Network, SECONDS, Toward};
 
 /// What a reply answers.
@@ -239,7 +239,8 @@ impl Client {
             format!("C{who} heard about another transaction: {reply:?} to {kind:?}")
         });
         let promise = matches!(kind, Kind::Rcpt(..)) || kind.is_content();
-        ledger.hold(network, !(promise && code < 300 && told.is_none()), || {
+        let ours_to_take = kind.is_content() && ledger.transactions[tag].fate != Fate::Delivered;
+        ledger.hold(network, ours_to_take || !(promise && code < 300 && told.is_none()), || {
             format!("C{who} heard {reply:?} to {kind:?}, which no next hop said")
         });
         let earned = self.progress.mail && (self.progress.recipients > 0 || matches!(kind, Kind::Rcpt(..)));
@@ -472,6 +473,7 @@ impl Transaction {
             conn: 0,
             identity: Identity { address: ([0, 0, 0, 0], 0).into(), helo: String::new(), esmtp: false },
             content,
+            fate: Fate::Delivered,
             refusable,
             forbidden,
             complete_at: None,

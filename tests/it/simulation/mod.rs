@@ -130,7 +130,11 @@ impl Run {
     }
 
     fn run(mut self) -> Outcome {
-        self.turn_until(RUN_WITHIN, |worker| worker.reactor().clients.iter().all(|client| client.done));
+        let all_done = |worker: &Worker<Simulated>| worker.reactor().clients.iter().all(|client| client.done);
+        self.turn_until(RUN_WITHIN, |worker| all_done(worker) || is_cut_short(worker));
+        if is_cut_short(&self.worker) {
+            return self.outcome();
+        }
         self.check(
             |worker| worker.reactor().clients.iter().all(|client| client.done),
             "a session did not end",
@@ -143,6 +147,10 @@ impl Run {
         self.check(|worker| worker.is_finished(), "the drain did not end");
         self.check(|worker| worker.reactor().open_sockets() == 0, "a socket was not closed");
         self.check_calm();
+        self.outcome()
+    }
+
+    fn outcome(&mut self) -> Outcome {
         let reactor = self.worker.reactor_mut();
         Outcome {
             violations: std::mem::take(&mut reactor.ledger.violations),
@@ -244,6 +252,11 @@ impl Run {
             self.violate(format!("nothing was wrong, and {unknown} ended {:?}", Disposition::Unknown));
         }
     }
+}
+
+/// A drain took too long: the process would end here, whoever is still there.
+fn is_cut_short(worker: &Worker<Simulated>) -> bool {
+    worker.is_finished() && worker.audit().clients > 0
 }
 
 /// Windows, and for each transaction what one side gave and the other has not taken.

@@ -392,6 +392,9 @@ impl Reactor for Simulated {
         let spent = self.network.random.u64(1..=20);
         self.network.now += spent * MICROS;
         self.service.hear(&mut self.network);
+        for (sender, content) in self.service.take_fresh() {
+            self.ledger.on_stored(&mut self.network, &sender, content);
+        }
         loop {
             while let Some(event) = self.network.due() {
                 self.dispatch(event);

@@ -1,16 +1,24 @@
 //! From a seed to a world: a configuration, servers and clients with their scripts.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use postern::policy::condition::{Condition, Scope};
+use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
+use postern::policy::lists::Lists;
 use postern::policy::route::{Pattern, Routes};
+use postern::policy::rule::{Rule, Rules};
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    RecordSink, Server as ServerSetting, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    Quarantine, RecordSink, Server as ServerSetting, Spool, Upstream, UpstreamIndex, UpstreamTimeouts,
+    Workers,
 };
+use postern::policy::verdict::Verdict;
+use postern::scan;
 
-use super::checker::{Tag, Transaction};
+use super::checker::{Fate, Tag, Transaction};
 use super::client::{Client, Kind, Manner, Misdeed, Step, What};
 use super::network::{MICROS, MILLIS, SECONDS, Weather};
 use super::next_hop::{Announced, At, IDLE, STEPS, Server, TROUBLES, Trouble};
@@ -67,7 +75,7 @@ impl Scenario {
         let mut transactions = Vec::new();
         let clients = clients(random, mood, &config, &servers, &mut transactions);
         let storm = mood == Mood::Storm;
-        Self {
+        let mut scenario = Self {
             mood,
             weather: weather(random, mood),
             servers,
@@ -76,8 +84,54 @@ impl Scenario {
             kernel_fails_one_in: if storm && random.bool() { 20 } else { 0 },
             drain_at: (storm && random.u8(..4) == 0).then(|| random.u64(..10) * SECONDS),
             config,
+        };
+        if random.bool() {
+            scenario.judge_some(random);
         }
+        scenario
     }
+
+    /// Some messages are not to reach their next hop: rules by their senders say so.
+    fn judge_some(&mut self, random: &mut Random) {
+        let calm = self.mood == Mood::Calm;
+        let mut senders = [Vec::new(), Vec::new()];
+        for (tag, transaction) in self.transactions.iter_mut().enumerate() {
+            let (fate, list) = match random.u8(..8) {
+                0 | 1 => (Fate::Kept, 0),
+                2 => (Fate::Discarded, 1),
+                _ => continue,
+            };
+            transaction.fate = fate;
+            senders[list].push(format!("\"t{tag}@client.example\""));
+        }
+        let spools = [Spool::Never, Spool::Suspect, Spool::Always];
+        let spool = if calm { Spool::Always } else { spools[random.usize(..3)] };
+        // What streams and was not copied is refused.
+        for transaction in &mut self.transactions {
+            transaction.refusable |= transaction.fate == Fate::Kept && spool != Spool::Always;
+        }
+        let age_max = Duration::from_secs(1);
+        let path = "quarantine".into();
+        self.config.quarantine = Some(Quarantine { path, spool, bytes_max: 1 << 30, age_max });
+        let verdicts = [Verdict::Quarantine, Verdict::Discard];
+        let rules = senders.iter().zip(verdicts).filter(|(senders, _)| !senders.is_empty());
+        let rules =
+            rules.map(|(senders, then)| rule(&format!("sender.address in [{}]", senders.join(", ")), then));
+        self.config.policy.rules = Rules::new(rules.collect());
+        self.config.engine = Some(Arc::clone(&ENGINE));
+    }
+}
+
+/// Looks into content, and for nothing in it.
+static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
+    let nothing = scan::Rules::compile(Vec::new(), scan::Choice::Never).unwrap();
+    Arc::new(Engine::new(nothing, &Inspect::default(), Rules::default().reads()))
+});
+
+fn rule(when: &str, then: Verdict) -> Rule {
+    let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
+    let when = Condition::compile(when, scope).unwrap();
+    Rule { name: then.name().to_owned(), when, then, reply: None, shadow: false }
 }
 
 fn weather(random: &mut Random, mood: Mood) -> Weather {

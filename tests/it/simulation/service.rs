@@ -49,6 +49,8 @@ pub(crate) struct Service {
     given: usize,
     /// Durable, whether anybody heard so or not.
     pub(crate) stored: HashMap<Ulid, Vec<u8>>,
+    /// Those that nobody has been told of yet.
+    fresh: Vec<(Ulid, String)>,
 }
 
 impl Service {
@@ -61,6 +63,7 @@ impl Service {
             answers: BTreeMap::new(),
             given: 0,
             stored: HashMap::new(),
+            fresh: Vec::new(),
         }
     }
 
@@ -76,6 +79,12 @@ impl Service {
                 network.at(at, Event::Answer);
             }
         }
+    }
+
+    /// What has become durable since the last time.
+    pub(crate) fn take_fresh(&mut self) -> Vec<(String, &[u8])> {
+        let fresh = std::mem::take(&mut self.fresh).into_iter();
+        fresh.filter_map(|(id, sender)| Some((sender, &self.stored.get(&id)?[..]))).collect()
     }
 
     /// Gives the answers whose time has come; whether there were any.
@@ -106,7 +115,7 @@ impl Service {
             Spool::Commit(description) => {
                 let Held { id, fate, content } = self.held.remove(&ticket)?;
                 assert_eq!(description.id, id, "another message's description");
-                self.commit(id, fate, content)
+                self.commit(id, fate, content, description.envelope.sender)
             }
             Spool::Abort => {
                 self.held.remove(&ticket);
@@ -115,10 +124,11 @@ impl Service {
         }
     }
 
-    fn commit(&mut self, id: Ulid, fate: Fate, content: Vec<u8>) -> Option<(u64, Spooled)> {
+    fn commit(&mut self, id: Ulid, fate: Fate, content: Vec<u8>, sender: String) -> Option<(u64, Spooled)> {
         let soon = self.random.u64(1..=20) * MILLIS;
         if fate != Fate::Fails {
             self.stored.insert(id, content);
+            self.fresh.push((id, sender));
         }
         match fate {
             Fate::Stored => Some((soon, Spooled::Stored)),

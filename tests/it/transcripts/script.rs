@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use postern::relay::event::Ending;
+use postern::relay::quarantine::{Failure, FailureKind, Spooled};
+use postern::relay::question::{Answer, Unknown};
 
 use super::text;
 
@@ -38,6 +40,8 @@ pub(super) enum Input {
         fresh: bool,
     },
     Refuse,
+    /// What the service side says to what was asked last.
+    Answer(Answer),
     Wait(Duration),
     Drain,
 }
@@ -72,6 +76,13 @@ impl Input {
                 "U! grant" => Self::Grant { fresh: true },
                 "U! grant pooled" => Self::Grant { fresh: false },
                 "U! refuse" => Self::Refuse,
+                "Q: taken" => Self::Answer(Answer::Quarantine(Spooled::Taken { words: 99, octets: 1 << 30 })),
+                "Q: stored" => Self::Answer(Answer::Quarantine(Spooled::Stored)),
+                "Q: failed" => {
+                    let failure = Failure::new(FailureKind::Full, "no room");
+                    Self::Answer(Answer::Quarantine(Spooled::Failed(failure)))
+                }
+                "Q: late" => Self::Answer(Answer::Unknown(Unknown::Late)),
                 "drain" => Self::Drain,
                 _ => return None,
             },
@@ -86,7 +97,7 @@ impl Input {
             | Self::NextHopReads(_)
             | Self::Grant { .. }
             | Self::Refuse => Actor::NextHop,
-            Self::Wait(_) | Self::Drain => Actor::Else,
+            Self::Wait(_) | Self::Drain | Self::Answer(_) => Actor::Else,
         }
     }
 }
@@ -137,7 +148,8 @@ impl Dialogue {
         }
         let step = self.steps.last_mut().expect("there is always a step");
         let Some(input) = Input::parse(line) else {
-            let is_known = ["S:", "U>", "U! ", "C! ", "R: "].iter().any(|prefix| line.starts_with(prefix));
+            let is_known =
+                ["S:", "U>", "Q>", "U! ", "C! ", "R: "].iter().any(|prefix| line.starts_with(prefix));
             assert!(is_known || line.starts_with('…'), "line {number}: not a line of a transcript: {line}");
             return step.expected.push((number, line.to_owned()));
         };

@@ -1,13 +1,21 @@
 //! The `=` lines of a dialogue: configuration, and what the next hops announce.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use postern::policy::condition::{Condition, Scope};
+use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
+use postern::policy::lists::Lists;
 use postern::policy::route::{Pattern, Routes};
+use postern::policy::rule::{Rule, Rules};
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    RecordSink, Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    Quarantine, RecordSink, Server, Spool, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
+
+use postern::policy::verdict::Verdict;
+use postern::scan::{self, Choice, pattern};
 
 use super::script::duration;
 
@@ -45,6 +53,8 @@ pub(super) struct Settings {
     pub(super) pool: Pool,
     /// The whole Received field is shown.
     pub(super) full_trace: bool,
+    /// What is looked for.
+    patterns: String,
 }
 
 impl Settings {
@@ -58,10 +68,12 @@ impl Settings {
             opening: Opening::Ehlo,
             pool: Pool::Ready,
             full_trace: false,
+            patterns: String::new(),
         };
         for line in lines {
             settings.take(line).unwrap_or_else(|| panic!("not a setting: {line}"));
         }
+        settings.compile();
         settings
     }
 
@@ -85,6 +97,9 @@ impl Settings {
             "unheard" => self.announced[0] = None,
             "server" => self.server_announces = Some(value.strip_prefix("announces ")?.to_owned()),
             "other" => self.take_other(value)?,
+            "find" => self.take_pattern(value)?,
+            "rule" => self.take_rule(value)?,
+            "spool" => self.take_spool(value)?,
             _ => return self.take_config(word, value),
         }
         Some(())
@@ -101,6 +116,63 @@ impl Settings {
             self.announced[1] = Some(announced.to_owned());
         }
         value.is_empty().then_some(()).or_else(|| value.starts_with("announces ").then_some(()))
+    }
+
+    /// `SYMBOL SCORE what is looked for`, in text and in octets of any kind.
+    fn take_pattern(&mut self, value: &str) -> Option<()> {
+        let mut words = value.splitn(3, ' ');
+        let (symbol, score, literal) = (words.next()?, words.next()?, words.next()?);
+        self.patterns.push_str(&format!(
+            "[[pattern]]\nsymbol = {symbol:?}\nscore = {score}\nliteral = {literal:?}\n\
+             in = [\"text\", \"attachment\"]\nwhy = \"a test\"\n"
+        ));
+        Some(())
+    }
+
+    /// `NAME THEN a condition`.
+    fn take_rule(&mut self, value: &str) -> Option<()> {
+        let mut words = value.splitn(3, ' ');
+        let (name, then, when) = (words.next()?, words.next()?, words.next()?);
+        let then = match then {
+            "tag" => Verdict::Tag,
+            "defer" => Verdict::Defer,
+            "reject" => Verdict::Reject,
+            "quarantine" => Verdict::Quarantine,
+            "discard" => Verdict::Discard,
+            "redirect" => Verdict::Redirect(UpstreamIndex(1)),
+            _ => return None,
+        };
+        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
+        let when = Condition::compile(when, scope).ok()?;
+        let policy = &mut self.config.policy;
+        let mut rules: Vec<Rule> = policy.rules.iter().map(|(_, rule)| rule.clone()).collect();
+        rules.push(Rule { name: name.to_owned(), when, then, reply: None, shadow: false });
+        policy.rules = Rules::new(rules);
+        Some(())
+    }
+
+    fn take_spool(&mut self, value: &str) -> Option<()> {
+        let spool = match value {
+            "never" => Spool::Never,
+            "suspect" => Spool::Suspect,
+            "always" => Spool::Always,
+            _ => return None,
+        };
+        let age_max = Duration::from_secs(1);
+        self.config.quarantine = Some(Quarantine { path: "q".into(), spool, bytes_max: 1 << 30, age_max });
+        Some(())
+    }
+
+    /// Content is looked into if something is looked for.
+    fn compile(&mut self) {
+        let policy = &self.config.policy;
+        if self.patterns.is_empty() && policy.rules.is_empty() {
+            return;
+        }
+        let patterns = pattern::parse("transcript", &self.patterns).expect("patterns");
+        let rules = scan::Rules::compile(patterns, Choice::Never).expect("rules");
+        let inspect = Inspect { enabled: true, ..Inspect::default() };
+        self.config.engine = Some(Arc::new(Engine::new(rules, &inspect, policy.rules.reads())));
     }
 
     fn take_config(&mut self, word: &str, value: &str) -> Option<()> {
@@ -120,6 +192,9 @@ impl Settings {
             "xclient" => listener.xclient.push(value.parse().ok()?),
             "chunking" => self.config.upstreams[0].chunking = value != "off",
             "data_ahead" => self.config.upstreams[0].data_ahead = value.parse().ok()?,
+            "tag" => self.config.policy.thresholds.tag = value.parse().ok(),
+            "quarantine" => self.config.policy.thresholds.quarantine = value.parse().ok(),
+            "reject" => self.config.policy.thresholds.reject = value.parse().ok(),
             "identity" => {
                 self.config.upstreams[0].identity = match value {
                     "xforward" => IdentityMode::Xforward,

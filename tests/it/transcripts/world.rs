@@ -9,6 +9,8 @@ use std::time::Duration;
 use postern::base::time::{Instant, Moment, Wall};
 use postern::relay::action::{Action, Actions};
 use postern::relay::event::{Ending, Event, Lease, Side};
+use postern::relay::quarantine::Spool;
+use postern::relay::question::{Query, Question};
 use postern::relay::record::Record;
 use postern::relay::{Relay, Shared};
 use postern::smtp::client::{Client, Expect};
@@ -52,6 +54,8 @@ pub(super) struct Outcome {
     upstream: Vec<Sent>,
     client_end: String,
     records: Vec<String>,
+    /// What lies in the store.
+    stored: Vec<u8>,
 }
 
 impl Outcome {
@@ -69,6 +73,7 @@ impl Outcome {
         self.downstream == other.downstream
             && self.client_end == other.client_end
             && self.records == other.records
+            && self.stored == other.stored
             && self.upstream.len() == other.upstream.len()
             && self.upstream.iter().zip(&other.upstream).all(like)
     }
@@ -96,6 +101,7 @@ struct Output {
     upstream_bytes: Vec<u8>,
     downstream: Vec<u8>,
     client: Vec<String>,
+    service: Vec<String>,
     records: Vec<String>,
 }
 
@@ -110,6 +116,10 @@ pub(super) struct World {
     connection: usize,
     asked: Option<bool>,
     confirming: bool,
+    /// What the store has been given.
+    given: Vec<u8>,
+    /// Under which number the service side was asked last.
+    query: Query,
     client_reads: bool,
     next_hop_reads: bool,
     unsent: [usize; 2],
@@ -154,6 +164,8 @@ impl World {
             connection: 0,
             asked: None,
             confirming: false,
+            given: Vec::new(),
+            query: Query::default(),
             client_reads: true,
             next_hop_reads: true,
             unsent: [0; 2],
@@ -223,6 +235,7 @@ impl World {
                 self.asked = None;
                 self.deliver(Event::CheckOutRefused);
             }
+            Input::Answer(answer) => self.deliver(Event::Answered(self.query, answer.clone())),
             Input::Wait(duration) => self.wait(*duration),
             Input::Drain => self.deliver(Event::Drain),
         }
@@ -287,7 +300,13 @@ impl World {
 
     fn carry_out_one(&mut self, action: Action) {
         match action {
-            Action::Pace { .. } | Action::Ask { .. } | Action::CancelAsk(_) => {}
+            Action::Pace { .. } => {}
+            Action::Ask { query, question, .. } => {
+                self.query = query;
+                self.give(&question);
+                self.output.service.push(asked(&question));
+            }
+            Action::CancelAsk(_) => self.output.service.push("Q> cancel".to_owned()),
             Action::CheckOut { upstream, fresh, .. } => {
                 let name = if upstream > 0 { " other" } else { "" };
                 self.asked = Some(fresh);
@@ -310,6 +329,14 @@ impl World {
             Action::Finish { linger } => self.end_client(if linger { "linger" } else { "close" }),
             Action::Abort => self.end_client("abort"),
             Action::Record(record) => self.note(&record),
+        }
+    }
+
+    fn give(&mut self, question: &Question) {
+        match question {
+            Question::Quarantine(Spool::Append(bytes)) => self.given.extend_from_slice(bytes),
+            Question::Quarantine(Spool::Commit(_)) => self.outcome.stored.append(&mut self.given),
+            Question::Quarantine(Spool::Begin { .. } | Spool::Abort) => self.given.clear(),
         }
     }
 
@@ -412,10 +439,25 @@ impl World {
         self.flush_upstream();
         let output = std::mem::take(&mut self.output);
         let mut lines = output.upstream;
+        lines.extend(output.service);
         lines.extend(text::lines("S:", &output.downstream, self.settings.full_trace));
         lines.extend(output.client);
         lines.extend(output.records);
         lines
+    }
+}
+
+/// A question as it is written down.
+fn asked(question: &Question) -> String {
+    match question {
+        Question::Quarantine(Spool::Begin { .. }) => "Q> begin".to_owned(),
+        Question::Quarantine(Spool::Append(bytes)) => format!("Q> append {}", bytes.len()),
+        Question::Quarantine(Spool::Commit(description)) => {
+            let recipients = description.envelope.recipients.iter().map(|to| to.address.as_str());
+            let recipients: Vec<_> = recipients.collect();
+            format!("Q> commit from <{}> to {}", description.envelope.sender, recipients.join(", "))
+        }
+        Question::Quarantine(Spool::Abort) => "Q> abort".to_owned(),
     }
 }
 
