@@ -384,7 +384,7 @@ fn group(first: u64, shift: u32) -> usize {
 mod tests {
     use std::collections::BTreeSet;
 
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     use super::{DomainList, Fault, Fingerprints, HashList, LIST_FAULTS_MAX, NameList, NetworkList};
 
@@ -498,6 +498,18 @@ mod tests {
             let above = |entry: &str| host == entry || host.ends_with(&format!(".{entry}"));
             prop_assert_eq!(list.contains(&host), entries.iter().any(|entry| *entry == host || below(entry)));
             prop_assert_eq!(list.covers(&host), entries.iter().any(|entry| below(entry) || above(entry)));
+        }
+
+        #[test]
+        fn no_file_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300), text in "[a.*:/0-9#\\n é-]{0,200}") {
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let mut faults = Vec::new();
+                let list = DomainList::parse(bytes, 1, &mut faults);
+                prop_assert!(list.len() + NameList::parse(bytes, 1, &mut faults).len() <= 2 * bytes.len());
+                prop_assert!(HashList::parse(bytes, &mut faults).is_empty());
+                NetworkList::parse(bytes, &mut faults);
+                prop_assert!(!list.covers(&text) || list.find(&text).is_some());
+            }
         }
 
         #[test]
