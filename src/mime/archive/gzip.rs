@@ -85,6 +85,8 @@ impl Gzip {
         }
     }
 
+    /// The first octets of a member, if it is one. Everything that comes of the mark is held against it
+    /// at once, so that a single octet behind the last member is no beginning.
     fn fixed(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         let whole = gather(&mut self.held, input, 10);
         let compared = MAGIC.len().min(self.held.len());
@@ -163,6 +165,7 @@ impl Gzip {
         true
     }
 
+    /// The lower half of the header's checksum, where there is one.
     fn header_crc(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         let mut differs = false;
         if self.flags & HEADER_CRC != 0 {
@@ -178,6 +181,7 @@ impl Gzip {
         true
     }
 
+    /// The first member begins the entry; another one goes on with it, its bounds too.
     fn begin_member(&mut self, report: &mut Report<'_>) {
         let name = name::decode(&self.name, false);
         self.members += 1;
@@ -214,6 +218,7 @@ impl Gzip {
         }
     }
 
+    /// Checksum and size of this member (RFC 1952 §2.3.1), the latter modulo 2^32.
     fn trailer(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         if !gather(&mut self.held, input, 8) {
             return false;

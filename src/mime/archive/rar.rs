@@ -77,6 +77,7 @@ impl Rar {
         }
     }
 
+    /// The mark, by whose seventh octet the versions differ.
     fn mark(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         let whole = gather(&mut self.held, input, 7);
         let compared = MARK.len().min(self.held.len());
@@ -121,6 +122,7 @@ impl Rar {
         true
     }
 
+    /// Nothing says where the next header would be, so there is none.
     fn lose(&mut self, defect: Defect, report: &mut Report<'_>) {
         report.defect(defect);
         report.defect(Defect::Unscannable);
@@ -140,6 +142,7 @@ impl Rar {
         true
     }
 
+    /// A header of version 4: main, file, end, or one that only has data behind it.
     fn short(&mut self, header: &[u8], report: &mut Report<'_>) -> Option<()> {
         let (kind, flags) = (header.get(2).copied()?, u16_at(header, 3));
         let trailing = if flags & 0x8000 != 0 { u32_at(header, 7).into() } else { 0 };
@@ -158,6 +161,7 @@ impl Rar {
         Some(())
     }
 
+    /// A header of version 5; all of them begin alike.
     fn long(&mut self, header: &[u8], report: &mut Report<'_>) -> Option<()> {
         let mut fields = Fields(header.get(4..)?);
         fields.number()?;
@@ -191,6 +195,7 @@ impl Rar {
         self.state = State::Lost;
     }
 
+    /// Announces a file. What is packed is told once to be beyond us.
     fn file(&mut self, file: &File, report: &mut Report<'_>) {
         if file.name.len() > report.bounds.name_bytes_max {
             return report.limit(Limit::Name);
@@ -247,6 +252,7 @@ fn long_size(held: &[u8]) -> Option<usize> {
     size.checked_add(4 + octets.len() - fields.0.len())
 }
 
+/// The places of its fields are fixed, but for two that only large files have.
 fn short_file(header: &[u8], flags: u16) -> Option<File> {
     let large = flags & 0x100 != 0;
     let high = |at| if large { u64::from(u32_at(header, at)) << 32 } else { 0 };
@@ -308,6 +314,7 @@ fn expand(plain: &[u8], encoded: &[u8]) -> Vec<u16> {
     units
 }
 
+/// Its fields follow each other, some only when the flags say so.
 fn long_file(fields: &mut Fields<'_>) -> Option<File> {
     let flags = fields.number()?;
     let octets = fields.number()?;

@@ -87,6 +87,7 @@ impl Tar {
         }
     }
 
+    /// A block is a header, empty, or nothing that should be here.
     fn header(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         if !gather(&mut self.held, input, BLOCK) {
             return false;
@@ -114,6 +115,7 @@ impl Tar {
         true
     }
 
+    /// What a header begins. The kinds that only say more of the next one are kept, up to a bound.
     fn begin(&mut self, block: &[u8], report: &mut Report<'_>) {
         let kind = block.get(TYPE).copied().unwrap_or_default();
         let Some(size) = number(block.get(SIZE).unwrap_or_default()) else {
@@ -139,6 +141,7 @@ impl Tar {
         }
     }
 
+    /// Announces an entry by its long name, where one was said, and holds the short one against it.
     fn begin_entry(&mut self, block: &[u8], kind: u8, size: u64, report: &mut Report<'_>) {
         let short = short_name(block);
         let long = self.name.take();

@@ -83,6 +83,9 @@ const MAGIC: &[(usize, &[u8], Kind)] = &[
 ];
 
 /// The kind of what begins with `head`, which is all there is, or a KiB of it.
+///
+/// The order is that of harm: programs first, then what holds other files, then what only shows. Text
+/// is looked at last, for it is the dearest.
 pub(super) fn decide(head: &[u8]) -> Kind {
     if head.is_empty() {
         return Kind::Empty;
@@ -138,6 +141,7 @@ fn zip(head: &[u8]) -> Option<Kind> {
     is_zip(head).then(|| first_entry(entry).unwrap_or(Kind::Zip))
 }
 
+/// OOXML's first entry is its list of parts, ODF's is its media type, JAR's its manifest.
 fn first_entry(entry: &[u8]) -> Option<Kind> {
     let length = |at: usize| Some(usize::from(u16::from_le_bytes(*entry.get(at..)?.first_chunk()?)));
     let (name, rest) = entry.get(30..)?.split_at_checked(length(26)?)?;

@@ -231,6 +231,7 @@ impl Sniffer {
         self.watch.seen & Clue::Encrypted as u8 != 0
     }
 
+    /// The head is there, or all there is.
     fn decide(&mut self) -> Kind {
         let kind = magic::decide(&self.head);
         self.archive = match kind {
@@ -243,6 +244,7 @@ impl Sniffer {
         *self.kind.insert(kind)
     }
 
+    /// Looks at what comes behind the head, up to where the kind is better known.
     fn refine(&mut self, octets: &[u8]) -> Sniffed {
         let mut taken = octets.len();
         let mut kind = None;
@@ -342,6 +344,7 @@ impl Watch {
         Some((end, self.kind()))
     }
 
+    /// Keeps the last octets, one fewer than a clue has: a whole one has been seen.
     fn keep_seam(&mut self, octets: &[u8]) {
         let fresh = octets.len().min(CLUE_BYTES_MAX - 1);
         let old = self.seam.len().saturating_sub(CLUE_BYTES_MAX - 1 - fresh);
@@ -349,6 +352,7 @@ impl Watch {
         self.seam.extend_from_slice(octets.get(octets.len() - fresh..).unwrap_or_default());
     }
 
+    /// What the clues say together, the worst first.
     const fn kind(&self) -> Kind {
         if self.seen & Clue::Installer as u8 != 0 {
             Kind::Executable
@@ -377,6 +381,7 @@ impl Watch {
         next >= end && VOLUME_NAMES.contains(&&self.volume)
     }
 
+    /// Keeps the last sector, for it may be a trailer.
     fn keep_tail(&mut self, octets: &[u8]) {
         let fresh = octets.len().min(TAIL_BYTES);
         let old = (self.tail.len() + fresh).saturating_sub(TAIL_BYTES);

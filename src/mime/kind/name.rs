@@ -41,6 +41,7 @@ pub struct Tricks {
     pub invisible: bool,
 }
 
+/// Reads a name as a system does, and beside it as a reader does.
 pub(super) fn read(name: &str) -> Named {
     let mut tricks = Tricks {
         right_to_left: name.contains(turns),
@@ -108,6 +109,7 @@ const fn has_no_width(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
+/// White space of any script, and characters that look like it.
 fn has_long_space(name: &str) -> bool {
     let wide = |c: char| c.is_whitespace() || matches!(c, '\u{2800}' | '\u{3164}' | '\u{115f}');
     let mut run = 0;
@@ -117,6 +119,7 @@ fn has_long_space(name: &str) -> bool {
     })
 }
 
+/// The kind that an extension stands for; groups of one subject are tables of their own.
 fn of_extension(extension: &str) -> Kind {
     let extension = extension.trim().to_ascii_lowercase();
     // A class instead of an extension: Windows opens it with that class's program.
@@ -127,6 +130,7 @@ fn of_extension(extension: &str) -> Kind {
     known.or_else(|| media(&extension)).unwrap_or(Kind::Unknown)
 }
 
+/// What runs, or only points to what does. After the lists of what mail programs refuse to open.
 fn active(extension: &str) -> Option<Kind> {
     Some(match extension {
         "exe" | "com" | "scr" | "pif" | "cpl" | "dll" | "sys" | "drv" | "ocx" | "xll" | "wll" | "msi"

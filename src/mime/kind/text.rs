@@ -238,6 +238,7 @@ fn markup(start: &[u8], has: impl Fn(&str) -> bool) -> Option<Kind> {
     }
 }
 
+/// A tag by its whole name: `<abc>` is none, although it begins with `<a`.
 fn begins_html(start: &[u8]) -> bool {
     let Some(inside) = start.get(1..) else { return false };
     TAGS.iter().any(|tag| {

@@ -137,6 +137,11 @@ proptest! {
         }
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
     #[test]
     fn a_bound_is_hit_at_the_same_place_at_every_cut(
         seeds in vec((any::<u8>(), 1_usize..60_000), 1..8),

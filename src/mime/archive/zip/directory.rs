@@ -188,10 +188,12 @@ impl Directory {
         at(offset).or_else(|| at(offset.checked_add(self.base)?))
     }
 
+    /// Half of the digest: what is compared is one pair at a time, never many with many.
     fn digest(&self, measure: Measure) -> u32 {
         (self.keys.hash_one(measure) >> 32).try_into().unwrap_or_default()
     }
 
+    /// Whether two files have one name: the later replaces the earlier, or does not, as programs please.
     fn has_duplicates(&self) -> bool {
         let files = self.records.iter().filter(|record| !record.directory);
         let mut names: Vec<u64> = files.map(|record| record.name).collect();

@@ -158,12 +158,14 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// APPNOTE 4.3.7.
     pub(super) fn local(record: &[u8]) -> Self {
         let mut header = Self::at(record, 6);
         header.read_names(record, 26, 30, false);
         header
     }
 
+    /// APPNOTE 4.3.12.
     pub(super) fn central(record: &[u8]) -> Self {
         let mut header = Self::at(record, 8);
         header.disk = u16_at(record, 34);
@@ -172,6 +174,7 @@ impl Header {
         header
     }
 
+    /// Each of several marks is enough: programs differ in which one they look at.
     pub(super) const fn is_encrypted(&self) -> bool {
         self.flags & (ENCRYPTED | STRONGLY_ENCRYPTED | MASKED) != 0 || self.method == AES
     }
@@ -189,6 +192,7 @@ impl Header {
         matches!(self.method, STORED | DEFLATE) && !self.is_encrypted()
     }
 
+    /// By its name, as most programs decide; the attributes of the directory are one system's own.
     pub(super) fn is_directory(&self) -> bool {
         self.name.ends_with(['/', '\\'])
     }
@@ -207,6 +211,7 @@ impl Header {
         }
     }
 
+    /// Reads the name, and the extra fields that change what the fixed part says.
     fn read_names(&mut self, record: &[u8], lengths: usize, name: usize, central: bool) {
         let extra = name + usize::from(u16_at(record, lengths));
         let octets = record.get(name..extra).unwrap_or_default();
@@ -272,6 +277,7 @@ pub(super) struct End {
 }
 
 impl End {
+    /// APPNOTE 4.3.16.
     pub(super) fn short(record: &[u8]) -> Self {
         Self {
             disk: u16_at(record, 4).into(),
@@ -282,6 +288,7 @@ impl End {
         }
     }
 
+    /// APPNOTE 4.3.14, version 1; the second describes encrypted directories, which nobody writes.
     pub(super) fn long(record: &[u8]) -> Self {
         Self {
             disk: u32_at(record, 16),

@@ -91,6 +91,8 @@ impl Zip {
         while self.step(&mut input, report) && !report.over() {}
     }
 
+    /// The file is over. Where it should not be, what came of the last entry is given out, and said
+    /// to be cut.
     pub(super) fn finish(&mut self, report: &mut Report<'_>) {
         match self.state {
             State::Mark | State::Lost => {
@@ -137,6 +139,7 @@ impl Zip {
         filled
     }
 
+    /// Four octets tell what record begins, or that none does.
     fn mark(&mut self, input: &mut &[u8]) -> bool {
         if !self.fill(input, 4) {
             return false;
@@ -150,6 +153,8 @@ impl Zip {
         true
     }
 
+    /// The fixed part tells how long the record is. A name too long ends everything here: to read on
+    /// without it would be to pass over what may be the entry that matters.
     fn fixed(&mut self, mark: Mark, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         let fixed = mark.fixed_octets();
         if !self.fill(input, fixed) {
@@ -164,6 +169,7 @@ impl Zip {
         true
     }
 
+    /// Acts upon a whole record. Its buffer is used again.
     fn whole(&mut self, mark: Mark, octets: usize, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         if !self.fill(input, octets) {
             return false;
@@ -197,6 +203,8 @@ impl Zip {
         true
     }
 
+    /// Announces an entry. How its data is to be read is decided by its own header alone: what the
+    /// directory says of it comes too late for that, and is compared.
     fn begin_entry(&mut self, record: &[u8], offset: u64, report: &mut Report<'_>) {
         let header = Header::local(record);
         // An entry where none is to come any more: a second archive behind the first, or a directory
@@ -246,6 +254,7 @@ impl Zip {
         }
     }
 
+    /// Data that is passed on as it comes, without a copy.
     fn stored(&mut self, left: u64, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         let octets = take(input, left);
         let left = left - octets.len() as u64;
@@ -265,26 +274,7 @@ impl Zip {
     }
 
     fn deflated(&mut self, left: Option<u64>, input: &mut &[u8], report: &mut Report<'_>) -> bool {
-        // What was held to see whether a record begins comes first; it is less than four octets more
-        // than any stream has to itself.
-        let held = std::mem::take(&mut self.held);
-        let mut front = held.as_slice();
-        let mut inflated = Inflated::Hungry;
-        if !front.is_empty() {
-            inflated = self.inflate.push(&mut front, report);
-            self.held = front.to_vec();
-        }
-        let mut taken = 0;
-        if inflated == Inflated::Hungry {
-            let before = *input;
-            let mut octets = take(input, left.unwrap_or(u64::MAX));
-            let given = octets.len();
-            inflated = self.inflate.push(&mut octets, report);
-            taken = given - octets.len();
-            *input = before.get(taken..).unwrap_or_default();
-        }
-        self.at += taken as u64;
-        let left = left.map(|left| left - taken as u64);
+        let (inflated, left) = self.inflate(left, input, report);
         self.state = State::Data(Body::Deflated(left));
         match (inflated, left) {
             (Inflated::Hungry, Some(0)) => {
@@ -304,12 +294,40 @@ impl Zip {
                 self.stream_ends(left, report);
             }
             (Inflated::Broken, None) => {
+                // Nothing says where the next record is.
                 report.defect(Defect::DataBroken);
                 self.close(report);
                 self.state = State::Lost;
             }
         }
         true
+    }
+
+    /// Inflates what there is; how that stands, and how many octets of the entry are left.
+    fn inflate(
+        &mut self,
+        left: Option<u64>,
+        input: &mut &[u8],
+        report: &mut Report<'_>,
+    ) -> (Inflated, Option<u64>) {
+        // What was held to see whether a record begins comes first. A stream may end within it.
+        let held = std::mem::take(&mut self.held);
+        let mut front = held.as_slice();
+        if !front.is_empty() {
+            let inflated = self.inflate.push(&mut front, report);
+            self.held = front.to_vec();
+            if inflated != Inflated::Hungry {
+                return (inflated, left);
+            }
+        }
+        let before = *input;
+        let mut octets = take(input, left.unwrap_or(u64::MAX));
+        let given = octets.len();
+        let inflated = self.inflate.push(&mut octets, report);
+        let taken = given - octets.len();
+        *input = before.get(taken..).unwrap_or_default();
+        self.at += taken as u64;
+        (inflated, left.map(|left| left - taken as u64))
     }
 
     /// The compressed data is over; `left` octets of the entry are not.
@@ -324,6 +342,8 @@ impl Zip {
         }
     }
 
+    /// A header that says deflated and no octets: true of some writers' empty files, otherwise a lie
+    /// that only those fall for who read the header (the directory has the true size).
     fn doubtful(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         if !self.fill(input, 4) {
             return false;
@@ -337,6 +357,7 @@ impl Zip {
         true
     }
 
+    /// Data to an end that only its descriptor shows.
     fn searched(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         let before = input.len();
         let Self { search, crc, open, .. } = self;
@@ -434,6 +455,7 @@ impl Zip {
         report.defect_if(open.header.is_directory() && open.measure.octets > 0, Defect::DirectoryWithData);
     }
 
+    /// Ends the entry, and leaves its record for the directory to be compared with.
     fn close(&mut self, report: &mut Report<'_>) {
         if let Some(Open { header, offset, measure }) = self.open.take() {
             let end = self.at - self.held.len() as u64;
@@ -442,6 +464,8 @@ impl Zip {
         report.end();
     }
 
+    /// Comments are passed over, but looked at: a program that searches the end record from the file's
+    /// end finds first what stands in the last comment.
     fn passing(&mut self, left: u64, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         let octets = take(input, left);
         self.at += octets.len() as u64;
