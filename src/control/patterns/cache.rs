@@ -44,7 +44,7 @@ pub(super) fn read(place: &Path) -> Option<Vec<u8>> {
 
 /// Keeps it, and fewer of the others.
 pub(super) fn write(place: &Path, kept: &[u8]) -> io::Result<()> {
-    let folder = place.parent().unwrap_or(Path::new("."));
+    let folder = place.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(folder)?;
     let unfinished = place.with_extension(format!("{}.unfinished", std::process::id()));
     let mut file = File::create(&unfinished)?;
