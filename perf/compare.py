@@ -21,7 +21,10 @@ import sys
 import tempfile
 import time
 
+import mail
+
 PEERS = pathlib.Path(__file__).parent / "peers"
+PACKS = pathlib.Path(__file__).parent.parent / "appliance" / "patterns"
 POSTERN = os.environ.get("POSTERN", "postern")
 SINK = "127.0.0.1:2599"
 PATIENCE_S = 600  # for one run of one workload
@@ -37,10 +40,12 @@ class Load:
     sessions: int
     keep: bool = False
 
-    def command(self, tool, address, messages):
+    def command(self, tool, address, messages, file=None):
+        """`file` is sent instead of what the tool makes up."""
         keep = ["-d"] if self.keep else []
         envelope = ["-f", "source@example.org", "-t", "sink@example.net"]
-        numbers = ["-s", str(min(self.sessions, messages)), "-l", str(self.length), "-m", str(messages)]
+        what = ["-F", str(file)] if file else ["-l", str(self.length)]
+        numbers = ["-s", str(min(self.sessions, messages)), *what, "-m", str(messages)]
         return [*tool, *numbers, *keep, *envelope, address]
 
 
@@ -234,14 +239,27 @@ def postfix(folder, _options):
     return [f"{programs}/master", "-d", "-c", f"{folder}/etc"], 2514
 
 
+def rspamd(folder, options):
+    """Postfix that asks rspamd as its milter, then passes on: what people run to look into content."""
+    command, _ = postfix(folder, options)
+    subprocess.run([PEERS / "rspamd", folder], check=True)
+    return [f"{folder}/run", *command], 2517
+
+
 def postern(folder, options):
     cpu = PROXY_CPU if options.pin else max(os.sched_getaffinity(0))
-    text = (PEERS / "postern.toml").read_text().replace('cpus = "auto"', f"cpus = [{cpu}]")
+    file = "postern-inspect.toml" if options.inspect else "postern.toml"
+    text = (PEERS / file).read_text().replace('cpus = "auto"', f"cpus = [{cpu}]")
     (pathlib.Path(folder) / "postern.toml").write_text(text)
+    if options.inspect:
+        shutil.copytree(PACKS, pathlib.Path(folder) / "patterns")
     return [POSTERN, "run", "--config", f"{folder}/postern.toml"], 2515
 
 
-SYSTEMS = {"postern": postern, "haproxy": haproxy, "nginx": nginx, "postfix": postfix, "direct": None}
+SYSTEMS = {
+    "postern": postern, "haproxy": haproxy, "nginx": nginx, "postfix": postfix, "rspamd": rspamd, "direct": None,
+}
+USUAL = [name for name in SYSTEMS if name != "rspamd"]
 SINK_PORT = int(SINK.rsplit(":", 1)[1])
 
 
@@ -280,13 +298,18 @@ def run_tool(command, options):
 def bulk(letter, port, pid, options, meter):
     """A to D: CPU per message and messages a second."""
     load = LOADS[letter]
-    ours = letter in "CD" and options.bulk_tools == "postern"
+    real = letter == "C" and options.inspect
+    ours = real or letter in "CD" and options.bulk_tools == "postern"
     tool = [POSTERN, "source"] if ours else ["smtp-source"]
     messages = scaled(load.messages, options)
     address = f"127.0.0.1:{port}"
-    run_tool(load.command(tool, address, max(load.sessions, messages // 20)), options)  # warm
-    before = meter.used_us(pid) if pid else 0
-    _, seconds = run_tool(load.command(tool, address, messages), options)
+    with tempfile.NamedTemporaryFile(prefix="postern-perf-mail-", suffix=".eml") as file:
+        file.write(mail.realistic(load.length))
+        file.flush()
+        name = file.name if real else None
+        run_tool(load.command(tool, address, max(load.sessions, messages // 20), name), options)  # warm
+        before = meter.used_us(pid) if pid else 0
+        _, seconds = run_tool(load.command(tool, address, messages, name), options)
     figures = {"rate": messages / seconds}
     if pid:
         figures["cpu_us"] = (meter.used_us(pid) - before) / messages
@@ -393,7 +416,7 @@ def one_run(letter, name, options, meter):
     if letter == "E" and name == "direct":
         return None
     tools_cpu = TOOLS_CPU if options.pin else None
-    ours = letter in "CD" and options.bulk_tools == "postern"
+    ours = letter in "CD" and (options.bulk_tools == "postern" or letter == "C" and options.inspect)
     as_nobody = [] if os.geteuid() else ["-u", "nobody"]  # smtp-sink refuses to run as root
     theirs = ["smtp-sink", *as_nobody, "-m", "16000", SINK, "4000"]
     sink = [POSTERN, "sink", SINK, "4000"] if ours else theirs
@@ -454,7 +477,8 @@ def report(results, options, meter):
         for key in shown:
             title, with_ratio = MEASURES[key]
             titles += [title, "× HAProxy"] if with_ratio else [title]
-        lines += ["", f"## {letter}: {TITLES[letter]}", "", row(titles), row(["---"] * len(titles))]
+        of_people = ": text, HTML and a PDF, sent by postern source" if letter == "C" and options.inspect else ""
+        lines += ["", f"## {letter}: {TITLES[letter]}{of_people}", "", row(titles), row(["---"] * len(titles))]
         for name in options.systems:
             cells = [name]
             for key in shown:
@@ -484,6 +508,7 @@ def heading(options, meter):
         f"{options.rounds} interleaved rounds, message counts × {options.scale:g}, "
         f"{'proxy on CPU 1, tools on CPU 0' if options.pin else 'tools and peers not pinned'}, "
         f"bulk tools: {bulk_tools}, idle sessions: {options.idle}. Medians (min–max).",
+        *(["Postern looks into all content with the shipped packs; HAProxy and nginx look at nothing."] * options.inspect),
         f"Versions: {'; '.join(versions(options))}.",
     ]
 
@@ -506,6 +531,7 @@ def versions(options):
         "haproxy": ["haproxy", "-v"],
         "nginx": ["nginx", "-v"],
         "postfix": ["postconf", "mail_version"],
+        "rspamd": ["rspamd", "--version"],
     }
     for name in options.systems:
         if name in asked and shutil.which(asked[name][0]):
@@ -517,7 +543,9 @@ def parse_options():
     parser = argparse.ArgumentParser(prog="perf/compare", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workloads", default="ABCDEF", help="letters of A to F")
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help="names, comma between")
+    parser.add_argument("--systems", default=",".join(USUAL), help=f"names, comma between: {', '.join(SYSTEMS)}")
+    parser.add_argument("--inspect", action="store_true",
+                        help="Postern looks into content with the shipped packs; C is mail as people send it")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all message counts")
     parser.add_argument("--idle", type=int, default=5000, help="sessions of workload E")
     parser.add_argument("--bulk-tools", choices=["postfix", "postern"], default="postfix",
