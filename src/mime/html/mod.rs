@@ -118,6 +118,8 @@ const CONDITION: &[u8] = b"[if";
 pub struct Reader {
     state: State,
     reference: Entity,
+    /// Room for what it stands for.
+    resolved: String,
     /// The name at hand, so far.
     name: Name,
     /// A value that began in an earlier piece, or what may be an end tag.
@@ -167,6 +169,7 @@ impl Reader {
         Self {
             state: State::Text,
             reference: Entity::BEGIN,
+            resolved: String::new(),
             name: Name::EMPTY,
             held: String::new(),
             overlong: false,
@@ -230,16 +233,25 @@ impl Reader {
     }
 
     fn take_text(&mut self, text: &str, sink: &mut Sink<'_>) -> usize {
-        let end = memchr2(b'<', b'&', text.as_bytes()).unwrap_or(text.len());
-        if end > 0 {
-            self.say(before(text, end), sink);
+        let mut taken = 0;
+        // Most tags leave this state and come back to it at once.
+        while self.state == State::Text && taken < text.len() {
+            let rest = behind(text, taken);
+            let end = memchr2(b'<', b'&', rest.as_bytes()).unwrap_or(rest.len());
+            if end > 0 {
+                self.say(before(rest, end), sink);
+            }
+            taken += end;
+            match rest.as_bytes().get(end) {
+                Some(b'<') => taken += 1 + self.take_tag(behind(rest, end + 1), sink),
+                Some(_) => {
+                    self.begin_reference();
+                    taken += 1;
+                }
+                None => {}
+            }
         }
-        match text.as_bytes().get(end) {
-            Some(b'<') => self.state = State::Less,
-            Some(_) => self.begin_reference(),
-            None => return end,
-        }
-        end + 1
+        taken
     }
 
     fn begin_reference(&mut self) {
@@ -264,9 +276,11 @@ impl Reader {
         if self.numbered_letters == NUMBERED_LETTERS_MIN {
             self.tell(Trick::NumberedLetters, sink);
         }
-        let mut text = String::new();
+        let mut text = std::mem::take(&mut self.resolved);
         let whole = self.reference.resolve(Place::Text, behind, &mut text);
         self.say(&text, sink);
+        text.clear();
+        self.resolved = text;
         whole
     }
 
@@ -366,20 +380,37 @@ impl Reader {
     }
 
     fn begin_outlook(&mut self) -> Condition {
-        let mut reader = Self { is_outlook: true, ..Self::new() };
+        let reader = self.outlook.get_or_insert_with(|| Box::new(Self { is_outlook: true, ..Self::new() }));
         // What follows up to the next `>` is the condition.
         reader.state = State::Bogus;
-        self.outlook = Some(Box::new(reader));
         Condition::Outlook
     }
 
     fn end_outlook(&mut self, sink: &mut Sink<'_>) {
-        if let Some(mut reader) = self.outlook.take() {
+        if std::mem::replace(&mut self.condition, Condition::Plain) == Condition::Outlook
+            && let Some(mut reader) = self.outlook.take()
+        {
             reader.end(&mut |event| self.take_outlook(event, sink));
             if !reader.out.ends_in_space {
                 self.out.line(true, sink);
             }
+            reader.begin_anew();
+            self.outlook = Some(reader);
         }
+    }
+
+    /// Forgets the document, and keeps what was allocated.
+    fn begin_anew(&mut self) {
+        self.held.clear();
+        self.overlong = false;
+        self.open.clear();
+        self.hidden = None;
+        self.raw = None;
+        self.out.seen_ends_in_space = true;
+        self.out.ends_in_space = true;
+        self.word = Word::Outside;
+        self.told = 0;
+        self.numbered_letters = 0;
     }
 
     /// What Outlook shows is hidden from the others.
@@ -475,7 +506,9 @@ impl Reader {
     fn say(&mut self, text: &str, sink: &mut Sink<'_>) {
         match self.hidden {
             Some(trick) => {
-                if !self.is_told(trick) && !is_blank(text) {
+                // A title is where it should be.
+                let titled = self.raw.is_some_and(|(name, _)| name == TITLE);
+                if !titled && !self.is_told(trick) && !is_blank(text) {
                     self.tell(trick, sink);
                 }
             }
@@ -562,6 +595,7 @@ impl Reader {
 }
 
 const STYLE: Name = Name::of(b"style");
+const TITLE: Name = Name::of(b"title");
 
 /// Octets of what may be the end tag of an element whose content is no markup; names are shorter.
 const RAW_END_BYTES_MAX: usize = 16;
@@ -612,7 +646,9 @@ fn behind(text: &str, at: usize) -> &str {
 
 /// Whether nothing is seen of `text` anyway.
 fn is_blank(text: &str) -> bool {
-    text.chars().all(|character| character.is_whitespace() || word::is_zero_width(character))
+    // Most of it is white space between tags, of which this makes vector code.
+    let spaces = text.bytes().fold(true, |spaces, byte| spaces & (byte <= b' '));
+    spaces || text.chars().all(|character| character.is_whitespace() || word::is_zero_width(character))
 }
 
 /// Appends what there is room for; whether that was all.

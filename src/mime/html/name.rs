@@ -21,11 +21,13 @@ impl Name {
         Self::EMPTY.with(name)
     }
 
-    /// Where it is in the table of elements, or a little before: the top bits of a product.
+    /// Where it is in a [`Table`], or a little before: the top bits of a product.
     const fn place(self) -> usize {
-        let product = self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        let [high, low, ..] = product.to_be_bytes();
-        (high as usize) << 1 | low as usize >> 7
+        let bytes = self.0.to_le_bytes();
+        let (halves, _) = bytes.as_chunks::<8>();
+        let (low, high) = (u64::from_le_bytes(halves[0]), u64::from_le_bytes(halves[1]));
+        let [top, next, ..] = (low ^ high.rotate_left(23)).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        (top as usize) << 1 | next as usize >> 7
     }
 
     /// The name that goes on with `part`.
@@ -36,6 +38,33 @@ impl Name {
             at += 1;
         }
         Self(number)
+    }
+
+    /// The name that the first `len` octets of `word` are; `len` is below eight.
+    pub(super) fn of_word(word: [u8; 8], len: usize) -> Self {
+        const SMALL_IN_ALL: u64 = u64::from_be_bytes([SMALL; 8]);
+        let number = u64::from_be_bytes(word) | SMALL_IN_ALL;
+        // In two steps, for an empty name.
+        Self(u128::from(number >> (8 * (7 - len)) >> 8))
+    }
+
+    /// The same as [`of`](Self::of), with few loads instead of one for each octet.
+    pub(super) fn of_slice(name: &[u8]) -> Self {
+        const SMALL_IN_ALL: u128 = u128::from_be_bytes([SMALL; NAME_BYTES_MAX]);
+        // The first and the last octets of a name may overlap, where they are the same.
+        let number = match (name.first_chunk::<8>(), name.last_chunk::<8>(), name.len()) {
+            (Some(first), Some(last), 8..=NAME_BYTES_MAX) => {
+                let first = u128::from(u64::from_be_bytes(*first));
+                first << (8 * (name.len() - 8)) | u128::from(u64::from_be_bytes(*last))
+            }
+            (None, _, 4..8) => {
+                let first = name.first_chunk::<4>().map_or(0, |first| u32::from_be_bytes(*first));
+                let last = name.last_chunk::<4>().map_or(0, |last| u32::from_be_bytes(*last));
+                u128::from(u64::from(first) << (8 * (name.len() - 4)) | u64::from(last))
+            }
+            _ => return Self::of(name),
+        };
+        Self(number | SMALL_IN_ALL >> (8 * (NAME_BYTES_MAX - name.len())))
     }
 }
 
@@ -135,45 +164,59 @@ const GROUPS: &[(&str, Traits)] = &[
     ("xmp plaintext", Traits { content: Content::Text { references: false }, ..BLOCK }),
 ];
 
-/// Places of the table of elements: a power of two, and enough that few names share one.
+/// What each name stands for, found by few looks.
+pub(super) struct Table<T: 'static> {
+    /// Each name in the place it leads to, or the next free one.
+    places: [(Name, T); PLACES],
+}
+
+/// A power of two, and enough that few names share a place.
 const PLACES: usize = 512;
 
-/// The elements of [`GROUPS`], each in the place its name leads to or the next free one.
-static ELEMENTS: [(Name, Traits); PLACES] = {
-    let mut elements = [(Name::EMPTY, INLINE); PLACES];
-    let mut group = 0;
-    while group < GROUPS.len() {
-        let (names, traits) = GROUPS[group];
-        let mut rest = names.as_bytes();
-        while !rest.is_empty() {
-            let mut end = 0;
-            while end < rest.len() && rest[end] != b' ' {
-                end += 1;
+impl<T: Copy> Table<T> {
+    /// What the names of each group, divided by spaces, stand for; all others stand for `other`.
+    pub(super) const fn new(groups: &[(&str, T)], other: T) -> Self {
+        let mut places = [(Name::EMPTY, other); PLACES];
+        let mut group = 0;
+        while group < groups.len() {
+            let (names, meaning) = groups[group];
+            let mut rest = names.as_bytes();
+            while !rest.is_empty() {
+                let mut end = 0;
+                while end < rest.len() && rest[end] != b' ' {
+                    end += 1;
+                }
+                let name = Name::of(rest.split_at(end).0);
+                let mut place = name.place();
+                while places[place].0.0 != 0 {
+                    place = (place + 1) % PLACES;
+                }
+                places[place] = (name, meaning);
+                rest = rest.split_at(if end < rest.len() { end + 1 } else { end }).1;
             }
-            let name = Name::of(rest.split_at(end).0);
-            let mut place = name.place();
-            while elements[place].0.0 != 0 {
-                place = (place + 1) % PLACES;
-            }
-            elements[place] = (name, traits);
-            rest = rest.split_at(if end < rest.len() { end + 1 } else { end }).1;
+            group += 1;
         }
-        group += 1;
+        Self { places }
     }
-    elements
-};
+
+    pub(super) fn find(&self, name: Name) -> &T {
+        let mut place = name.place();
+        // Most places are free, so this ends soon.
+        loop {
+            let (known, meaning) = &self.places[place % PLACES];
+            if *known == name || *known == Name::EMPTY {
+                return meaning;
+            }
+            place += 1;
+        }
+    }
+}
+
+static ELEMENTS: Table<Traits> = Table::new(GROUPS, INLINE);
 
 /// What the element of that name is; those nobody knows are as `span` is.
-pub(super) fn traits(name: Name) -> Traits {
-    let mut place = name.place();
-    // Most places are free, so this ends soon.
-    loop {
-        let (known, traits) = &ELEMENTS[place % PLACES];
-        if *known == name || *known == Name::EMPTY {
-            return *traits;
-        }
-        place += 1;
-    }
+pub(super) fn traits(name: Name) -> &'static Traits {
+    ELEMENTS.find(name)
 }
 
 #[cfg(test)]
@@ -186,6 +229,14 @@ mod tests {
         assert_ne!(Name::of(b"td"), Name::of(b"th"));
         assert_ne!(Name::of(b"a"), Name::of(b"aa"));
         assert_eq!(Name::of(b""), Name(0));
+        for name in
+            ["", "A", "td", "TBODY", "template", "blockQUOTE", "sixteen-letters-", "seventeen-letters"]
+        {
+            assert_eq!(Name::of_slice(name.as_bytes()), Name::of(name.as_bytes()), "{name}");
+        }
+        for len in 0..8 {
+            assert_eq!(Name::of_word(*b"aBc-1:xy", len), Name::of(&b"aBc-1:xy"[..len]), "{len}");
+        }
         assert_ne!(Name::of(b"a-rather-long-name-1"), Name::of(b"a-rather-long-name-2"));
     }
 
@@ -194,13 +245,13 @@ mod tests {
         let names =
             GROUPS.iter().flat_map(|(names, traits)| names.split(' ').map(move |name| (name, *traits)));
         for (name, want) in names {
-            assert_eq!(traits(Name::of(name.as_bytes())), want, "{name}");
+            assert_eq!(*traits(Name::of(name.as_bytes())), want, "{name}");
         }
-        assert_eq!(traits(Name::of(b"DIV")), BLOCK);
+        assert_eq!(*traits(Name::of(b"DIV")), BLOCK);
         assert_eq!(traits(Name::of(b"br")).content, Content::Void);
-        assert_eq!(traits(Name::of(b"style")), HIDDEN);
+        assert_eq!(*traits(Name::of(b"style")), HIDDEN);
         assert!(traits(Name::of(b"font")).formats && traits(Name::of(b"td")).scope);
-        assert_eq!(traits(Name::of(b"o:p")), INLINE);
-        assert_eq!(traits(Name::of(b"span")), INLINE);
+        assert_eq!(*traits(Name::of(b"o:p")), INLINE);
+        assert_eq!(*traits(Name::of(b"span")), INLINE);
     }
 }

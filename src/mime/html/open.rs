@@ -37,7 +37,7 @@ impl Look {
     };
 
     /// Why text is not seen, if it is not.
-    pub(super) fn hidden_by(&self) -> Option<Trick> {
+    fn hidden_by(&self) -> Option<Trick> {
         match (self.colour, self.background) {
             _ if self.removed => Some(Trick::HiddenElement),
             _ if self.lost.is_some() => self.lost,
@@ -97,9 +97,11 @@ pub(super) struct Own {
 #[derive(Clone, Copy, Debug)]
 struct Element {
     name: Name,
-    traits: Traits,
+    traits: &'static Traits,
     own: Own,
     look: Look,
+    /// Why text in it is not seen, if it is not.
+    hidden: Option<Trick>,
 }
 
 /// The stack of open elements.
@@ -116,23 +118,35 @@ impl Open {
         Self { elements: Vec::new(), paragraphs: 0, beyond: 0 }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.elements.clear();
+        self.paragraphs = 0;
+        self.beyond = 0;
+    }
+
     pub(super) fn look(&self) -> Look {
         self.elements.last().map_or(Look::PAGE, |element| element.look)
     }
 
-    /// The look an element would have if it were opened now.
-    pub(super) fn look_of(&self, own: &Own) -> Look {
-        self.look().within(own)
+    /// Why text is not seen where we stand, if it is not.
+    pub(super) fn hidden(&self) -> Option<Trick> {
+        self.elements.last().and_then(|element| element.hidden)
     }
 
-    /// Puts an element on the stack; false if there are too many.
-    pub(super) fn push(&mut self, name: Name, traits: Traits, own: Own) -> bool {
+    /// The look an element would have if it were opened now.
+    pub(super) fn look_of(&self, own: &Own) -> Look {
+        if *own == Own::default() { self.look() } else { self.look().within(own) }
+    }
+
+    /// Puts an element with the look it has here on the stack; false if there are too many.
+    pub(super) fn push(&mut self, name: Name, traits: &'static Traits, own: Own, look: Look) -> bool {
         if self.elements.len() == OPEN_ELEMENTS_MAX {
             self.beyond += 1;
             return false;
         }
         self.paragraphs += usize::from(name == P);
-        self.elements.push(Element { name, traits, own, look: self.look_of(&own) });
+        let hidden = if look == self.look() { self.hidden() } else { look.hidden_by() };
+        self.elements.push(Element { name, traits, own, look, hidden });
         true
     }
 
@@ -173,7 +187,7 @@ impl Open {
     }
 
     /// Takes an end tag.
-    pub(super) fn end(&mut self, name: Name, traits: Traits) {
+    pub(super) fn end(&mut self, name: Name, traits: &Traits) {
         // What stands behind these still belongs to them.
         if matches!(name, BODY | HTML) || traits.content == Content::Void {
             return;
@@ -181,6 +195,9 @@ impl Open {
         if self.beyond > 0 {
             self.beyond -= 1;
             return;
+        }
+        if !traits.formats && self.elements.last().is_some_and(|element| element.name == name) {
+            return self.cut(self.elements.len() - 1);
         }
         let bars = |element: &Element| match traits {
             Traits { formats: true, .. } => element.traits.scope,
@@ -207,7 +224,7 @@ impl Open {
         let within = self.elements.split_off(place);
         for element in within.into_iter().skip(1) {
             let look = self.look_of(&element.own);
-            self.elements.push(Element { look, ..element });
+            self.elements.push(Element { look, hidden: look.hidden_by(), ..element });
         }
     }
 }

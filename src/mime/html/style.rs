@@ -70,14 +70,13 @@ impl Memory {
     }
 }
 
-/// A number below [`PAIRS_MAX`] that texts share seldom.
+/// A number below [`PAIRS_MAX`] by the length of `text` and some of its octets.
 fn place(text: &[u8]) -> usize {
-    let (words, rest) = text.as_chunks::<8>();
-    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
-    let words = words.iter().map(|word| u64::from_le_bytes(*word)).chain([last]);
-    let mixed =
-        words.fold(0, |mixed: u64, word| (mixed.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let [top, ..] = mixed.to_be_bytes();
+    let word = |from: usize| text.get(from..).and_then(|rest| rest.first_chunk::<8>());
+    let words = [0, text.len() / 2, text.len().saturating_sub(8)].map(word);
+    let words = words.map(|word| word.map_or(0, |word| u64::from_le_bytes(*word)));
+    let mixed = words[0].rotate_left(21) ^ words[1].rotate_left(42) ^ words[2] ^ text.len() as u64;
+    let [top, ..] = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     usize::from(top) % PAIRS_MAX
 }
 

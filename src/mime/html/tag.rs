@@ -5,11 +5,11 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 use super::colour;
 use super::entity;
-use super::name::{self, Content, Name, Traits};
+use super::name::{self, Content, Name, Table, Traits};
 use super::open::Own;
 use super::style::{Background, Style};
 use super::{Link, Reader, Sink, State, Trick, VALUE_BYTES_MAX, append, before, behind};
@@ -19,7 +19,7 @@ use super::{Link, Reader, Sink, State, Trick, VALUE_BYTES_MAX, append, before, b
 pub(super) struct Tag {
     pub(super) closing: bool,
     name: Name,
-    traits: Traits,
+    traits: &'static Traits,
     /// What the attribute at hand is.
     attribute: Attribute,
     /// The attributes that were there: of several alike the first one counts.
@@ -79,51 +79,38 @@ pub(super) enum Attribute {
 }
 
 impl Attribute {
-    fn of(name: Name) -> Self {
-        match name {
-            STYLE => Self::Style,
-            CLASS => Self::Class,
-            ID => Self::Id,
-            HIDDEN => Self::Hidden,
-            COLOUR | TEXT => Self::Colour,
-            BGCOLOUR => Self::BackgroundColour,
-            HREF | SRC | ACTION | FORMACTION | BACKGROUND | XLINK_HREF | DATA | POSTER | LOWSRC | DYNSRC
-            | PING | CITE | LONGDESC => Self::Target,
-            SRCSET => Self::Targets,
-            CONTENT => Self::Content,
-            HTTP_EQUIV => Self::HttpEquiv,
-            ALT | VALUE | PLACEHOLDER => Self::Shown,
-            _ => Self::Ignored,
-        }
+    const fn bit(self) -> u32 {
+        1 << self as u32
     }
 }
 
-const STYLE: Name = Name::of(b"style");
-const CLASS: Name = Name::of(b"class");
-const ID: Name = Name::of(b"id");
-const HIDDEN: Name = Name::of(b"hidden");
-const COLOUR: Name = Name::of(b"color");
-const TEXT: Name = Name::of(b"text");
-const BGCOLOUR: Name = Name::of(b"bgcolor");
-const HREF: Name = Name::of(b"href");
-const SRC: Name = Name::of(b"src");
-const ACTION: Name = Name::of(b"action");
-const FORMACTION: Name = Name::of(b"formaction");
-const BACKGROUND: Name = Name::of(b"background");
-const XLINK_HREF: Name = Name::of(b"xlink:href");
-const DATA: Name = Name::of(b"data");
-const POSTER: Name = Name::of(b"poster");
-const LOWSRC: Name = Name::of(b"lowsrc");
-const DYNSRC: Name = Name::of(b"dynsrc");
-const PING: Name = Name::of(b"ping");
-const CITE: Name = Name::of(b"cite");
-const LONGDESC: Name = Name::of(b"longdesc");
-const SRCSET: Name = Name::of(b"srcset");
-const CONTENT: Name = Name::of(b"content");
-const HTTP_EQUIV: Name = Name::of(b"http-equiv");
-const ALT: Name = Name::of(b"alt");
-const VALUE: Name = Name::of(b"value");
-const PLACEHOLDER: Name = Name::of(b"placeholder");
+/// The attributes that decide how an element looks.
+const OWN_BITS: u32 = Attribute::Style.bit()
+    | Attribute::Class.bit()
+    | Attribute::Id.bit()
+    | Attribute::Hidden.bit()
+    | Attribute::Colour.bit()
+    | Attribute::BackgroundColour.bit();
+
+static ATTRIBUTES: Table<Attribute> = Table::new(
+    &[
+        ("style", Attribute::Style),
+        ("class", Attribute::Class),
+        ("id", Attribute::Id),
+        ("hidden", Attribute::Hidden),
+        ("color text", Attribute::Colour),
+        ("bgcolor", Attribute::BackgroundColour),
+        (
+            "href src action formaction background xlink:href data poster lowsrc dynsrc ping cite longdesc",
+            Attribute::Target,
+        ),
+        ("srcset", Attribute::Targets),
+        ("content", Attribute::Content),
+        ("http-equiv", Attribute::HttpEquiv),
+        ("alt value placeholder", Attribute::Shown),
+    ],
+    Attribute::Ignored,
+);
 
 const ANCHOR: Name = Name::of(b"a");
 const BASE: Name = Name::of(b"base");
@@ -151,6 +138,22 @@ impl Tag {
 }
 
 impl Reader {
+    /// Takes a tag from its name on, if there is one: `text` is what follows a `<`.
+    pub(super) fn take_tag(&mut self, text: &str, sink: &mut Sink<'_>) -> usize {
+        let (closing, slash) = match text.as_bytes() {
+            [b'a'..=b'z' | b'A'..=b'Z', ..] => (false, 0),
+            [b'/', b'a'..=b'z' | b'A'..=b'Z', ..] => (true, 1),
+            _ => {
+                self.state = State::Less;
+                return 0;
+            }
+        };
+        self.tag.closing = closing;
+        self.name = Name::EMPTY;
+        self.state = State::TagName;
+        slash + self.take_tag_name(behind(text, slash), sink)
+    }
+
     pub(super) fn take_tag_name(&mut self, text: &str, sink: &mut Sink<'_>) -> usize {
         let (name, taken) = name_up_to(ENDS_TAG_NAME, self.name, text.as_bytes());
         self.name = name;
@@ -159,6 +162,10 @@ impl Reader {
         }
         self.tag.begin(name);
         self.state = State::BeforeAttribute;
+        if text.as_bytes().get(taken) == Some(&b'>') {
+            self.end_tag(sink);
+            return taken + 1;
+        }
         taken + self.before_attribute(behind(text, taken), sink)
     }
 
@@ -183,7 +190,8 @@ impl Reader {
         }
     }
 
-    /// The fast path: `name="value"` as long as nothing else comes, without going from state to state.
+    /// The fast path: attributes with a value right behind their name, as long as they are whole,
+    /// without going from state to state.
     fn take_plain_attributes(&mut self, text: &str, sink: &mut Sink<'_>) -> usize {
         let bytes = text.as_bytes();
         let mut taken = 0;
@@ -194,18 +202,12 @@ impl Reader {
             }
             let rest = bytes.get(at..).unwrap_or_default();
             let (name, len) = name_up_to(ENDS_ATTRIBUTE_NAME, Name::EMPTY, rest);
-            let Some([b'=', quote @ (b'"' | b'\'')]) = rest.get(len..len + 2) else { return taken };
-            let begin = at + len + 2;
-            let Some(value_len) = memchr(*quote, bytes.get(begin..).unwrap_or_default()) else {
-                return taken;
-            };
-            if len == 0 || value_len > VALUE_BYTES_MAX {
-                return taken;
-            }
-            taken = begin + value_len + 1;
+            let Some((begin, value_len, end)) = plain_value(rest, len) else { return taken };
+            taken = at + end;
             self.name_attribute(name);
             if self.tag.attribute != Attribute::Ignored {
-                self.take_attribute(text.get(begin..begin + value_len).unwrap_or_default(), sink);
+                let value = text.get(at + begin..at + begin + value_len);
+                self.take_attribute(value.unwrap_or_default(), sink);
             }
         }
     }
@@ -221,7 +223,7 @@ impl Reader {
     }
 
     fn name_attribute(&mut self, name: Name) {
-        self.tag.attribute = if self.tag.closing { Attribute::Ignored } else { Attribute::of(name) };
+        self.tag.attribute = if self.tag.closing { Attribute::Ignored } else { *ATTRIBUTES.find(name) };
     }
 
     pub(super) fn after_attribute_name(&mut self, text: &str, sink: &mut Sink<'_>) -> usize {
@@ -301,7 +303,7 @@ impl Reader {
     /// Takes an attribute with its value as it was written.
     fn take_attribute(&mut self, value: &str, sink: &mut Sink<'_>) {
         let attribute = std::mem::replace(&mut self.tag.attribute, Attribute::Ignored);
-        let bit = 1 << attribute as u32;
+        let bit = attribute.bit();
         let again = self.tag.seen & bit != 0;
         self.tag.seen |= bit;
         let value = resolved(value);
@@ -369,7 +371,7 @@ impl Reader {
         } else {
             self.open(sink);
         }
-        self.hidden = self.open.look().hidden_by();
+        self.hidden = self.open.hidden();
     }
 
     fn close(&mut self, sink: &mut Sink<'_>) {
@@ -386,10 +388,10 @@ impl Reader {
     fn open(&mut self, sink: &mut Sink<'_>) {
         let (name, traits) = (self.tag.name, self.tag.traits);
         self.open.make_way(traits.ends);
-        self.hidden = self.open.look().hidden_by();
         let own = self.own();
+        let look = self.open.look_of(&own);
         if traits.breaks {
-            self.end_line(self.open.look_of(&own), sink);
+            self.end_line(look, sink);
         }
         match name {
             ANCHOR => self.begin_link(sink),
@@ -399,7 +401,7 @@ impl Reader {
         if traits.content == Content::Void {
             return;
         }
-        if !self.open.push(name, traits, own) {
+        if !self.open.push(name, traits, own, look) {
             self.tell(Trick::Deep, sink);
         }
         if traits.content != Content::Markup {
@@ -411,6 +413,9 @@ impl Reader {
     /// What the element brings itself, all attributes together.
     fn own(&self) -> Own {
         let tag = &self.tag;
+        if tag.seen & OWN_BITS == 0 && !tag.traits.unshown && tag.name != ANCHOR {
+            return Own::default();
+        }
         let mut own = tag.own;
         own.styled_elsewhere = tag.marked && self.sheet.is_there();
         let hidden = tag.hidden || tag.hidden_by_sheet || tag.traits.unshown;
@@ -449,6 +454,25 @@ impl Reader {
     }
 }
 
+/// Where the value of an attribute begins whose name has this length, how long it is, and where the
+/// attribute ends: if it is whole, and not longer than what counts.
+fn plain_value(attribute: &[u8], name_len: usize) -> Option<(usize, usize, usize)> {
+    let behind_name = attribute.get(name_len..).filter(|_| name_len > 0)?;
+    let (begin, len, end) = match behind_name {
+        [b'=', quote @ (b'"' | b'\''), value @ ..] => {
+            let len = memchr(*quote, value)?;
+            (name_len + 2, len, name_len + 2 + len + 1)
+        }
+        [b'=', first, ..] if !is(*first, SPACE) && *first != b'>' => {
+            let value = behind_name.get(1..)?;
+            let len = value.iter().position(|byte| is(*byte, SPACE) || *byte == b'>')?;
+            (name_len + 1, len, name_len + 1 + len)
+        }
+        _ => return None,
+    };
+    (len <= VALUE_BYTES_MAX).then_some((begin, len, end))
+}
+
 fn resolved(value: &str) -> Cow<'_, str> {
     if memchr(b'&', value.as_bytes()).is_none() {
         return Cow::Borrowed(value);
@@ -462,7 +486,7 @@ fn resolved(value: &str) -> Cow<'_, str> {
 /// it, and line ends and tabs within.
 pub(super) fn target(value: &str) -> Cow<'_, str> {
     let value = value.trim_matches(|character| character <= ' ');
-    if value.bytes().any(|byte| matches!(byte, b'\t' | b'\n' | b'\r')) {
+    if memchr3(b'\t', b'\n', b'\r', value.as_bytes()).is_some() {
         return Cow::Owned(value.replace(['\t', '\n', '\r'], ""));
     }
     Cow::Borrowed(value)
@@ -490,13 +514,35 @@ fn is(byte: u8, role: u8) -> bool {
 }
 
 /// The name that goes on in `text` up to what ends it, and how far that is.
-fn name_up_to(end: u8, mut name: Name, text: &[u8]) -> (Name, usize) {
-    let mut at = 0;
-    while let Some(&byte) = text.get(at)
-        && !is(byte, end)
+#[inline]
+fn name_up_to(end: u8, name: Name, text: &[u8]) -> (Name, usize) {
+    if name == Name::EMPTY
+        && let Some(word) = text.first_chunk::<8>()
+        && let Some(len) = short_name(end, *word)
     {
-        name = name.with(&[byte]);
-        at += 1;
+        return (Name::of_word(*word, len), len);
     }
-    (name, at)
+    long_name(end, name, text)
+}
+
+fn long_name(end: u8, name: Name, text: &[u8]) -> (Name, usize) {
+    let len = text.iter().position(|byte| is(*byte, end)).unwrap_or(text.len());
+    let part = text.get(..len).unwrap_or_default();
+    (if name == Name::EMPTY { Name::of_slice(part) } else { name.with(part) }, len)
+}
+
+/// The fast path: the length of a name that ends within eight octets, found by arithmetic. No branch
+/// depends on it, for no processor guesses it well.
+#[inline]
+fn short_name(end: u8, word: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let number = u64::from_le_bytes(word);
+    // The high bit of each octet that is zero; the lowest one is right.
+    let zeros = |octets: u64| octets.wrapping_sub(ONES) & !octets;
+    let below = number.wrapping_sub(ONES * u64::from(b'!')) & !number;
+    let ends = [b'/', b'=', b'>'].map(|byte| zeros(number ^ (ONES * u64::from(byte))));
+    let found = (below | ends[0] | ends[1] | ends[2]) & (ONES << 7);
+    let len = usize::try_from(found.trailing_zeros() / 8).ok()?;
+    // It may be another control character.
+    word.get(len).is_some_and(|byte| is(*byte, end)).then_some(len)
 }

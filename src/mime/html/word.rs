@@ -17,7 +17,8 @@ impl Word {
     /// Goes on with `text`: the trick that was played in it, if one was.
     pub(super) fn follow(&mut self, text: &str) -> Option<Trick> {
         if text.is_ascii() {
-            return self.follow_plain(text);
+            let (first, last) = (text.as_bytes().first()?, text.as_bytes().last()?);
+            return self.follow_letters(first.is_ascii_alphanumeric(), last.is_ascii_alphanumeric());
         }
         let (mut found, mut rest) = (None, text);
         while let Some((at, sign)) = zero_width(rest) {
@@ -45,11 +46,16 @@ impl Word {
         let mut characters = text.chars();
         let first = characters.next()?;
         let last = characters.next_back().unwrap_or(first);
+        self.follow_letters(is_letter(first), is_letter(last))
+    }
+
+    /// The same for text that begins and ends in letters or not.
+    fn follow_letters(&mut self, first: bool, last: bool) -> Option<Trick> {
         let found = match *self {
-            Self::Interrupted(trick) if is_letter(first) => Some(trick),
+            Self::Interrupted(trick) if first => Some(trick),
             _ => None,
         };
-        *self = if is_letter(last) { Self::Inside } else { Self::Outside };
+        *self = if last { Self::Inside } else { Self::Outside };
         found
     }
 }
