@@ -77,5 +77,6 @@ const fn encoding(encoding: TransferEncoding) -> &'static str {
         TransferEncoding::Identity => "identity",
         TransferEncoding::Base64 => "base64",
         TransferEncoding::QuotedPrintable => "quoted-printable",
+        TransferEncoding::Uuencode => "uuencode",
     }
 }
