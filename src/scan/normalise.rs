@@ -19,6 +19,8 @@ use table::Form;
 const BYTES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = BYTES << 7;
 const WORD: usize = size_of::<u64>();
+/// Bytes that are looked at together while they are plain.
+const BLOCK: usize = 32;
 
 /// Most bytes that one character may become: U+FDFA is a phrase of eighteen letters.
 pub const FOLDED_CHAR_BYTES_MAX: usize = 64;
@@ -130,8 +132,39 @@ fn folded(mut normaliser: Normaliser, text: &str) -> String {
 }
 
 /// Length of the run of printable ASCII at the start, single spaces included, that needs but lower case.
-/// Eight bytes at a time; `is_plain` is what it means.
+/// A block at a time, then eight bytes; `is_plain` is what it means.
 fn plain_run(bytes: &[u8], spaced: bool) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let mut spaced = spaced;
+    let mut length = 0;
+    for block in blocks {
+        if !is_plain_block(block, spaced) {
+            break;
+        }
+        spaced = block.last() == Some(&b' ');
+        length += BLOCK;
+    }
+    length + plain_words(bytes.get(length..).unwrap_or_default(), spaced)
+}
+
+/// Written so that the compiler makes vector comparisons of it.
+fn is_plain_block(block: &[u8; BLOCK], spaced: bool) -> bool {
+    let mut strange = 0;
+    let mut spaces = [0_u8; BLOCK];
+    for (space, byte) in spaces.iter_mut().zip(block) {
+        strange |= u8::from(byte.wrapping_sub(b' ') > b'~' - b' ');
+        *space = u8::from(*byte == b' ');
+    }
+    let (words, _) = spaces.as_chunks::<WORD>();
+    let (mut doubled, mut before) = (0, u64::from(spaced));
+    for word in words.iter().map(|word| u64::from_le_bytes(*word)) {
+        doubled |= word & (word << 8 | before);
+        before = word >> 56;
+    }
+    strange == 0 && doubled == 0
+}
+
+fn plain_words(bytes: &[u8], spaced: bool) -> usize {
     let (words, rest) = bytes.as_chunks::<WORD>();
     let mut spaced = spaced;
     for (index, word) in words.iter().enumerate() {

@@ -332,25 +332,20 @@ fn load(text: &[u8], at: usize) -> u64 {
     text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// A bit for each of the 64 bytes from `at`, set where it is a word byte.
+/// A bit for each of the 64 bytes from `at`, set where it is a word byte. Written so that the compiler
+/// makes vector comparisons of it: [`is_word`] for each byte, then eight bits gathered at a time.
 fn word_mask(text: &[u8], at: usize) -> u64 {
     let group: &[u8; GROUP] = text.get(at..).and_then(|rest| rest.first_chunk()).unwrap_or(&[0; GROUP]);
-    let (words, _) = group.as_chunks::<8>();
-    words.iter().rev().fold(0, |mask, word| mask << 8 | word_bits(u64::from_le_bytes(*word)))
-}
-
-/// A bit for each of eight bytes. Ranges are tested by letting a sum reach the high bit.
-const fn word_bits(bytes: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES << 7;
-    let low = bytes & !HIGH;
-    let folded = low | (ONES * 0x20);
-    let letter = (folded + ONES * (0x80 - b'a' as u64)) & !(folded + ONES * (0x7f - b'z' as u64));
-    let digit = (low + ONES * (0x80 - b'0' as u64)) & !(low + ONES * (0x7f - b'9' as u64));
-    let underscore = !((low ^ (ONES * b'_' as u64)) + !HIGH);
-    let word = (letter | digit | underscore) & !bytes & HIGH;
-    // Gathers the eight bits into the top byte.
-    (word >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    let mut marks = [0_u8; GROUP];
+    for (mark, byte) in marks.iter_mut().zip(group) {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let digit = byte.wrapping_sub(b'0') < 10;
+        *mark = u8::from(letter | digit | (*byte == b'_'));
+    }
+    let (words, _) = marks.as_chunks::<8>();
+    // The product gathers the eight marks into its top byte.
+    let gathered = |word: [u8; 8]| u64::from_le_bytes(word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    words.iter().rev().fold(0, |mask, word| mask << 8 | gathered(*word))
 }
 
 /// Moves `start` to the next of `starts`, if there is one.

@@ -287,7 +287,9 @@ impl Stream {
         matches.sort_unstable();
         self.count(last, &matches, sink);
         scratch.matches = matches;
-        self.slide();
+        if !last {
+            self.slide();
+        }
     }
 
     fn run_engines(&mut self, last: bool, scratch: &mut database::Scratch, matches: &mut Vec<Noted>) {

@@ -26,7 +26,11 @@ enum Shown {
 
 #[derive(Debug)]
 enum Second {
-    Charset(Shown),
+    /// Made when the second charset gives something, which is rare.
+    Charset {
+        html: bool,
+        shown: Option<Shown>,
+    },
     Undeclared(Box<html::Reader>),
     Ignored,
 }
@@ -117,7 +121,7 @@ impl Text {
         let second = match manner {
             Manner { alone: false, .. } => Second::Ignored,
             Manner { undeclared_html: true, .. } => Second::Undeclared(Box::new(html::Reader::new())),
-            Manner { html, .. } => Second::Charset(Shown::new(html)),
+            Manner { html, .. } => Second::Charset { html, shown: None },
         };
         let charset = charset::Decoder::new(label.map(str::as_bytes));
         let first = Shown::new(manner.html);
@@ -135,9 +139,9 @@ impl Text {
         self.tell(voice, sink);
         self.first.finish(voice, sink);
         match &mut self.second {
-            Second::Charset(shown) => shown.finish(voice.of_charset(), sink),
+            Second::Charset { shown: Some(shown), .. } => shown.finish(voice.of_charset(), sink),
             Second::Undeclared(reader) => reader.finish(&mut |event| voice.undeclared().tell(event, sink)),
-            Second::Ignored => {}
+            Second::Charset { shown: None, .. } | Second::Ignored => {}
         }
         of_charset(self.charset.defects())
     }
@@ -149,7 +153,10 @@ impl Text {
         }
         self.decoded.clear();
         self.charset.take_second(&mut self.decoded);
-        if let Second::Charset(shown) = &mut self.second {
+        if let Second::Charset { html, shown } = &mut self.second
+            && !self.decoded.is_empty()
+        {
+            let shown = shown.get_or_insert_with(|| Shown::new(*html));
             shown.push(&self.decoded, voice.of_charset(), sink);
         }
         self.decoded.clear();
