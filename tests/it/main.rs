@@ -7,6 +7,7 @@ mod checks;
 mod harness;
 mod inspection;
 mod judging;
+mod packs;
 mod simulation;
 mod tidy;
 mod transcripts;
