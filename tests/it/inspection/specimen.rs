@@ -33,7 +33,7 @@ pub(super) fn quoted_printable(octets: &[u8]) -> String {
 
 /// The old encoding of Unix mail, with its first and last line.
 pub(super) fn uuencoded(octets: &[u8], name: &str) -> String {
-    let sixth = |value: u32| char::from(if value & 63 == 0 { b'`' } else { (value & 63) as u8 + 32 });
+    let sixth = |value: u32| if value & 63 == 0 { '`' } else { char::from_u32((value & 63) + 32).unwrap() };
     let mut text = format!("begin 644 {name}\n");
     for line in octets.chunks(45) {
         text.push(sixth(u32::try_from(line.len()).unwrap()));

@@ -121,7 +121,7 @@ fn signed(content: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn others() -> Vec<(&'static str, Vec<u8>)> {
-    let uuencoded = uuencoded(&secret(), "a.txt");
+    let written = uuencoded(&secret(), "a.txt");
     let deflated = zip("a.txt", &secret(), DEFLATE);
     let entity = signed(&crlf(&attachment()));
     let head = "Content-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: base64";
@@ -130,9 +130,9 @@ pub(super) fn others() -> Vec<(&'static str, Vec<u8>)> {
         crlf(&format!("Content-Type: {kind}\nContent-Transfer-Encoding: base64\n\n{lines}"))
     };
     vec![
-        ("uuencoded in text", crlf(&format!("Content-Type: text/plain\n\nsee there\n\n{uuencoded}"))),
-        ("uuencoded in no type", crlf(&format!("Subject: x\n\n{uuencoded}"))),
-        ("uuencoded zip", crlf(&format!("Subject: x\n\n{}", super::uuencoded(&deflated, "a.zip")))),
+        ("uuencoded in text", crlf(&format!("Content-Type: text/plain\n\nsee there\n\n{written}"))),
+        ("uuencoded in no type", crlf(&format!("Subject: x\n\n{written}"))),
+        ("uuencoded zip", crlf(&format!("Subject: x\n\n{}", uuencoded(&deflated, "a.zip")))),
         (
             "base64 in text, as some clients open",
             crlf(&format!("Subject: x\n\nbegin-base64 644 a.txt\n{}\n====\n", hidden())),
