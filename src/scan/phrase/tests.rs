@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
-use super::{KEYED_WORDS_MAX, LEAD_BYTES, PHRASES_PER_KEY_MAX, Phrases, SLACK_BYTES, View, Words, is_word};
-use super::{is_wordy, word_bits};
+use super::{
+    GROUP, KEYED_WORDS_MAX, LEAD_BYTES, PHRASES_PER_KEY_MAX, Phrases, SLACK_BYTES, View, Words, is_word,
+    is_wordy, word_mask,
+};
 
 const LEAD: usize = 1200;
 
@@ -100,10 +102,12 @@ fn a_crowd_at_one_key_is_refused() {
 #[test]
 fn word_bytes_are_as_said() {
     for byte in 0..=u8::MAX {
-        let want = if is_word(byte) { 0xff } else { 0 };
-        assert_eq!(word_bits(u64::from_le_bytes([byte; 8])), want, "{byte}");
-        let among = u64::from_le_bytes([b'a', 0xff, b' ', byte, 0, b'_', 0x80, b'9']);
-        assert_eq!(word_bits(among), 0b1010_0001 | want & 8, "{byte}");
+        let want = if is_word(byte) { u64::MAX } else { 0 };
+        assert_eq!(word_mask(&[byte; GROUP], 0), want, "{byte}");
+        let mut among = [0; GROUP + 1];
+        among[1..9].copy_from_slice(&[b'a', 0xff, b' ', byte, 0, b'_', 0x80, b'9']);
+        among[64] = byte;
+        assert_eq!(word_mask(&among, 1), 0b1010_0001 | want & (1 << 3 | 1 << 63), "{byte}");
     }
 }
 
