@@ -517,8 +517,8 @@ mod tests {
 
         #[test]
         fn labelled_text_decodes_as_in_one_piece(input in bytes()) {
-            prop_assume!(!input.contains(&0) && !input.starts_with(b"\xef\xbb\xbf"));
-            let whole = encoding_rs::UTF_8.decode_without_bom_handling(&input).0;
+            prop_assume!(!input.starts_with(b"\xef\xbb\xbf"));
+            let whole = encoding_rs::UTF_8.decode_without_bom_handling(&input).0.replace('\0', "");
             prop_assert_eq!(decode_cut(Some("utf-8"), &input, &[]).0, whole);
         }
     }

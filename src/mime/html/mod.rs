@@ -504,24 +504,22 @@ impl Reader {
 
     /// Text of the document, where we stand.
     fn say(&mut self, text: &str, sink: &mut Sink<'_>) {
-        match self.hidden {
-            Some(trick) => {
-                // A title is where it should be.
-                let titled = self.raw.is_some_and(|(name, _)| name == TITLE);
-                if !titled && !self.is_told(trick) && !is_blank(text) {
-                    self.tell(trick, sink);
-                }
-            }
+        self.out.say(text, self.hidden.is_some(), sink);
+        // A trick is told behind the text it is in, wherever that was cut.
+        let trick = match self.hidden {
+            // A title is where it should be.
+            Some(_) if self.raw.is_some_and(|(name, _)| name == TITLE) => None,
+            Some(trick) => (!self.is_told(trick) && !is_blank(text)).then_some(trick),
             None => {
-                if let Some(trick) = self.word.follow(text) {
-                    self.tell(trick, sink);
-                }
                 if let Some(link) = &mut self.link {
                     append(text, LINK_TEXT_BYTES_MAX, &mut link.text);
                 }
+                self.word.follow(text)
             }
+        };
+        if let Some(trick) = trick {
+            self.tell(trick, sink);
         }
-        self.out.say(text, self.hidden.is_some(), sink);
     }
 
     /// A line ends, at an element that looks like this.
