@@ -290,7 +290,15 @@ pub(super) fn no_fnr(text: &[u8]) -> bool {
     };
     let first = weighted(text, &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]);
     let second = weighted(text, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]);
-    let dated = at(text, 0) >= 8 || date_of_century(number(text, 4..6), month, day);
+    let year = number(text, 4..6);
+    // The three digits after the date tell the century.
+    let century = match (number(text, 6..9), year) {
+        (0..500, _) | (900.., 40..) => 1900,
+        (500..750, 54..) => 1800,
+        (500.., 0..40) => 2000,
+        _ => 0,
+    };
+    let dated = at(text, 0) >= 8 || century > 0 && date(century + year, month, day);
     dated && first.is_multiple_of(11) && second.is_multiple_of(11)
 }
 
