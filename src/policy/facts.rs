@@ -244,16 +244,25 @@ impl Facts {
 
     /// Notes a URL. All three in lower case; `text_host` may be empty.
     pub fn add_url(&mut self, host: &str, domain: &str, text_host: &str) {
-        let url = Url {
-            host: self.cut(host, "urls.host"),
-            domain: self.cut(domain, "urls.domain"),
-            text_host: self.cut(text_host, "urls.text_host"),
+        // Most links of a message lead to few hosts: what is known already is not copied.
+        let [host, domain, text_host] =
+            [(host, "urls.host"), (domain, "urls.domain"), (text_host, "urls.text_host")].map(
+                |(text, fact)| {
+                    let kept = beginning(text, TEXT_BYTES_MAX);
+                    self.note_cut(kept.len() < text.len(), fact);
+                    kept
+                },
+            );
+        let order = |known: &Url| {
+            (known.host.as_str(), known.domain.as_str(), known.text_host.as_str())
+                .cmp(&(host, domain, text_host))
         };
-        let Err(place) = self.urls.binary_search(&url) else { return };
+        let Err(place) = self.urls.binary_search_by(order) else { return };
         if self.urls.len() == URLS_MAX || !self.take(host.len() + domain.len() + text_host.len()) {
             return self.add_limit("urls");
         }
-        self.urls.insert(place, url);
+        let [host, domain, text_host] = [host, domain, text_host].map(str::to_owned);
+        self.urls.insert(place, Url { host, domain, text_host });
     }
 
     /// Notes that `symbol` was found `count` times (more). The highest score it came with holds.
