@@ -4,6 +4,8 @@
 //! A small plain message as load tools send it, one of text and HTML as people do, one of 1 MiB with an
 //! attachment. Each comes in pieces as they are received.
 
+#![allow(clippy::expect_used, reason = "a bench that cannot begin says why")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! How many bytes a second go through what is looked for: many phrases, a mix as packs are, folding alone.
 
+#![allow(clippy::expect_used, reason = "a bench that cannot begin says why")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 
