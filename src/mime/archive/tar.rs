@@ -19,11 +19,16 @@ const CHECKSUM: std::ops::Range<usize> = 148..156;
 const TYPE: usize = 156;
 const MAGIC: std::ops::Range<usize> = 257..262;
 const PREFIX: std::ops::Range<usize> = 345..500;
+/// Whether a map of holes goes on in a block of its own, and whether it does behind that.
+const MORE_HOLES: usize = 482;
+const MORE_HOLES_STILL: usize = 504;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
     Header,
+    /// More of a GNU map of holes, then as below.
+    Holes(u64, u64),
     /// So many octets of the entry, then so many of padding.
     Data(u64, u64),
     /// Records or a long name, to be kept, of the header's kind.
@@ -73,6 +78,7 @@ impl Tar {
     fn step(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> bool {
         match self.state {
             State::Header => self.header(input, report),
+            State::Holes(size, padding) => self.holes(size, padding, input, report),
             State::Data(left, padding) => self.data(left, padding, input, report),
             State::Kept(kept, left, padding) => self.kept(kept, left, padding, input, report),
             State::Passing(left) => {
@@ -133,7 +139,9 @@ impl Tar {
                 let size = self.size.take().unwrap_or(size);
                 self.begin_entry(block, kind, size, report);
                 self.state = State::Data(size, padding(size));
-                if size == 0 {
+                if kind == b'S' && block.get(MORE_HOLES) == Some(&1) {
+                    self.state = State::Holes(size, padding(size));
+                } else if size == 0 {
                     report.end();
                     self.state = State::Header;
                 }
@@ -165,6 +173,22 @@ impl Tar {
         report.defect_if(kind == b'M', Defect::Spanned);
         // Links and devices have no data: where one says it has, some pass over it and some do not.
         report.defect_if(matches!(kind, b'1'..=b'4' | b'6') && size > 0, Defect::SizeDiffers);
+    }
+
+    /// Blocks that go on with the map stand before the data and are not counted as such.
+    fn holes(&mut self, size: u64, padding: u64, input: &mut &[u8], report: &mut Report<'_>) -> bool {
+        if !gather(&mut self.held, input, BLOCK) {
+            return false;
+        }
+        if self.held.get(MORE_HOLES_STILL) != Some(&1) {
+            self.state = State::Data(size, padding);
+            if size == 0 {
+                report.end();
+                self.state = State::Header;
+            }
+        }
+        self.held.clear();
+        true
     }
 
     fn data(&mut self, left: u64, padding: u64, input: &mut &[u8], report: &mut Report<'_>) -> bool {

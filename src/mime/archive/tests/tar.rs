@@ -101,6 +101,13 @@ fn what_does_not_fit_is_told() {
     check_tar(&[entry("a", b'0', b"1"), wrong, entry("c", b'0', b"3"), end()], "a{1} !header_checksum c{3}");
     check_tar(&[vec![b'x'; 512], entry("a", b'0', b"1"), end()], "!prefix a{1}");
     check_tar(&[entry("a", b'S', b"1"), end()], "a{!sparse1}");
+    let mut holes = header("a", b'S', 1, b"ustar  \0");
+    holes[482] = 1;
+    sign(&mut holes);
+    let (mut more, last) = (vec![0; 512], vec![0; 512]);
+    more[504] = 1;
+    let data = entry("", 0, b"1")[512..].to_vec();
+    check_tar(&[holes, more, last, data, entry("b", b'0', b"2"), end()], "a{!sparse1} b{2}");
     check_tar(&[entry("x", b'x', b"22 GNU.sparse.major=1\n"), entry("a", b'0', b""), end()], "!sparse a{}");
     check_tar(&[entry("a", b'2', b"1"), end()], "a{!size_differs1}");
     check_tar(&[entry("a/", b'5', b"1"), end()], "a/{!directory_with_data1}");
