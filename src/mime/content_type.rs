@@ -27,6 +27,19 @@ pub enum TransferEncoding {
     Identity,
     Base64,
     QuotedPrintable,
+    /// `x-uuencode`: older than MIME, and still read.
+    Uuencode,
+}
+
+impl TransferEncoding {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Base64 => "base64",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Uuencode => "uuencode",
+        }
+    }
 }
 
 /// What a header section says about its body, or an archive about an entry.
@@ -189,7 +202,13 @@ impl Section {
     fn disposition(&mut self, value: &[u8]) {
         let mut reader = Reader::new(value, Manner::STRICT);
         self.word.clear();
-        push_lower(reader.word(), &mut self.word);
+        let word = reader.word();
+        if reader.sign(b'=') {
+            // No disposition: what stands here is a parameter already.
+            reader = Reader::new(value, Manner::STRICT);
+        } else {
+            push_lower(word, &mut self.word);
+        }
         if !self.said.disposition {
             self.head.disposition.push_str(&self.word);
         } else if self.head.disposition == self.word {
@@ -358,9 +377,9 @@ impl Section {
         }
     }
 
-    /// Nothing said what type the body is.
+    /// Nothing that is understood said what type the body is.
     pub(crate) fn is_untyped(&self) -> bool {
-        !self.said.media_type
+        !self.said.media_type || self.defects.contains(Defect::TypeInvalid)
     }
 
     pub(crate) fn is_digest(&self) -> bool {

@@ -192,7 +192,7 @@ defects! {
     BoundaryReused "boundary_reused" Serious,
     /// No delimiter came before the multipart's end.
     BoundaryUnseen "boundary_unseen" Serious,
-    /// A line that begins like a delimiter and goes on: some take it for one.
+    /// A line that is a delimiter only to some: it goes on, is indented, or begins behind a bare CR.
     DelimiterExtended "delimiter_extended" Serious,
     /// A line that is a delimiter of two multiparts, or a delimiter of one and the end of another.
     DelimiterCollides "delimiter_collides" Serious,
@@ -221,9 +221,18 @@ defects! {
     Base64NonCanonical "base64_non_canonical" Minor,
     Base64UrlSafe "base64_url_safe" Serious,
     QuotedBroken "quoted_broken" Minor,
+    /// The same in what is no text: decoders differ in what they make of it.
+    QuotedBrokenFile "quoted_broken_file" Serious,
     QuotedUnended "quoted_unended" Minor,
     QuotedLongLine "quoted_long_line" Minor,
     QuotedWhiteSpace "quoted_white_space" Minor,
+
+    /// Lines that look encoded in a part that is no text and declares no encoding.
+    EncodingUndeclared "encoding_undeclared" Serious,
+    /// uuencode, which RFC 2045 does not know.
+    EncodingUuencode "encoding_uuencode" Minor,
+    /// A file in yEnc within text: some programs show it as an attachment.
+    YencInText "yenc_in_text" Serious,
 
     // Text.
 
@@ -254,9 +263,10 @@ impl Defect {
         matches!(self.severity(), Severity::Serious)
     }
 
-    /// It is about what a part is called, not about what is in it.
-    pub const fn is_of_names(self) -> bool {
-        matches!(self, Self::NameConflict | Self::NameVariants | Self::NameControl)
+    /// Whether what follows may be read in another structure: then it is read raw as well.
+    pub const fn unsettles(self) -> bool {
+        let settled = matches!(self, Self::NameConflict | Self::NameControl);
+        self.serious() && !settled
     }
 }
 

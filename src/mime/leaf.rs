@@ -5,11 +5,17 @@
 //! view tells its events under its own [`Reading`].
 
 mod content;
+mod file;
+mod opened;
 mod raw;
 mod text;
+mod thin;
+mod uuencode;
 
 use content::Content;
 pub(crate) use raw::Raw;
+use thin::Thin;
+pub use uuencode::LINE_BYTES_MAX as UUENCODE_LINE_BYTES_MAX;
 
 use crate::mime::content_type::{Section, TransferEncoding};
 use crate::mime::defect::{Defect, Defects};
@@ -49,6 +55,11 @@ pub(crate) struct Declared<'a> {
 
 impl Declared<'_> {
     pub(crate) const NOTHING: Self = Self { media_type: "", charset: None, name: None, untyped: false };
+
+    /// Whether it is lines of text, or of fields and text.
+    fn is_lines(&self) -> bool {
+        ["text/", "message/"].iter().any(|top| self.media_type.starts_with(top))
+    }
 }
 
 impl Leaf {
@@ -66,7 +77,11 @@ impl Leaf {
         };
         let other_charset = Some(section.other_charset.as_str()).filter(|it| !it.is_empty());
         let other_type = Some(section.other_type.as_str()).filter(|it| !it.is_empty());
-        let two = section.other_encoding.is_some() || other_charset.is_some() || other_type.is_some();
+        let quoted_file = head.encoding == TransferEncoding::QuotedPrintable && !declared.is_lines();
+        let two = section.other_encoding.is_some()
+            || other_charset.is_some()
+            || other_type.is_some()
+            || quoted_file;
         self.strict.begin(Reading::Strict, head.encoding, declared, depth);
         self.strict.content.alone = !two;
         if two {
@@ -78,6 +93,8 @@ impl Leaf {
             let encoding = section.other_encoding.unwrap_or(head.encoding);
             let lenient = self.lenient.get_or_insert_default();
             lenient.begin(Reading::Lenient, encoding, declared, depth);
+            let thin = quoted_file && section.other_encoding.is_none();
+            lenient.thin = thin.then(Thin::default);
             lenient.content.alone = false;
         }
     }
@@ -162,6 +179,8 @@ struct View {
     /// Line ends are LF: quoted-printable binary has them only if its encoder took LF octets for line
     /// ends (RFC 2045 §6.7 rule 4 asks to write them out).
     bare_lines: bool,
+    /// What no encoder writes is left out.
+    thin: Option<Thin>,
     lines: Vec<u8>,
     decoded: Vec<u8>,
     content: Content,
@@ -173,6 +192,7 @@ enum Transfer {
     Identity,
     Base64(base64::Decoder),
     QuotedPrintable(quoted_printable::Decoder),
+    Uuencode(uuencode::Decoder),
 }
 
 impl View {
@@ -181,10 +201,11 @@ impl View {
             TransferEncoding::Identity => Transfer::Identity,
             TransferEncoding::Base64 => Transfer::Base64(base64::Decoder::new(base64::Padding::Concatenate)),
             TransferEncoding::QuotedPrintable => Transfer::QuotedPrintable(quoted_printable::Decoder::new()),
+            TransferEncoding::Uuencode => Transfer::Uuencode(uuencode::Decoder::default()),
         };
-        let quoted = encoding == TransferEncoding::QuotedPrintable;
-        let is_lines = ["text/", "message/"].iter().any(|top| declared.media_type.starts_with(top));
-        self.bare_lines = quoted && !is_lines;
+        self.thin = None;
+        self.bare_lines = encoding == TransferEncoding::QuotedPrintable && !declared.is_lines();
+        self.content.encoded = encoding != TransferEncoding::Identity;
         self.content.begin(reading, declared, depth);
     }
 
@@ -193,13 +214,17 @@ impl View {
         let mut octets = octets;
         if self.bare_lines {
             self.lines.clear();
-            self.lines.extend(octets.iter().copied().filter(|byte| *byte != b'\r'));
+            match &mut self.thin {
+                Some(thin) => thin.push(octets, &mut self.lines),
+                None => self.lines.extend(octets.iter().copied().filter(|byte| *byte != b'\r')),
+            }
             octets = &self.lines;
         }
         match &mut self.transfer {
             Transfer::Identity => return self.content.push(octets, part, shared, sink),
             Transfer::Base64(decoder) => decoder.push(octets, &mut self.decoded),
             Transfer::QuotedPrintable(decoder) => decoder.push(octets, &mut self.decoded),
+            Transfer::Uuencode(decoder) => decoder.push(octets, &mut self.decoded),
         }
         self.content.push(&self.decoded, part, shared, sink);
     }
@@ -214,7 +239,11 @@ impl View {
             }
             Transfer::QuotedPrintable(decoder) => {
                 decoder.finish(&mut self.decoded);
-                of_quoted_printable(decoder.defects())
+                of_quoted_printable(decoder.defects(), self.bare_lines)
+            }
+            Transfer::Uuencode(decoder) => {
+                decoder.finish(&mut self.decoded);
+                Defects::EMPTY
             }
         };
         self.content.push(&self.decoded, part, shared, sink);
@@ -236,9 +265,10 @@ fn of_base64(found: base64::Defects) -> Defects {
     ])
 }
 
-fn of_quoted_printable(found: quoted_printable::Defects) -> Defects {
+fn of_quoted_printable(found: quoted_printable::Defects, is_file: bool) -> Defects {
     chosen([
-        (found.broken_escape, Defect::QuotedBroken),
+        (found.broken_escape && !is_file, Defect::QuotedBroken),
+        (found.broken_escape && is_file, Defect::QuotedBrokenFile),
         (found.unended, Defect::QuotedUnended),
         (found.long_line, Defect::QuotedLongLine),
         (found.much_white_space, Defect::QuotedWhiteSpace),

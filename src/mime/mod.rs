@@ -68,6 +68,31 @@ pub enum Origin {
     Guessed,
 }
 
+impl Reading {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Lenient => "lenient",
+            Self::Hidden => "hidden",
+            Self::Raw => "raw",
+            Self::Decoded => "decoded",
+        }
+    }
+}
+
+impl Origin {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::Multipart => "multipart",
+            Self::Rfc822 => "rfc822",
+            Self::Archive => "archive",
+            Self::Preamble => "preamble",
+            Self::Guessed => "guessed",
+        }
+    }
+}
+
 /// What the walker found. Events of a part come between its `Begin` and its `End`; parts nest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a> {

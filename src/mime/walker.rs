@@ -16,16 +16,16 @@ pub(crate) struct Shared {
     pub(crate) bounds: Bounds,
     /// What archives may still unpack.
     pub(crate) archives: archive::Budget,
-    /// Finds lines that begin with two hyphens.
-    pub(crate) delimiters: Finder<'static>,
+    /// Finds what delimiters begin with.
+    pub(crate) hyphens: Finder<'static>,
     next_part: u32,
 }
 
 impl Shared {
     fn new(bounds: Bounds) -> Self {
         let archives = archive::Budget::new(&bounds.archive);
-        let delimiters = Finder::new(b"\n--");
-        Self { bounds, archives, delimiters, next_part: 0 }
+        let hyphens = Finder::new(b"--");
+        Self { bounds, archives, hyphens, next_part: 0 }
     }
 
     fn reset(&mut self) {

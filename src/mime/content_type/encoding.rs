@@ -35,6 +35,8 @@ const CARELESS: &[&[u8]] = &[
     b"unknown",
 ];
 
+const UUENCODE: &[&[u8]] = &[b"x-uuencode", b"uuencode", b"x-uue", b"uue", b"x-uu"];
+
 /// More of a value than this no reader needs to see whole.
 const VALUE_BYTES_MAX: usize = 1024;
 
@@ -44,6 +46,11 @@ pub(crate) fn read(value: &[u8]) -> Found {
     let alone = reader.at_end() && !reader.flaws.ambiguous();
     match known(word) {
         Some(encoding) if alone => Found { encoding, ..Found::default() },
+        _ if alone && is_uuencode(word) => Found {
+            encoding: TransferEncoding::Uuencode,
+            other: Some(TransferEncoding::Identity),
+            defects: Defects::from_iter([Defect::EncodingUuencode]),
+        },
         _ if is_careless(value) => {
             Found { defects: Defects::from_iter([Defect::EncodingCareless]), ..Found::default() }
         }
@@ -60,6 +67,10 @@ fn known(word: &[u8]) -> Option<TransferEncoding> {
         16 if is(b"quoted-printable") => Some(TransferEncoding::QuotedPrintable),
         _ => None,
     }
+}
+
+fn is_uuencode(word: &[u8]) -> bool {
+    UUENCODE.iter().any(|name| word.eq_ignore_ascii_case(name))
 }
 
 fn is_careless(value: &[u8]) -> bool {
@@ -150,6 +161,11 @@ mod tests {
     }
 
     #[test]
+    fn uuencode_is_an_encoding_to_some() {
+        check("X-Uuencode", TransferEncoding::Uuencode, Some(Identity), Some(Defect::EncodingUuencode));
+    }
+
+    #[test]
     fn two_are_a_conflict() {
         let conflict = Some(Defect::EncodingConflict);
         check("base64, quoted-printable", Base64, Some(QuotedPrintable), conflict);
@@ -158,7 +174,7 @@ mod tests {
 
     #[test]
     fn others_are_unknown() {
-        for value in ["x-uuencode", "64", "gzip"] {
+        for value in ["64", "gzip", "x-uu e"] {
             check(value, Identity, None, Some(Defect::EncodingUnknown));
         }
     }

@@ -4,7 +4,7 @@
 //! [`Manner`] is one such way to read; [`Flaws`] say whether the ways can differ for a value at all,
 //! so that a plain value is read once. Every reading is one pass: time is linear in the value.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 /// How a reader takes what is not plain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,14 +125,21 @@ impl<'a> Reader<'a> {
         if self.manner.quotes && self.rest.first() == Some(&b'"') {
             return self.quoted(scratch);
         }
-        let end = self.rest.iter().position(|byte| self.ends_value(*byte)).unwrap_or(self.rest.len());
+        let mut end = self.rest.iter().position(|byte| self.ends_value(*byte)).unwrap_or(self.rest.len());
+        if !self.manner.quotes {
+            end += no_parameter(&self.rest[end..]);
+        }
         let value = self.take(end).trim_ascii_end();
         if self.manner.quotes {
-            self.flaws.quoting |= memchr(b'"', value).is_some() || memchr(b'\\', value).is_some();
+            let odd = value.starts_with(b"'") || memchr2(b'"', b'\\', value).is_some();
+            self.flaws.quoting |= odd;
             return value;
         }
-        let value = value.strip_prefix(b"\"").unwrap_or(value);
-        value.strip_suffix(b"\"").unwrap_or(value)
+        let is_quote = |byte: &u8| matches!(byte, b'"' | b'\'');
+        let begin = usize::from(value.first().is_some_and(is_quote));
+        let value = &value[begin..];
+        let end = usize::from(value.last().is_some_and(is_quote));
+        &value[..value.len() - end]
     }
 
     fn quoted<'b>(&mut self, scratch: &'b mut Vec<u8>) -> &'b [u8]
@@ -227,6 +234,20 @@ impl<'a> Reader<'a> {
             || (self.manner.spaces && byte.is_ascii_whitespace())
             || (self.manner.comments && byte == b'(')
     }
+}
+
+/// How much of `rest`, from a semicolon on, is no parameter, so that it may belong to the value before.
+fn no_parameter(rest: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(inside) = rest[end..].strip_prefix(b";") {
+        let bytes = memchr(b';', inside).unwrap_or(inside.len());
+        let piece = &inside[..bytes];
+        if piece.trim_ascii().is_empty() || memchr(b'=', piece).is_some() {
+            break;
+        }
+        end += 1 + bytes;
+    }
+    end
 }
 
 /// Replaces `out` by `value` without its comments, so that what stood around them is one word.

@@ -3,12 +3,14 @@
 //! What the octets truly are decides, beside what they are declared as: text is read where either
 //! says so, an archive is opened where its first octets or its name say so.
 
+use super::file::Embedded;
+use super::opened::Opened;
 use super::text::{Manner, Text};
 use super::{Declared, Raw};
-use crate::mime::archive::{self, Archive, ArchiveEvent, Entry};
-use crate::mime::content_type::{self, Head};
+use crate::mime::content_type;
 use crate::mime::defect::{Defect, Defects, Limit};
 use crate::mime::kind::{Kind, Sniffer};
+use crate::mime::raw_view::RawView;
 use crate::mime::walker::{Message, Shared};
 use crate::mime::{Event, Origin, PartId, Reading, Sink};
 
@@ -26,10 +28,13 @@ pub(crate) struct Content {
     pub(crate) octets: u64,
     /// No other view of the part is at work.
     pub(crate) alone: bool,
+    /// It was written in a transfer encoding.
+    pub(crate) encoded: bool,
+    embedded: Embedded,
     /// Messages, multiparts and archives around it.
     depth: usize,
     /// Archives around it.
-    archives: usize,
+    pub(super) archives: usize,
 }
 
 /// What is kept of [`Declared`].
@@ -56,6 +61,8 @@ impl Content {
         kept.untyped = declared.untyped;
         self.sniffer.reset();
         (self.text, self.message, self.opened, self.raw) = (None, None, None, None);
+        self.embedded.reset();
+        self.encoded = false;
         self.defects = Defects::EMPTY;
         self.octets = 0;
         self.depth = depth;
@@ -99,6 +106,7 @@ impl Content {
         if let Some(mut text) = self.text.take() {
             self.defects.insert_all(text.finish(part, reading, sink));
         }
+        self.embedded.finish(part, shared, sink);
         if let Some(mut message) = self.message.take() {
             message.finish(shared, sink);
         }
@@ -125,7 +133,7 @@ impl Content {
         if begun {
             return;
         }
-        if let Some(defect) = self.undeclared(self.sniffer.head()) {
+        if let Some(defect) = self.undeclared(kind) {
             sink.on(Event::Defect { part, defect });
             self.raw = Some(Box::new(Raw::new(false)));
         }
@@ -145,6 +153,7 @@ impl Content {
         if let Some(text) = &mut self.text {
             text.push(octets, part, reading, sink);
         }
+        self.defects.insert_all(self.embedded.push(octets, part, shared, sink));
         if let Some(message) = &mut self.message {
             message.push(octets, shared, sink);
         }
@@ -168,6 +177,7 @@ impl Content {
         let undeclared_html = declared && !declared_html && kind == Kind::Html;
         let label = Some(self.declared.charset.as_str()).filter(|label| !label.is_empty());
         let links = self.opened.is_none() && self.raw.is_none();
+        self.embedded.wanted = !html && !undeclared_html && self.reading() == Reading::Strict;
         let manner = Manner { html, undeclared_html, alone: self.alone, links };
         self.text = Some(Box::new(Text::new(label, manner)));
     }
@@ -214,176 +224,47 @@ impl Content {
             None if named() => Kind::Zip,
             None => return,
         };
-        let entries = Entries {
-            current: None,
-            content: Box::default(),
-            head: Head::default(),
-            kind: found,
-            beyond: None,
-            reading: self.reading(),
-            depth: self.depth + 1,
-            archives: self.archives + 1,
-        };
-        let archive = Archive::new(kind, self.archives, shared.bounds.archive);
-        self.opened = Some(Box::new(Opened { archive, entries }));
+        let opened = Opened::new(found, kind, self.reading(), self.depth, self.archives, shared);
+        self.opened = Some(Box::new(opened));
     }
 
-    /// What a body of no declared type says of itself, for those who look for structure everywhere:
-    /// it begins as the parts of a multipart do, or as a header section that came too late.
-    fn undeclared(&self, head: &[u8]) -> Option<Defect> {
+    /// What the content says of itself that the header section does not, for those who look for
+    /// structure everywhere: it begins as the parts of a multipart do, as a header section that came
+    /// too late, or as if it were encoded.
+    fn undeclared(&self, kind: Kind) -> Option<Defect> {
+        let is_text = self.declared.media_type.starts_with("text/");
+        if (is_text && !self.declared.untyped) || self.reading() != Reading::Strict || self.encoded {
+            return None;
+        }
         let is_field = |line: &[u8]| line.get(..8).is_some_and(|name| name.eq_ignore_ascii_case(b"content-"));
-        let mut lines = head.trim_ascii_start().split(|byte| *byte == b'\n');
-        let (first, second) = (lines.next()?, lines.next()?);
+        let head = self.sniffer.head();
+        let lines = || head.trim_ascii_start().split(|byte| *byte == b'\n');
+        let first = lines().next().unwrap_or_default();
+        let is_part = |(line, next)| line == first && is_field(next);
         match () {
-            () if !self.declared.untyped => None,
-            () if first.starts_with(b"--") && is_field(second) => Some(Defect::MultipartUndeclared),
             () if is_field(first) => Some(Defect::HeaderInBody),
+            () if first.starts_with(b"--") && lines().zip(lines().skip(1)).any(is_part) => {
+                Some(Defect::MultipartUndeclared)
+            }
+            () if !is_text && looks_encoded(kind, head) => Some(Defect::EncodingUndeclared),
             () => None,
         }
     }
 }
 
+/// Whether there are lines that a decoder would take. Keys and certificates are such lines by right.
+fn looks_encoded(kind: Kind, head: &[u8]) -> bool {
+    if !matches!(kind, Kind::Text | Kind::Unknown) {
+        return false;
+    }
+    let mut decoded = Vec::new();
+    let mut view = RawView::new();
+    view.push(head, &mut decoded);
+    view.finish(&mut decoded);
+    !decoded.is_empty()
+}
+
 /// Whether there is no control character but white space.
 fn is_printable(head: &[u8]) -> bool {
     head.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace())
-}
-
-/// An archive, and the entry that is being read.
-#[derive(Debug)]
-struct Opened {
-    archive: Archive,
-    entries: Entries,
-}
-
-/// Where the entries of an archive go.
-#[derive(Debug)]
-struct Entries {
-    /// The entry that is being read.
-    current: Option<PartId>,
-    content: Box<Content>,
-    head: Head,
-    /// What the archive is, better known with each entry's name.
-    kind: Kind,
-    /// Entries beyond the number of parts.
-    beyond: Option<Box<Raw>>,
-    reading: Reading,
-    depth: usize,
-    archives: usize,
-}
-
-impl Opened {
-    fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        let Self { archive, entries } = self;
-        let mut budget = shared.archives;
-        archive.push(octets, &mut budget, &mut |budget, event| {
-            shared.archives = *budget;
-            entries.on(event, part, shared, sink);
-            *budget = shared.archives;
-        });
-        shared.archives = budget;
-    }
-
-    fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        let Self { archive, entries } = self;
-        let mut budget = shared.archives;
-        archive.finish(&mut budget, &mut |budget, event| {
-            shared.archives = *budget;
-            entries.on(event, part, shared, sink);
-            *budget = shared.archives;
-        });
-        shared.archives = budget;
-        if let Some(mut beyond) = entries.beyond.take() {
-            beyond.finish(part, shared, sink);
-        }
-    }
-}
-
-impl Entries {
-    fn on(&mut self, event: ArchiveEvent<'_>, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        match event {
-            ArchiveEvent::Entry(entry) => self.begin(entry, part, shared, sink),
-            ArchiveEvent::Data(octets) => match (self.current, &mut self.beyond) {
-                (Some(entry), _) => self.content.push(octets, entry, shared, sink),
-                (None, Some(beyond)) => beyond.push(octets, part, shared, sink),
-                (None, None) => {}
-            },
-            ArchiveEvent::EndEntry { .. } => self.end(shared, sink),
-            ArchiveEvent::Alias(name) => self.alias(name, part, shared, sink),
-            ArchiveEvent::Encrypted => sink.on(Event::Defect { part, defect: Defect::Encrypted }),
-            ArchiveEvent::Defect(defect) => {
-                let part = self.current.unwrap_or(part);
-                sink.on(Event::Defect { part, defect: Defect::Archive(defect) });
-            }
-            ArchiveEvent::Limit(limit) => {
-                sink.on(Event::Defect { part, defect: Defect::Limit(limit.into()) });
-            }
-        }
-    }
-
-    fn begin(&mut self, entry: Entry<'_>, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        let better = self.kind.after_entry(entry.name);
-        if better != self.kind {
-            self.kind = better;
-            sink.on(Event::Kind { part, kind: better });
-        }
-        self.current = self.announce(entry.name, part, shared, sink, |head| {
-            head.encrypted = entry.encrypted;
-            head.size_declared = entry.size_declared;
-            head.media_type.push_str(if entry.directory { "inode/directory" } else { "" });
-        });
-        let declared = Declared { name: Some(entry.name), ..Declared::NOTHING };
-        self.content.begin(self.reading, declared, self.depth);
-        self.content.alone = self.reading == Reading::Strict;
-        self.content.archives = self.archives;
-    }
-
-    /// A part of its own for an entry, unless there are too many.
-    fn announce(
-        &mut self,
-        name: &str,
-        part: PartId,
-        shared: &mut Shared,
-        sink: &mut dyn Sink,
-        describe: impl FnOnce(&mut Head),
-    ) -> Option<PartId> {
-        let Some(entry) = shared.part() else {
-            if self.beyond.is_none() {
-                sink.on(Event::Defect { part, defect: Defect::Limit(Limit::Parts) });
-                self.beyond = Some(Box::new(Raw::new(true)));
-            }
-            return None;
-        };
-        sink.on(Event::Begin { part: entry, parent: part, origin: Origin::Archive });
-        self.head.clear();
-        self.head.names.push(name.to_owned());
-        describe(&mut self.head);
-        sink.on(Event::Head { part: entry, head: &self.head });
-        Some(entry)
-    }
-
-    fn end(&mut self, shared: &mut Shared, sink: &mut dyn Sink) {
-        let Some(entry) = self.current.take() else {
-            return;
-        };
-        self.content.end(entry, shared, sink);
-    }
-
-    /// Another name of an entry, perhaps a hidden one: told as an entry without content.
-    fn alias(&mut self, name: &str, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        if let Some(entry) = self.announce(name, part, shared, sink, |_| {}) {
-            sink.on(Event::End { part: entry, octets: 0 });
-        }
-    }
-}
-
-impl From<archive::Limit> for Limit {
-    fn from(limit: archive::Limit) -> Self {
-        match limit {
-            archive::Limit::Depth => Self::ArchiveDepth,
-            archive::Limit::Entries => Self::ArchiveEntries,
-            archive::Limit::Expansion => Self::Expansion,
-            archive::Limit::Name => Self::ArchiveName,
-            archive::Limit::Ratio => Self::ArchiveRatio,
-        }
-    }
 }

@@ -6,14 +6,12 @@
 
 use memchr::memchr;
 
-use super::content::Content;
-use super::{Declared, PIECE_BYTES};
-use crate::mime::content_type::Head;
-use crate::mime::defect::{Defect, Limit};
+use super::PIECE_BYTES;
+use super::file::File;
 use crate::mime::kind::{Kind, Sniffer};
 use crate::mime::raw_view::RawView;
 use crate::mime::walker::Shared;
-use crate::mime::{Event, Origin, PartId, Reading, Sink, charset};
+use crate::mime::{Event, PartId, Reading, Sink, charset};
 
 /// Reads a region of a message raw.
 #[derive(Debug)]
@@ -33,13 +31,6 @@ pub(crate) struct Raw {
     /// Files are not looked for: another raw reading does it.
     only_lines: bool,
     limit_told: bool,
-}
-
-/// A stretch that is a file.
-#[derive(Debug)]
-struct File {
-    part: PartId,
-    content: Box<Content>,
 }
 
 /// One reading's octets and text.
@@ -185,29 +176,15 @@ impl Raw {
     fn begin_stretch(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let sniffer = std::mem::take(&mut self.sniffer);
         if sniffer.kind().is_some_and(is_file) {
-            self.file = self.begin_file(part, shared, sink);
+            self.file = File::begin(part, "", &mut self.limit_told, shared, sink);
         }
         self.take(sniffer.head(), part, shared, sink);
         self.sniffer = sniffer;
     }
 
-    fn begin_file(&mut self, parent: PartId, shared: &mut Shared, sink: &mut dyn Sink) -> Option<File> {
-        let Some(part) = shared.part() else {
-            if !std::mem::replace(&mut self.limit_told, true) {
-                sink.on(Event::Defect { part: parent, defect: Defect::Limit(Limit::Parts) });
-            }
-            return None;
-        };
-        sink.on(Event::Begin { part, parent, origin: Origin::Guessed });
-        sink.on(Event::Head { part, head: &Head::default() });
-        let mut content = Box::<Content>::default();
-        content.begin(Reading::Strict, Declared::NOTHING, shared.bounds.depth);
-        Some(File { part, content })
-    }
-
     fn take(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         match &mut self.file {
-            Some(file) => file.content.push(octets, file.part, shared, sink),
+            Some(file) => file.push(octets, shared, sink),
             None => self.decoded.push(octets, part, sink),
         }
     }
@@ -220,8 +197,8 @@ impl Raw {
             self.begin_stretch(part, shared, sink);
         }
         self.sniffer.reset();
-        if let Some(File { part, mut content }) = self.file.take() {
-            content.end(part, shared, sink);
+        if let Some(file) = self.file.take() {
+            file.end(shared, sink);
         }
     }
 }

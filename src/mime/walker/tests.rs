@@ -1,6 +1,7 @@
 //! Messages in, outlines out, whole and at every cut.
 
 mod bounds;
+mod evasions;
 
 mod structure;
 
