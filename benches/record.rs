@@ -32,6 +32,7 @@ fn record(recipients: usize) -> Record {
         score: 0.0,
         symbols: Symbols::default(),
         evidence: Vec::new(),
+        shadow: Vec::new(),
         disposition: Disposition::Delivered,
         reply: reply.into(),
         next_hop: Some(NextHop {

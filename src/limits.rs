@@ -56,6 +56,9 @@ pub const RECORD_BATCHES_MAX: usize = 1024;
 /// Bytes at which a worker hands a batch of records over.
 pub const RECORD_BATCH_BYTES_MAX: usize = 64 * 1024;
 
+/// Octets of content that one worker has on their way to the service, of all questions together.
+pub const ASKED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// How much an administrator allows one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSize {
@@ -84,7 +87,7 @@ impl Holder {
 ///
 /// An envelope exists only together with an upstream connection (the first acceptable recipient
 /// checks one out), so pools bound the envelopes, not client connections.
-pub const fn worker_memory(size: WorkerSize) -> [Holder; 8] {
+pub const fn worker_memory(size: WorkerSize) -> [Holder; 9] {
     let upstream = size.upstream_connections;
     let reply = REPLY_LINES_MAX * REPLY_LINE_BYTES_MAX;
     [
@@ -102,6 +105,7 @@ pub const fn worker_memory(size: WorkerSize) -> [Holder; 8] {
             each: RECIPIENT_BYTES_MAX,
         },
         Holder { name: "replies of next hops", count: upstream, each: reply },
+        Holder { name: "copies on their way to quarantine", count: 1, each: ASKED_BYTES_MAX },
         Holder { name: "receive buffers", count: 1, each: RECEIVE_BUFFERS_BYTES },
         // One of each kind; the three smaller ones together stay below the largest.
         Holder { name: "spare buffers", count: SPARE_BUFFERS_MAX, each: 2 * SPARE_GROWN_BYTES_MAX },
@@ -114,7 +118,8 @@ pub const fn worker_descriptors(size: WorkerSize, listeners: usize) -> usize {
     size.connections + 2 * size.upstream_connections + listeners + 16
 }
 
-/// Descriptors of the process beside its workers: standard streams, log, admin plane, runtime.
-pub const PROCESS_DESCRIPTORS: usize = 128;
+/// Descriptors of the process beside its workers: standard streams, log, admin plane, runtime, and
+/// messages that are being written to quarantine.
+pub const PROCESS_DESCRIPTORS: usize = 128 + 256;
 
 const _: () = assert!(PATH_BYTES_MAX <= COMMAND_LINE_BYTES_MAX); // a recipient's path is in its command

@@ -79,7 +79,8 @@ impl Scores {
         } else {
             self.sum_of_groups(symbols)
         };
-        (sum * 1000.0).round() / 1000.0
+        // The sum of nothing is a negative zero.
+        (sum * 1000.0).round() / 1000.0 + 0.0
     }
 
     fn sum_of_groups(&self, symbols: &Symbols) -> f64 {

@@ -229,7 +229,13 @@ pub struct InspectBounds {
 
 impl Default for InspectBounds {
     fn default() -> Self {
-        Self { depth: 100, parts: 10_000, header_bytes: 1 << 20, archive_depth: 8, expansion_bytes: 1 << 30 }
+        Self {
+            depth: 100,
+            parts: 10_000,
+            header_bytes: 1 << 20,
+            archive_depth: 8,
+            expansion_bytes: 256 << 20,
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use super::counters::Counters;
 use crate::base::slab::Key;
 use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
+use crate::limits::ASKED_BYTES_MAX;
 use crate::relay::quarantine::{Spooled, Unanswered};
 use crate::relay::question::{Answer, Query, Question, Unknown};
 
@@ -32,8 +33,6 @@ pub const QUESTIONS_MAX: usize = 4096;
 pub const TICKETS_MAX: usize = 8192;
 /// Words of one ticket that are not answered. A relay stops long before.
 pub const WORDS_UNANSWERED_MAX: usize = 256;
-/// Octets of content that one worker has on their way to the service, of all tickets together.
-pub const ASKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const TIMER_TICK: Duration = Duration::from_millis(10);
 

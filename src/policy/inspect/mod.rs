@@ -36,6 +36,7 @@ pub const INSPECTIONS_IDLE_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Bench {
     scratch: Scratch,
+    #[expect(clippy::vec_box, reason = "they are handed out and taken back as they are: large")]
     idle: Vec<Box<Inspection>>,
     /// For which engine all of this is.
     served: Option<Arc<Engine>>,
