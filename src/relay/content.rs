@@ -161,7 +161,7 @@ impl Content {
     /// Takes out fields that only we may write, before the next hop sees any.
     pub(super) fn remove_forged(&mut self) {
         if self.inspection.is_some() {
-            tag::remove_forged(&mut self.held, self.own);
+            tag::remove_forged(&mut self.held, self.own, self.complete);
         }
     }
 

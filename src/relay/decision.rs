@@ -28,8 +28,6 @@ use std::time::Duration;
 
 /// How long the store may take for each step.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
-/// Recipients that rules can look at.
-const RECIPIENTS_FACTS_MAX: usize = 256;
 
 /// A message that is being kept.
 #[derive(Debug)]
@@ -80,7 +78,8 @@ impl Relay {
         facts.client.listener = Known::new(config.listeners[session.listener].name.clone());
         facts.sender.address = facts::text(&transaction.path);
         facts.sender.domain = facts::text(&domain(&transaction.path));
-        let recipients = transaction.accepted().take(RECIPIENTS_FACTS_MAX);
+        // All of them: how many there may be is bounded by `workers.recipients`.
+        let recipients = transaction.accepted();
         facts.recipients = recipients.map(|recipient| lower_domain(&recipient.path)).collect();
     }
 
@@ -155,7 +154,10 @@ impl Relay {
         }
         self.release_next_hop(cx);
         if let Some(transaction) = self.transaction.as_deref_mut() {
-            transaction.upstream = Some(upstream);
+            // Whose recipients they were gets no content of them.
+            if let Some(UpstreamIndex(before)) = transaction.upstream.replace(upstream) {
+                cx.shared.foresight[before].learn(false);
+            }
             self.check_out(cx, false);
         }
     }
@@ -191,6 +193,7 @@ impl Relay {
             return;
         };
         if content.stand == Stand::Held {
+            content.remove_forged();
             let held = std::mem::take(&mut content.held);
             self.begin_copy(cx, held);
         }

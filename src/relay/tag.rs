@@ -45,9 +45,11 @@ pub(super) fn fields(judgement: &Judgement) -> String {
 }
 
 /// Takes fields that look like ours out of the header section that begins at `from`, as far as it
-/// is there.
-pub(super) fn remove_forged(content: &mut Vec<u8>, from: usize) {
-    let forged = forged(content, from);
+/// is there. Where the content goes on behind a field whose end is not here, that field stays.
+pub(super) fn remove_forged(content: &mut Vec<u8>, from: usize, complete: bool) {
+    let mut forged = forged(content, from);
+    // What comes next may belong to it: behind another field it would be read as that one's.
+    forged.retain(|range| complete || range.end < content.len());
     for range in forged.into_iter().rev() {
         content.drain(range);
     }
@@ -86,7 +88,7 @@ mod tests {
     #[track_caller]
     fn check(content: &str, want: &str) {
         let mut bytes = [b"Received: us\r\n", content.as_bytes()].concat();
-        remove_forged(&mut bytes, 14);
+        remove_forged(&mut bytes, 14, true);
         assert_eq!(String::from_utf8(bytes).unwrap(), ["Received: us\r\n", want].concat());
     }
 
@@ -99,6 +101,18 @@ mod tests {
         check("A: b\r\n\r\nX-Postern-Verdict: pass\r\n", "A: b\r\n\r\nX-Postern-Verdict: pass\r\n");
         check("X-Postern", "X-Postern");
         check("", "");
+    }
+
+    #[test]
+    fn a_field_whose_end_has_not_come_stays() {
+        for (content, want) in [
+            ("A: b\r\nX-Postern-A: 1\r\n", "A: b\r\nX-Postern-A: 1\r\n"),
+            ("X-Postern-A: 1\r\nA: b\r\n", "A: b\r\n"),
+        ] {
+            let mut bytes = content.as_bytes().to_vec();
+            remove_forged(&mut bytes, 0, false);
+            assert_eq!(String::from_utf8(bytes).unwrap(), want);
+        }
     }
 
     #[test]

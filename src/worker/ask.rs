@@ -176,6 +176,10 @@ impl Asker {
         if question.ends() {
             return self.forget(relay, query);
         }
+        // After a word that was refused no other makes sense.
+        if self.refused.iter().any(|(refused, _)| *refused == place) {
+            return;
+        }
         counters.questions.increment();
         let (octets, wants_answer, retraction) =
             (question.octets(), question.wants_answer(), question.retraction());

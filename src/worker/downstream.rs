@@ -26,6 +26,8 @@ pub(super) struct Downstream {
     pub(super) relay: Option<Box<Relay>>,
     /// The upstream connection its relay has.
     pub(super) hop: Option<Key>,
+    /// Its check-outs are numbered: an answer to an earlier one is none to this one.
+    pub(super) number: u32,
     /// Its relay waits for one.
     pub(super) waits: bool,
     /// Which pool it waits at or got its connection from.
@@ -41,6 +43,7 @@ impl Downstream {
             pipe: Pipe::new(socket),
             relay,
             hop: None,
+            number: 0,
             waits: false,
             upstream: 0,
             linger: false,

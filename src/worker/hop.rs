@@ -31,6 +31,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Dedicated {
     pub(super) relay: Key,
+    /// Which of its check-outs it is for.
+    pub(super) number: u32,
     pub(super) identity: Box<Identity>,
     pub(super) told: bool,
 }

@@ -40,6 +40,8 @@ pub enum Purpose {
     /// For one transaction of one client.
     Dedicated {
         relay: Key,
+        /// Which of its check-outs it is for: another one has another identity.
+        number: u32,
         identity: Box<Identity>,
     },
 }
@@ -129,6 +131,7 @@ impl Pool {
         &mut self,
         now: Instant,
         relay: Key,
+        number: u32,
         identity: Box<Identity>,
         orders: &mut Vec<Order>,
     ) {
@@ -136,7 +139,8 @@ impl Pool {
         match self.choose_server(now).filter(|_| room) {
             Some(server) => {
                 self.total += 1;
-                orders.push(Order::Connect { server, purpose: Purpose::Dedicated { relay, identity } });
+                orders
+                    .push(Order::Connect { server, purpose: Purpose::Dedicated { relay, number, identity } });
             }
             None => orders.push(Order::Refuse { relay }),
         }

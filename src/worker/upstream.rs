@@ -1,6 +1,7 @@
 //! Connections to next hops: opened for the pools, lent to relays, taken back or given up.
 
 use super::conn::{Close, Pipe};
+use super::downstream::Downstream;
 use super::hop::{Dedicated, Hop, Progress, State};
 use super::pool::{Member, Order, Purpose};
 use super::{Owner, Worker};
@@ -27,10 +28,12 @@ impl<R: Reactor> Worker<R> {
         let Some(client) = self.clients.at_mut(relay) else { return };
         client.waits = true;
         client.upstream = upstream;
+        client.number = client.number.wrapping_add(1);
+        let number = client.number;
         let mut orders = Vec::new();
         match identity {
             Some(identity) => {
-                self.pools[upstream].check_out_dedicated(now, relay, identity, &mut orders);
+                self.pools[upstream].check_out_dedicated(now, relay, number, identity, &mut orders);
             }
             None => self.pools[upstream].check_out(now, relay, fresh, &mut orders),
         }
@@ -68,13 +71,13 @@ impl<R: Reactor> Worker<R> {
         let deadline = now + config.timeout.connect;
         let dedicated = match purpose {
             Purpose::Pooled => None,
-            Purpose::Dedicated { relay, identity } => {
+            Purpose::Dedicated { relay, number, identity } => {
                 let told = config.identity != IdentityMode::Xclient;
-                Some(Dedicated { relay, identity, told })
+                Some(Dedicated { relay, number, identity, told })
             }
         };
         let Ok(socket) = self.reactor.connect(config.servers[server].address) else {
-            let relay = dedicated.map(|dedicated| dedicated.relay);
+            let relay = dedicated.map(|dedicated| (dedicated.relay, dedicated.number));
             return self.on_open_failed(upstream, server, relay);
         };
         let expires = now + self.pools[upstream].lifetime();
@@ -198,8 +201,9 @@ impl<R: Reactor> Worker<R> {
 
     /// Lends the connection to the relay, if that still waits.
     fn grant(&mut self, conn: Key, relay: Key, fresh: bool) {
-        let waits = self.clients.at(relay).is_some_and(|client| client.waits);
-        if !waits {
+        let own = self.hops.at(conn).and_then(|hop| hop.dedicated.as_ref()).map(|own| own.number);
+        let is_for = |client: &Downstream| client.waits && own.is_none_or(|number| number == client.number);
+        if !self.clients.at(relay).is_some_and(is_for) {
             return self.take_back(conn);
         }
         let Some(hop) = self.hops.at_mut(conn) else { return };
@@ -286,18 +290,21 @@ impl<R: Reactor> Worker<R> {
     fn fail_opening(&mut self, key: Key) {
         let Some(hop) = self.hops.at_mut(key) else { return };
         let (upstream, server) = (hop.upstream, hop.server);
-        let relay = hop.dedicated.as_ref().map(|dedicated| dedicated.relay);
+        let relay = hop.dedicated.as_ref().map(|dedicated| (dedicated.relay, dedicated.number));
         self.close_hop(key);
         self.on_open_failed(upstream, server, relay);
     }
 
-    fn on_open_failed(&mut self, upstream: usize, server: usize, dedicated: Option<Key>) {
+    fn on_open_failed(&mut self, upstream: usize, server: usize, dedicated: Option<(Key, u32)>) {
         self.counters.upstreams[upstream].connect_failures.increment();
         let now = self.now();
         let mut orders = Vec::new();
         self.pools[upstream].on_failed(now, server, dedicated.is_none(), &mut orders);
         self.queue_pool_orders(upstream, &mut orders);
-        if let Some(relay) = dedicated {
+        let waits = |(relay, number): &(Key, u32)| {
+            self.clients.at(*relay).is_some_and(|client| client.waits && client.number == *number)
+        };
+        if let Some((relay, _)) = dedicated.filter(waits) {
             self.orders_of_pools.push_back((upstream, Order::Refuse { relay }));
         }
     }
