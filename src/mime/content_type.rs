@@ -185,6 +185,10 @@ impl Section {
     /// Whether what stands before the parameters has `multipart` in it, however written.
     fn names_multipart(&mut self, value: &[u8]) -> bool {
         let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        // The word has letters that common types lack; this spares most values the rest.
+        if memchr::memchr3(b'u', b'U', b'?', &value[..end]).is_none() {
+            return false;
+        }
         let mut text = std::mem::take(&mut self.plain);
         text.clear();
         text.extend(value[..end].iter().filter(|byte| byte.is_ascii_alphabetic()));

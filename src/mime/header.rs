@@ -5,7 +5,7 @@
 //! What must always hold: a field is found alike wherever the input is cut, each octet is looked at
 //! once, and no more than `field_bytes_max` of a field is kept.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2, memchr3};
 
 /// Finds fields in a header section that comes in chunks.
 ///
@@ -193,11 +193,8 @@ pub(crate) struct Field<'a> {
 
 /// Takes a field apart; nothing if it has no colon in its first line.
 pub(crate) fn split(raw: &[u8]) -> Option<Field<'_>> {
-    let colon = memchr(b':', raw)?;
+    let colon = memchr2(b':', b'\n', raw).filter(|at| raw[*at] == b':')?;
     let before = &raw[..colon];
-    if memchr(b'\n', before).is_some() {
-        return None;
-    }
     let name = before.trim_ascii_end();
     Some(Field { name, value: &raw[colon + 1..], spaced: name.len() < before.len() })
 }
@@ -213,8 +210,9 @@ pub(crate) struct Unfolded<'a> {
 
 /// Takes the line ends out of `value`; in `out`, if it has any within it.
 pub(crate) fn unfold<'a>(value: &'a [u8], out: &'a mut Vec<u8>) -> Unfolded<'a> {
-    let inside = value.trim_ascii();
-    let blank_end = value.trim_ascii_end().len() + 2 < value.len() && ends_blank(value);
+    let text = value.trim_ascii_end();
+    let blank_end = text.len() + 2 < value.len() && ends_blank(&value[text.len()..]);
+    let inside = text.trim_ascii_start();
     let Some(first) = memchr(b'\n', inside) else {
         return Unfolded { value: inside, blank: blank_end };
     };
@@ -235,11 +233,28 @@ pub(crate) fn unfold<'a>(value: &'a [u8], out: &'a mut Vec<u8>) -> Unfolded<'a> 
     Unfolded { value: out, blank }
 }
 
-/// Whether the last line of a value, or one with nothing but such lines behind it, is white space.
-fn ends_blank(value: &[u8]) -> bool {
-    let behind = &value[value.trim_ascii_end().len()..];
+/// Whether there are lines of nothing but white space in what stands `behind` the text.
+fn ends_blank(behind: &[u8]) -> bool {
     let lines = behind.strip_suffix(b"\n").unwrap_or(behind);
     memchr(b'\n', lines).is_some()
+}
+
+/// What an unfolded value has in it that is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// There may be encoded words.
+    pub(crate) mark: bool,
+    pub(crate) nul: bool,
+    pub(crate) bare_cr: bool,
+}
+
+pub(crate) fn survey(value: &[u8]) -> Survey {
+    // One search for all, since mostly there is none.
+    let Some(first) = memchr3(b'?', 0, b'\r', value) else {
+        return Survey { mark: false, nul: false, bare_cr: false };
+    };
+    let has = |byte| memchr(byte, &value[first..]).is_some();
+    Survey { mark: has(b'?'), nul: has(0), bare_cr: has(b'\r') }
 }
 
 /// Fields that say how a body is to be read.

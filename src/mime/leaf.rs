@@ -205,8 +205,8 @@ impl View {
         };
         self.thin = None;
         self.bare_lines = encoding == TransferEncoding::QuotedPrintable && !declared.is_lines();
-        self.content.encoded = encoding != TransferEncoding::Identity;
         self.content.begin(reading, declared, depth);
+        self.content.encoded = encoding != TransferEncoding::Identity;
     }
 
     fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {

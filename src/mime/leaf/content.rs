@@ -6,7 +6,7 @@
 use super::file::Embedded;
 use super::opened::Opened;
 use super::text::{Manner, Text};
-use super::{Declared, Raw};
+use super::{BLOCK_BYTES, Declared, Raw};
 use crate::mime::content_type;
 use crate::mime::defect::{Defect, Defects, Limit};
 use crate::mime::kind::{Kind, Sniffer};
@@ -31,6 +31,7 @@ pub(crate) struct Content {
     /// It was written in a transfer encoding.
     pub(crate) encoded: bool,
     embedded: Embedded,
+    block: Vec<u8>,
     /// Messages, multiparts and archives around it.
     depth: usize,
     /// Archives around it.
@@ -62,6 +63,7 @@ impl Content {
         self.sniffer.reset();
         (self.text, self.message, self.opened, self.raw) = (None, None, None, None);
         self.embedded.reset();
+        self.block.clear();
         self.encoded = false;
         self.defects = Defects::EMPTY;
         self.octets = 0;
@@ -103,6 +105,10 @@ impl Content {
             self.defects.insert(Defect::Encrypted);
         }
         let reading = self.reading();
+        let block = std::mem::take(&mut self.block);
+        self.read_block(&block, part, shared, sink);
+        self.block = block;
+        self.block.clear();
         if let Some(mut text) = self.text.take() {
             self.defects.insert_all(text.finish(part, reading, sink));
         }
@@ -147,8 +153,39 @@ impl Content {
         self.sniffer = sniffer;
     }
 
-    /// Octets whose kind is known.
+    /// Octets whose kind is known. Where several read them, all are given the same blocks, so that
+    /// what they tell has one order wherever the input was cut.
     fn read(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        if self.readers() < 2 {
+            return self.read_block(octets, part, shared, sink);
+        }
+        let mut block = std::mem::take(&mut self.block);
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.len().min(BLOCK_BYTES - block.len()));
+            block.extend_from_slice(piece);
+            rest = after;
+            if block.len() == BLOCK_BYTES {
+                self.read_block(&block, part, shared, sink);
+                block.clear();
+            }
+        }
+        self.block = block;
+    }
+
+    /// How many tell more than octets and text.
+    fn readers(&self) -> usize {
+        let readers = [
+            self.text.as_ref().is_some_and(|text| text.has_links()),
+            self.embedded.wanted,
+            self.message.is_some(),
+            self.opened.is_some(),
+            self.raw.is_some(),
+        ];
+        readers.into_iter().filter(|reads| *reads).count()
+    }
+
+    fn read_block(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let reading = self.reading();
         if let Some(text) = &mut self.text {
             text.push(octets, part, reading, sink);
@@ -176,9 +213,8 @@ impl Content {
         let html = declared_html || (!declared && marked_up);
         let undeclared_html = declared && !declared_html && kind == Kind::Html;
         let label = Some(self.declared.charset.as_str()).filter(|label| !label.is_empty());
-        let links = self.opened.is_none() && self.raw.is_none();
-        self.embedded.wanted = !html && !undeclared_html && self.reading() == Reading::Strict;
-        let manner = Manner { html, undeclared_html, alone: self.alone, links };
+        self.embedded.wanted = !html && self.reading() == Reading::Strict;
+        let manner = Manner { html, undeclared_html, alone: self.alone };
         self.text = Some(Box::new(Text::new(label, manner)));
     }
 

@@ -13,8 +13,6 @@ pub(crate) struct Text {
     /// charset makes of it. Only the strict view has it, for there is one lenient stream.
     second: Second,
     decoded: String,
-    /// Links and tricks are told as such, not as text only.
-    links: bool,
 }
 
 /// How text is shown.
@@ -43,8 +41,6 @@ pub(crate) struct Manner {
     pub(crate) undeclared_html: bool,
     /// The lenient reading is free for what a second charset makes of it.
     pub(crate) alone: bool,
-    /// Nothing else of the content tells events that must keep their order beside links.
-    pub(crate) links: bool,
 }
 
 impl Shown {
@@ -125,16 +121,21 @@ impl Text {
         };
         let charset = charset::Decoder::new(label.map(str::as_bytes));
         let first = Shown::new(manner.html);
-        Self { charset, first, second, decoded: String::new(), links: manner.links }
+        Self { charset, first, second, decoded: String::new() }
+    }
+
+    /// Whether it may tell links and tricks.
+    pub(crate) const fn has_links(&self) -> bool {
+        matches!(self.first, Shown::Html(_)) || matches!(self.second, Second::Undeclared(_))
     }
 
     pub(crate) fn push(&mut self, octets: &[u8], part: PartId, reading: Reading, sink: &mut dyn Sink) {
         self.charset.push(octets, &mut self.decoded);
-        self.tell(Voice { part, reading, links: self.links }, sink);
+        self.tell(Voice { part, reading, links: true }, sink);
     }
 
     pub(crate) fn finish(&mut self, part: PartId, reading: Reading, sink: &mut dyn Sink) -> Defects {
-        let voice = Voice { part, reading, links: self.links };
+        let voice = Voice { part, reading, links: true };
         self.charset.finish(&mut self.decoded);
         self.tell(voice, sink);
         self.first.finish(voice, sink);

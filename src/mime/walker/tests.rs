@@ -2,6 +2,7 @@
 
 mod bounds;
 mod evasions;
+mod random;
 
 mod structure;
 

@@ -48,6 +48,9 @@ impl Message {
             if let Some(found) = self.boundaries.find(line.text) {
                 let end = hyphens + 2 + line.bytes;
                 self.content(&octets[..begin], shared, sink);
+                if self.state == State::Opaque {
+                    return begin;
+                }
                 self.pass(&octets[begin..hyphens], shared, sink);
                 self.skip_line = !line.ended;
                 let found = Match { extended: found.extended || before.odd, ..found };
@@ -61,6 +64,9 @@ impl Message {
     /// Passes on what stands before `begin`, and keeps the rest until more has come.
     fn hold(&mut self, octets: &[u8], begin: usize, shared: &mut Shared, sink: &mut dyn Sink) -> usize {
         self.content(&octets[..begin], shared, sink);
+        if self.state == State::Opaque {
+            return begin;
+        }
         self.held.extend_from_slice(&octets[begin..]);
         octets.len()
     }
@@ -132,6 +138,10 @@ impl Message {
         self.line_start = false;
         self.content(&held[..bytes], shared, sink);
         held.drain(..bytes);
+        if self.state == State::Opaque {
+            self.pass(&held, shared, sink);
+            held.clear();
+        }
         self.held = held;
     }
 

@@ -3,8 +3,6 @@
 //! Fields beyond the bounds are not told any more, but what they say of structure still counts, and
 //! the raw reading shows them: nothing can be hidden behind a long header section.
 
-use memchr::{memchr, memchr2};
-
 use super::{Content, Kind, Level, Message, Part, Place, State};
 use crate::mime::content_type::{Body, TransferEncoding};
 use crate::mime::defect::{Defect, Defects, Limit};
@@ -158,7 +156,13 @@ impl Message {
         } else if field.spaced {
             self.tell(Defect::SpaceBeforeColon, sink);
         }
-        self.controls(value, sink);
+        let survey = header::survey(value);
+        if survey.nul {
+            self.tell(Defect::HeaderNul, sink);
+        }
+        if survey.bare_cr {
+            self.tell(Defect::HeaderBareCr, sink);
+        }
         if let Some(structure) = name.structure {
             if self.fields.blank {
                 self.tell(Defect::StructureAfterBlank, sink);
@@ -170,27 +174,16 @@ impl Message {
             self.tell(Defect::BlankContinuation, sink);
         }
         if within {
-            self.tell_field(field.name, value, sink);
+            self.tell_field(field.name, value, survey.mark, sink);
         }
         self.fields.unfolded = unfolded;
     }
 
-    fn controls(&mut self, value: &[u8], sink: &mut dyn Sink) {
-        if memchr2(0, b'\r', value).is_none() {
-            return;
-        }
-        if memchr(0, value).is_some() {
-            self.tell(Defect::HeaderNul, sink);
-        }
-        if memchr(b'\r', value).is_some() {
-            self.tell(Defect::HeaderBareCr, sink);
-        }
-    }
-
-    fn tell_field(&mut self, name: &[u8], value: &[u8], sink: &mut dyn Sink) {
+    fn tell_field(&mut self, name: &[u8], value: &[u8], mark: bool, sink: &mut dyn Sink) {
         let part = self.part.id;
-        let plain = if encoded_word::suspected(value) { None } else { std::str::from_utf8(value).ok() };
-        if let Some(text) = plain {
+        if !(mark && encoded_word::suspected(value))
+            && let Ok(text) = std::str::from_utf8(value)
+        {
             return sink.on(Event::Field { part, name, value, text });
         }
         let defects = self.fields.words.decode(value, &mut self.fields.text);
