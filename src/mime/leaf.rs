@@ -19,6 +19,7 @@ pub use uuencode::LINE_BYTES_MAX as UUENCODE_LINE_BYTES_MAX;
 
 use crate::mime::content_type::{Section, TransferEncoding};
 use crate::mime::defect::{Defect, Defects};
+use crate::mime::kind::Kind;
 use crate::mime::walker::Shared;
 use crate::mime::{Event, PartId, Reading, Sink, base64, quoted_printable};
 
@@ -156,6 +157,10 @@ impl Leaf {
         let mut defects = self.strict.finish(self.part, shared, sink);
         if let Some(mut lenient) = self.lenient.take() {
             lenient.finish(self.part, shared, sink);
+            let kind = lenient.content.kind().filter(|kind| !is_shapeless(*kind));
+            if let Some(kind) = kind.filter(|_| self.strict.content.kind().is_none_or(is_shapeless)) {
+                sink.on(Event::Kind { part: self.part, kind });
+            }
         }
         defects.insert_all(self.strict.content.defects);
         for defect in defects.iter() {
@@ -170,6 +175,11 @@ impl Leaf {
         self.raw = None;
         self.block.clear();
     }
+}
+
+/// What says little of what a part is: lines that were not decoded are text.
+const fn is_shapeless(kind: Kind) -> bool {
+    matches!(kind, Kind::Unknown | Kind::Text | Kind::Empty)
 }
 
 /// One reading of the leaf's lines.

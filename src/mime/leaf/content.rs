@@ -124,6 +124,10 @@ impl Content {
         }
     }
 
+    pub(crate) const fn kind(&self) -> Option<Kind> {
+        self.sniffer.kind()
+    }
+
     /// Ends a part that is nothing but this content.
     pub(crate) fn end(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         self.finish(part, shared, sink);
@@ -135,7 +139,10 @@ impl Content {
 
     /// The kind has become known: decides who reads, and gives them what has passed already.
     fn known(&mut self, kind: Kind, begun: bool, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        sink.on(Event::Kind { part, kind });
+        // What another reading takes the part for is told at its end, if it matters.
+        if self.reading() == Reading::Strict {
+            sink.on(Event::Kind { part, kind });
+        }
         if begun {
             return;
         }
@@ -301,6 +308,6 @@ fn looks_encoded(kind: Kind, head: &[u8]) -> bool {
 }
 
 /// Whether there is no control character but white space.
-fn is_printable(head: &[u8]) -> bool {
+pub(super) fn is_printable(head: &[u8]) -> bool {
     head.iter().all(|byte| *byte >= b' ' || byte.is_ascii_whitespace())
 }

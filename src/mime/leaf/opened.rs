@@ -27,6 +27,7 @@ struct Entries {
     kind: Kind,
     /// Entries beyond the number of parts.
     beyond: Option<Box<Raw>>,
+    /// Which reading of its part the archive is.
     reading: Reading,
     depth: usize,
     archives: usize,
@@ -109,7 +110,9 @@ impl Entries {
         let better = self.kind.after_entry(entry.name);
         if better != self.kind {
             self.kind = better;
-            sink.on(Event::Kind { part, kind: better });
+            if self.reading == Reading::Strict {
+                sink.on(Event::Kind { part, kind: better });
+            }
         }
         self.current = self.announce(entry.name, part, shared, sink, |head| {
             head.encrypted = entry.encrypted;
@@ -117,8 +120,8 @@ impl Entries {
             head.media_type.push_str(if entry.directory { "inode/directory" } else { "" });
         });
         let declared = Declared { name: Some(entry.name), ..Declared::NOTHING };
-        self.content.begin(self.reading, declared, self.depth);
-        self.content.alone = self.reading == Reading::Strict;
+        self.content.begin(Reading::Strict, declared, self.depth);
+        self.content.alone = true;
         self.content.encoded = true;
         self.content.archives = self.archives;
     }

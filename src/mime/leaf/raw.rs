@@ -7,6 +7,7 @@
 use memchr::memchr;
 
 use super::PIECE_BYTES;
+use super::content::is_printable;
 use super::file::File;
 use crate::mime::kind::{Kind, Sniffer};
 use crate::mime::raw_view::RawView;
@@ -28,6 +29,7 @@ pub(crate) struct Raw {
     /// What the stretch at hand is, once something has come out.
     sniffer: Sniffer,
     file: Option<File>,
+    is_text: bool,
     /// Files are not looked for: another raw reading does it.
     only_lines: bool,
     limit_told: bool,
@@ -82,6 +84,7 @@ impl Raw {
             in_line: false,
             sniffer: Sniffer::new(),
             file: None,
+            is_text: true,
             only_lines,
             limit_told: false,
         }
@@ -175,6 +178,8 @@ impl Raw {
     /// It is known what the stretch is.
     fn begin_stretch(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let sniffer = std::mem::take(&mut self.sniffer);
+        // Octets that are no text would only be taken for some.
+        self.is_text = sniffer.kind() != Some(Kind::Unknown) || is_printable(sniffer.head());
         if sniffer.kind().is_some_and(is_file) {
             self.file = File::begin(part, "", &mut self.limit_told, shared, sink);
         }
@@ -185,7 +190,8 @@ impl Raw {
     fn take(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         match &mut self.file {
             Some(file) => file.push(octets, shared, sink),
-            None => self.decoded.push(octets, part, sink),
+            None if self.is_text => self.decoded.push(octets, part, sink),
+            None => sink.on(Event::Data { part, reading: Reading::Decoded, bytes: octets }),
         }
     }
 
