@@ -15,9 +15,12 @@ pub use gather::{PARAMETER_BYTES_MAX, PARAMETERS_MAX, READINGS_MAX};
 use gather::{Gatherer, Key, Readings};
 use parameter::{Flaws, Manner, Reader};
 
-use crate::mime::defect::{Defect, Defects};
+use crate::mime::defect::{Defect, Defects, Limit};
 use crate::mime::encoded_word;
 use crate::mime::header::Structure;
+
+/// How often one header section is asked what its boundary is before it is over.
+const LOOKS_MAX: u8 = 16;
 
 /// How a body is written into lines (RFC 2045 §6.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +111,12 @@ pub(crate) struct Section {
     pub(crate) other_encoding: Option<TransferEncoding>,
     /// The field said nothing that is known; only raw decoding can tell what it is.
     pub(crate) encoding_unknown: bool,
+    /// Boundaries that were said so far, for lines within the section.
+    expected: Readings,
+    /// More was said since.
+    stale: bool,
+    /// How often that may still be settled: every other line could ask for it.
+    looks_left: u8,
     digest: bool,
     said: Said,
     gatherer: Gatherer,
@@ -118,7 +127,7 @@ pub(crate) struct Section {
     word: String,
 }
 
-/// Which fields have been seen.
+/// Which fields have been seen, and what they made of it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Said {
     media_type: bool,
@@ -143,10 +152,14 @@ impl Section {
         self.defects = Defects::EMPTY;
         self.said = Said::default();
         self.digest = in_digest;
+        self.expected.clear();
+        self.stale = false;
+        self.looks_left = LOOKS_MAX;
     }
 
     /// Takes a field of structure: `value` is unfolded.
     pub(crate) fn field(&mut self, structure: Structure, value: &[u8]) {
+        self.stale = true;
         match structure {
             Structure::Type => self.media_type(value),
             Structure::Disposition => self.disposition(value),
@@ -154,6 +167,7 @@ impl Section {
         }
     }
 
+    /// Content-Type. Two of them are two readings; what is no type at all may still be meant as one.
     fn media_type(&mut self, value: &[u8]) {
         let mut reader = Reader::new(value, Manner::STRICT);
         self.word.clear();
@@ -203,6 +217,7 @@ impl Section {
         named
     }
 
+    /// Content-Disposition: mostly of interest for the name.
     fn disposition(&mut self, value: &[u8]) {
         let mut reader = Reader::new(value, Manner::STRICT);
         self.word.clear();
@@ -224,6 +239,8 @@ impl Section {
         self.parameters(reader, value);
     }
 
+    /// Content-Transfer-Encoding. Of several the first is the strict reading, as most take it, and the
+    /// first of the others that differs is the lenient one.
     fn encoding(&mut self, value: &[u8]) {
         let found = encoding::read(value);
         self.defects.insert_all(found.defects);
@@ -245,7 +262,8 @@ impl Section {
         }
     }
 
-    /// Reads parameters strictly, and in every other manner if these may differ.
+    /// Reads parameters strictly, and in every other manner if these may differ: with comments where
+    /// they stand, and without them, so that what stood around them is one word.
     fn parameters(&mut self, mut reader: Reader<'_>, value: &[u8]) {
         self.gatherer.take(&mut reader, 0);
         let flaws = reader.flaws;
@@ -280,6 +298,9 @@ impl Section {
             self.gatherer.resolve(Key::Boundary, &mut self.boundaries);
             self.gatherer.resolve(Key::Charset, &mut self.charsets);
             self.gatherer.resolve(Key::Name, &mut self.names);
+            if self.boundaries.overflowed() || self.charsets.overflowed() || self.names.overflowed() {
+                self.defect(Defect::Limit(Limit::Parameters));
+            }
             self.defects.insert_all(self.gatherer.defects);
             self.close_charset();
             self.close_names();
@@ -288,6 +309,7 @@ impl Section {
         self.close_encoding();
     }
 
+    /// Charsets are compared by what every reader makes of them: the letters up to the first odd one.
     fn close_charset(&mut self) {
         for reading in self.charsets.iter() {
             self.word.clear();
@@ -303,6 +325,8 @@ impl Section {
         }
     }
 
+    /// Names that differ in more than their extension's case: which one a client shows decides what
+    /// it opens the file with.
     fn close_names(&mut self) {
         for reading in self.names.iter().filter(|reading| !reading.trim_ascii().is_empty()) {
             let mut name = String::new();
@@ -320,6 +344,7 @@ impl Section {
         }
     }
 
+    /// What is wrong with a boundary matters only where somebody may look for it.
     fn close_boundary(&mut self) {
         let multipart = self.head.media_type.starts_with("multipart/");
         if let Some(first) = self.boundaries.iter().next() {
@@ -343,6 +368,9 @@ impl Section {
     }
 
     fn close_encoding(&mut self) {
+        if self.head.media_type == "message/partial" {
+            self.defect(Defect::MessagePartial);
+        }
         let encoded = self.head.encoding != TransferEncoding::Identity || self.other_encoding.is_some();
         match self.body() {
             Body::Multipart if encoded => self.defect(Defect::EncodingOnMultipart),
@@ -354,16 +382,17 @@ impl Section {
     /// Whether a line in the section may be the multipart's own first delimiter: `line` is what
     /// stands behind two hyphens.
     pub(crate) fn expects(&mut self, line: &[u8]) -> bool {
-        let mut boundaries = std::mem::take(&mut self.boundaries);
-        self.gatherer.resolve(Key::Boundary, &mut boundaries);
+        if self.stale && self.looks_left > 0 {
+            self.stale = false;
+            self.looks_left -= 1;
+            self.expected.clear();
+            self.gatherer.resolve(Key::Boundary, &mut self.expected);
+        }
         let line = line.trim_ascii_end();
-        let found = boundaries.iter().any(|boundary| {
+        self.expected.iter().any(|boundary| {
             let behind = line.strip_prefix(boundary.trim_ascii_end());
             !boundary.trim_ascii().is_empty() && matches!(behind, Some(b"" | b"--"))
-        });
-        boundaries.clear();
-        self.boundaries = boundaries;
-        found
+        })
     }
 
     /// What the body is to be taken for.

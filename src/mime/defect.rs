@@ -146,6 +146,8 @@ defects! {
     EncodingUnknown "encoding_unknown" Serious,
     /// A known one, written so that some would not know it.
     EncodingDisguised "encoding_disguised" Serious,
+    /// A piece of a message (RFC 2046 §5.2.2): what the pieces make together nobody on the way sees.
+    MessagePartial "message_partial" Serious,
     /// base64 or quoted-printable on a multipart (RFC 2045 §6.4 forbids it).
     EncodingOnMultipart "encoding_on_multipart" Serious,
     /// base64 or quoted-printable on a message (allowed for message/global only).

@@ -92,6 +92,7 @@ impl Reader {
         }
     }
 
+    /// Takes the octets of a word; they become text when a word in another charset follows, or none.
     fn word(&mut self, word: &Word<'_>, text: &mut String, defects: &mut Defects) {
         if !self.label.eq_ignore_ascii_case(word.charset) {
             self.flush(text, defects);
@@ -147,6 +148,7 @@ pub(crate) fn push_text(label: &[u8], octets: &[u8], text: &mut String) -> bool 
     !decoder.defects().label_unknown
 }
 
+/// How the octets of a word are written (RFC 2047 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encoding {
     B,
@@ -163,6 +165,7 @@ struct Word<'a> {
     bytes: usize,
 }
 
+/// What stands where a word may begin.
 enum Parsed<'a> {
     Word(Word<'a>),
     /// It begins like a word and is none; so many octets of it are literal.
@@ -207,6 +210,8 @@ enum End {
     Nowhere(usize),
 }
 
+/// The end of a word's text. Another word's beginning ends the search: what is left open there was
+/// cut off, and the next word must not be swallowed.
 fn end_of_text(text: &[u8]) -> End {
     let mut at = 0;
     while let Some(found) = memchr(b'?', &text[at..]) {

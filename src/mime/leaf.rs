@@ -78,11 +78,13 @@ impl Leaf {
         };
         let other_charset = Some(section.other_charset.as_str()).filter(|it| !it.is_empty());
         let other_type = Some(section.other_type.as_str()).filter(|it| !it.is_empty());
+        // Decoders differ most about quoted-printable, and files are rarely sent in it.
         let quoted_file = head.encoding == TransferEncoding::QuotedPrintable && !declared.is_lines();
         let two = section.other_encoding.is_some()
             || other_charset.is_some()
             || other_type.is_some()
             || quoted_file;
+        // The strict view takes what was said first, the lenient one what was said otherwise.
         self.strict.begin(Reading::Strict, head.encoding, declared, depth);
         self.strict.content.alone = !two;
         if two {
@@ -109,6 +111,7 @@ impl Leaf {
         self.raw = Some(Box::new(Raw::new(only_lines)));
     }
 
+    /// Takes the next octets of the body, as they stand in the message.
     pub(crate) fn push(&mut self, octets: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
         if let Some(raw) = &mut self.raw {
             raw.push(octets, self.part, shared, sink);
@@ -125,6 +128,7 @@ impl Leaf {
         }
     }
 
+    /// Two views take turns; only what is ambiguous pays for the copy.
     fn push_both(&mut self, octets: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
         let mut rest = octets;
         while !rest.is_empty() {
@@ -182,7 +186,7 @@ const fn is_shapeless(kind: Kind) -> bool {
     matches!(kind, Kind::Unknown | Kind::Text | Kind::Empty)
 }
 
-/// One reading of the leaf's lines.
+/// One reading of the leaf's lines: a transfer decoder, and what comes of its octets.
 #[derive(Debug, Default)]
 struct View {
     transfer: Transfer,
@@ -196,6 +200,7 @@ struct View {
     content: Content,
 }
 
+/// The decoder of a transfer encoding.
 #[derive(Debug, Default)]
 enum Transfer {
     #[default]

@@ -1,4 +1,9 @@
 //! Content-Transfer-Encoding (RFC 2045 §6.1), and what is put in its place.
+//!
+//! One word of five, and readers differ in what they do with anything else: some compare the whole
+//! value, some its beginning, some look for the word anywhere. So a value that is not just the word
+//! is read in two ways; one that has none of the words in it is unknown, and only the raw reading can
+//! tell what the body is.
 
 use crate::mime::content_type::TransferEncoding;
 use crate::mime::content_type::parameter::{Manner, Reader};
@@ -40,6 +45,7 @@ const UUENCODE: &[&[u8]] = &[b"x-uuencode", b"uuencode", b"x-uue", b"uue", b"x-u
 /// More of a value than this no reader needs to see whole.
 const VALUE_BYTES_MAX: usize = 1024;
 
+/// Reads the field's value, unfolded.
 pub(crate) fn read(value: &[u8]) -> Found {
     let mut reader = Reader::new(value, Manner::STRICT);
     let word = reader.word();
@@ -58,6 +64,7 @@ pub(crate) fn read(value: &[u8]) -> Found {
     }
 }
 
+/// The encodings of RFC 2045; three of them say that nothing is encoded.
 fn known(word: &[u8]) -> Option<TransferEncoding> {
     let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
     match word.len() {
@@ -69,6 +76,7 @@ fn known(word: &[u8]) -> Option<TransferEncoding> {
     }
 }
 
+/// Names of uuencode that are in use; programs that know it know them all.
 fn is_uuencode(word: &[u8]) -> bool {
     UUENCODE.iter().any(|name| word.eq_ignore_ascii_case(name))
 }

@@ -35,6 +35,7 @@ enum Form {
     Piece { number: u32, extended: bool },
 }
 
+/// One parameter or piece of one; its value is a range of the gatherer's octets.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     key: Key,
@@ -50,12 +51,19 @@ struct Entry {
 pub(crate) struct Readings {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    overflowed: bool,
 }
 
 impl Readings {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
+        self.overflowed = false;
+    }
+
+    /// Whether there were more than are kept.
+    pub(crate) const fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
@@ -72,7 +80,9 @@ impl Readings {
         let from = self.bytes.len();
         write(&mut self.bytes);
         let known = self.iter().any(|reading| reading == &self.bytes[from..]);
-        if known || self.ends.len() == READINGS_MAX {
+        let full = self.ends.len() == READINGS_MAX;
+        self.overflowed |= full && !known;
+        if known || full {
             self.bytes.truncate(from);
         } else {
             self.ends.push(self.bytes.len());
@@ -80,6 +90,8 @@ impl Readings {
     }
 }
 
+/// Gathers the parameters of all fields of one header section: pieces of a name may be strewn over
+/// two fields, and some readers put them together all the same.
 #[derive(Debug, Default)]
 pub(crate) struct Gatherer {
     bytes: Vec<u8>,
@@ -142,7 +154,8 @@ impl Gatherer {
         }
     }
 
-    /// Adds all values of `key` to `readings`.
+    /// Adds all values of `key` to `readings`, those of the strict manner first. Of one manner the
+    /// extended form goes before the plain one, which is there for readers that do not know it.
     pub(crate) fn resolve(&mut self, key: Key, readings: &mut Readings) {
         for manner in 0..=self.manner_last {
             let of = |entry: &&Entry| entry.key == key && entry.manner == manner;
@@ -154,6 +167,7 @@ impl Gatherer {
         }
     }
 
+    /// `name*=utf-8''…` (RFC 2231 §4).
     fn extended(&mut self, key: Key, manner: u8, readings: &mut Readings) {
         for entry in &self.entries {
             if (entry.key, entry.manner, entry.form) == (key, manner, Form::Extended) {
@@ -165,6 +179,7 @@ impl Gatherer {
         }
     }
 
+    /// `name=…`, with encoded words in it decoded as nearly all readers do.
     fn plain(&mut self, key: Key, manner: u8, readings: &mut Readings) {
         for entry in &self.entries {
             if (entry.key, entry.manner, entry.form) == (key, manner, Form::Plain) {
@@ -216,6 +231,8 @@ impl Gatherer {
         self.join(&pieces, readings);
     }
 
+    /// Adds the value that these pieces make, in this order. Octets of adjacent encoded pieces become
+    /// text together, for a character may be split between them.
     fn join(&mut self, pieces: &[(u32, bool, usize, usize)], readings: &mut Readings) {
         let Some(first) = pieces.first() else {
             return;
@@ -289,6 +306,7 @@ fn extended<'a>(value: &'a [u8], octets: &mut Vec<u8>, defects: &mut Defects) ->
     label
 }
 
+/// Appends `value` with its percent escapes undone; one that is none stands for itself.
 fn percent(value: &[u8], octets: &mut Vec<u8>, defects: &mut Defects) {
     let mut rest = value;
     while let Some((&byte, after)) = rest.split_first() {

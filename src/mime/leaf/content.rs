@@ -14,6 +14,10 @@ use crate::mime::raw_view::RawView;
 use crate::mime::walker::{Message, Shared};
 use crate::mime::{Event, Origin, PartId, Reading, Sink};
 
+/// Octets after the transfer decoding, and all that reads them.
+///
+/// The first KiB is kept until the kind is known, for it decides who reads: text, a message, an
+/// archive, or several of them where that can be argued.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     reading: Option<Reading>,
@@ -22,6 +26,7 @@ pub(crate) struct Content {
     text: Option<Box<Text>>,
     message: Option<Box<Message>>,
     opened: Option<Box<Opened>>,
+    /// It says of itself what its header section does not.
     raw: Option<Box<Raw>>,
     /// What was wrong with it, but for what was told while it passed.
     pub(crate) defects: Defects,
@@ -31,6 +36,7 @@ pub(crate) struct Content {
     /// It was written in a transfer encoding.
     pub(crate) encoded: bool,
     embedded: Embedded,
+    /// Octets for several readers, until there is a block of them.
     block: Vec<u8>,
     /// Messages, multiparts and archives around it.
     depth: usize,
@@ -48,6 +54,7 @@ struct Kept {
 }
 
 impl Content {
+    /// Begins other content in the same buffers.
     pub(crate) fn begin(&mut self, reading: Reading, declared: Declared<'_>, depth: usize) {
         self.reading = Some(reading);
         let kept = &mut self.declared;
@@ -75,6 +82,8 @@ impl Content {
         self.reading.unwrap_or(Reading::Strict)
     }
 
+    /// Takes the next octets. The sniffer says where in them something became known, so that what is
+    /// told of the kind has its place in the content and not in the chunk.
     pub(crate) fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         if octets.is_empty() {
             return;
@@ -96,6 +105,7 @@ impl Content {
         }
     }
 
+    /// The content is over: what was too short to be known is known now, and all readers end.
     pub(crate) fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let begun = self.sniffer.kind().is_some();
         if let Some(kind) = self.sniffer.finish() {
@@ -124,6 +134,7 @@ impl Content {
         }
     }
 
+    /// What it is by its octets, if there were enough.
     pub(crate) const fn kind(&self) -> Option<Kind> {
         self.sniffer.kind()
     }
@@ -192,6 +203,7 @@ impl Content {
         readers.into_iter().filter(|reads| *reads).count()
     }
 
+    /// The order of readers is the order of what they tell of one block.
     fn read_block(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let reading = self.reading();
         if let Some(text) = &mut self.text {
@@ -209,6 +221,8 @@ impl Content {
         }
     }
 
+    /// Text is what is declared as text, and what shows text whatever it is declared as: programs open
+    /// attachments by their names.
     fn begin_text(&mut self, kind: Kind) {
         let media_type = self.declared.media_type.as_str();
         let declared_html = matches!(media_type, "text/html" | "application/xhtml+xml");
@@ -260,6 +274,8 @@ impl Content {
         self.message = Some(message);
     }
 
+    /// An archive is what begins as one; a zip may also have anything before it, and be known by its
+    /// name only.
     fn begin_archive(&mut self, found: Kind, shared: &Shared) {
         let named = || Kind::from_name(&self.declared.name).kind == Kind::Zip && !self.shows_text(found);
         let kind = match self.sniffer.archive() {

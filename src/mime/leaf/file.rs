@@ -1,5 +1,8 @@
 //! Files that no header section announces: what looks encoded among lines, or stands uuencoded in
 //! text, becomes a part of its own.
+//!
+//! Such a part has a head without a type, and a name where there is one. No messages are looked for in
+//! it, so that guesses do not nest.
 
 use super::Declared;
 use super::content::Content;
@@ -41,10 +44,12 @@ impl File {
         Some(Self { part, content })
     }
 
+    /// Decoded octets of the file.
     pub(super) fn push(&mut self, octets: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
         self.content.push(octets, self.part, shared, sink);
     }
 
+    /// The file is over, and the part with it.
     pub(super) fn end(mut self, shared: &mut Shared, sink: &mut dyn Sink) {
         self.content.end(self.part, shared, sink);
     }
@@ -95,6 +100,7 @@ impl Embedded {
         }
     }
 
+    /// What the finder found: a file is a part from its `begin` line to its end.
     fn on(
         &mut self,
         found: Found<'_>,

@@ -1,4 +1,8 @@
 //! Archives, opened while their octets pass: each entry is a part of its own.
+//!
+//! Entries run the same steps as any part, so archives within archives open too. All archives of one
+//! message share one budget, which is lent to the archive while it calls back and taken along by the
+//! entry's own content.
 
 use super::content::Content;
 use super::{Declared, Raw};
@@ -83,6 +87,7 @@ impl Opened {
 }
 
 impl Entries {
+    /// What an archive shows becomes events of parts: pairs of `Begin` and `End` around each entry.
     fn on(&mut self, event: ArchiveEvent<'_>, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         match event {
             ArchiveEvent::Entry(entry) => self.begin(entry, part, shared, sink),
@@ -106,6 +111,7 @@ impl Entries {
         }
     }
 
+    /// Names tell more of what the archive itself is: a zip with a certain folder is a document.
     fn begin(&mut self, entry: Entry<'_>, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let better = self.kind.after_entry(entry.name);
         if better != self.kind {
@@ -150,6 +156,7 @@ impl Entries {
         Some(entry)
     }
 
+    /// The entry is over; if it was one too many it never was a part.
     fn end(&mut self, shared: &mut Shared, sink: &mut dyn Sink) {
         let Some(entry) = self.current.take() else {
             return;

@@ -74,6 +74,7 @@ impl Voice {
 }
 
 impl Raw {
+    /// `only_lines`: nothing is decoded, because that is done elsewhere or must not be.
     pub(crate) fn new(only_lines: bool) -> Self {
         Self {
             lines: Voice::new(Reading::Raw),
@@ -90,6 +91,7 @@ impl Raw {
         }
     }
 
+    /// Takes the next lines of `part`, in pieces of any size.
     pub(crate) fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         for piece in octets.chunks(PIECE_BYTES) {
             self.lines.push(piece, part, sink);
@@ -107,7 +109,8 @@ impl Raw {
         self.decoded.finish(part, sink);
     }
 
-    /// Gives the view whole stretches, one after the other.
+    /// Gives the view whole stretches, one after the other. Without these, what stands encoded in two
+    /// parts would come out as one, and a file be looked for in the middle of it.
     fn stretches(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let mut rest = octets;
         while !rest.is_empty() {
@@ -187,6 +190,7 @@ impl Raw {
         self.sniffer = sniffer;
     }
 
+    /// Decoded octets of the stretch, once it is known what it is.
     fn take(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         match &mut self.file {
             Some(file) => file.push(octets, shared, sink),
@@ -195,6 +199,7 @@ impl Raw {
         }
     }
 
+    /// The stretch is over: what the view holds of it comes out, and a file ends.
     fn end_stretch(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         self.view.finish(&mut self.octets);
         self.decoded(part, shared, sink);

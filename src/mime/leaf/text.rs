@@ -1,4 +1,8 @@
 //! Octets to visible text: charset, then HTML or plain.
+//!
+//! One text can be told in up to three streams: as it is read strictly, as it is read otherwise (by
+//! another charset, or as HTML that it is not declared to be), and what HTML hides. Each is a stream
+//! of its own, for they would mix as the input is cut.
 
 use crate::mime::defect::{Defect, Defects};
 use crate::mime::html::{self, HtmlEvent};
@@ -22,6 +26,7 @@ enum Shown {
     Html(Box<html::Reader>),
 }
 
+/// The second way in which a text is shown.
 #[derive(Debug)]
 enum Second {
     /// Made when the second charset gives something, which is rare.
@@ -30,6 +35,7 @@ enum Second {
         shown: Option<Shown>,
     },
     Undeclared(Box<html::Reader>),
+    /// The lenient stream is another view's.
     Ignored,
 }
 
@@ -129,11 +135,13 @@ impl Text {
         matches!(self.first, Shown::Html(_)) || matches!(self.second, Second::Undeclared(_))
     }
 
+    /// Takes the next octets of the text, in its charset.
     pub(crate) fn push(&mut self, octets: &[u8], part: PartId, reading: Reading, sink: &mut dyn Sink) {
         self.charset.push(octets, &mut self.decoded);
         self.tell(Voice { part, reading, links: true }, sink);
     }
 
+    /// The text is over; what was wrong with it.
     pub(crate) fn finish(&mut self, part: PartId, reading: Reading, sink: &mut dyn Sink) -> Defects {
         let voice = Voice { part, reading, links: true };
         self.charset.finish(&mut self.decoded);

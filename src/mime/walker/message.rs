@@ -5,7 +5,10 @@
 //! in either, ends all that is inside of it.
 //!
 //! Where the structure can be read in two ways, the reading goes on in one, and from there on the
-//! whole rest of the message also passes a [`RawView`], which knows no structure.
+//! whole rest of the message is also read [`Raw`], without any structure.
+//!
+//! What must always hold: a part that was begun is ended; a part within another is ended before it;
+//! what is held is a field and a line, each to a bound.
 
 mod body;
 mod section;
@@ -24,6 +27,7 @@ const BLOCK_BYTES: usize = 1024;
 /// Capacity that a buffer may keep for the next message.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
+/// The walker of one message: the whole content, or a message that was encoded within it.
 #[derive(Debug, Default)]
 pub(crate) struct Message {
     state: State,
@@ -59,10 +63,12 @@ pub(crate) struct Message {
     seen: u64,
 }
 
+/// What the next octets are of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
     Header,
+    /// A body, or what stands between the parts of a multipart.
     Body,
     /// Too many parts: nothing is looked for any more.
     Opaque,
@@ -90,6 +96,7 @@ struct Part {
     defects: Defects,
 }
 
+/// A part that has others within it, and is open.
 #[derive(Clone, Copy, Debug)]
 struct Level {
     part: Part,
@@ -102,6 +109,7 @@ struct Level {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// A message/rfc822: the message in it is a part of its own.
     Message,
     /// No delimiter was seen yet and to most readers it is a leaf.
     Armed,
@@ -156,6 +164,7 @@ impl Message {
         }
     }
 
+    /// Takes the next octets: straight from the chunk, until some defect asks for the raw reading.
     pub(crate) fn push(&mut self, chunk: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
         let mut at = 0;
         while at < chunk.len() && self.raw.is_none() {
@@ -173,6 +182,7 @@ impl Message {
         }
     }
 
+    /// A block goes to the raw reading first, then to the structure.
     fn take_block(&mut self, shared: &mut Shared, sink: &mut dyn Sink) {
         let block = std::mem::take(&mut self.block);
         if let Some(raw) = &mut self.raw {
@@ -215,6 +225,7 @@ impl Message {
         self.close_inside(0, shared, sink);
     }
 
+    /// Forgets the message, finished or not; keeps the buffers, unless they grew.
     pub(crate) fn reset(&mut self) {
         self.state = State::Header;
         self.content = Content::Nothing;
@@ -251,6 +262,7 @@ impl Message {
         }
     }
 
+    /// The same of an open part around it.
     fn tell_level(&mut self, level: usize, defect: Defect, sink: &mut dyn Sink) {
         let Some(Level { part, .. }) = self.levels.get_mut(level) else {
             return;
@@ -269,7 +281,8 @@ impl Message {
         }
     }
 
-    /// A delimiter stands in `line`.
+    /// A delimiter stands in `line`: what was inside of its level is over, and its next part begins,
+    /// or what follows its parts.
     fn delimiter(&mut self, found: Match, line: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
         let level = found.level;
         self.close_inside(level + 1, shared, sink);
@@ -341,6 +354,7 @@ impl Message {
         self.boundaries.close(level);
     }
 
+    /// Ends a part that has others within it, all of which have ended.
     fn close_level(&self, mut level: Level, sink: &mut dyn Sink) {
         let defect = match level.kind {
             Kind::Multipart { place: Place::Before } => Some(Defect::BoundaryUnseen),

@@ -105,6 +105,7 @@ impl Message {
         at
     }
 
+    /// The line that is held is complete: it is the delimiter that was `found`, or content.
     fn decide_held(
         &mut self,
         found: Option<Match>,
@@ -160,6 +161,7 @@ impl Message {
         end
     }
 
+    /// The content ends in a body: what is held is a last delimiter without line end, or content.
     pub(super) fn finish_body(&mut self, shared: &mut Shared, sink: &mut dyn Sink) {
         if self.held.is_empty() || self.boundaries.is_empty() {
             return;
@@ -174,7 +176,8 @@ impl Message {
         self.skip_line = false;
     }
 
-    /// Octets of the body that are no delimiter.
+    /// Octets of the body that are no delimiter. Line ends and white space outside of the parts of a
+    /// multipart are nothing; anything more becomes a part.
     fn content(&mut self, octets: &[u8], shared: &mut Shared, sink: &mut dyn Sink) {
         if octets.is_empty() {
             return;

@@ -13,6 +13,8 @@ use crate::mime::walker::Shared;
 use crate::mime::{Event, Origin, PartId, Sink};
 
 impl Message {
+    /// Begins a part at its header section. If there are too many, nothing has structure any more,
+    /// and the raw reading takes the rest of the message.
     pub(super) fn begin_part(
         &mut self,
         parent: PartId,
@@ -99,6 +101,8 @@ impl Message {
         true
     }
 
+    /// The content ends in a header section: the last field lacks its line end, or what shows that
+    /// it does not go on.
     pub(super) fn finish_header(&mut self, shared: &mut Shared, sink: &mut dyn Sink) {
         let mut splitter = std::mem::take(&mut self.splitter);
         let rest = splitter.rest();
@@ -135,6 +139,8 @@ impl Message {
         self.fields.bytes <= bounds.header_bytes && self.fields.count <= bounds.fields
     }
 
+    /// A line without a colon. Some readers take it for the body's first, most pass over it; we do the
+    /// latter, for then the fields behind it count, and the raw reading does the former.
     fn no_field(&mut self, octets: &[u8], first: bool, sink: &mut dyn Sink) {
         let mbox = octets.starts_with(b"From ") || octets.starts_with(b">From ");
         let defect = match octets.first() {
@@ -145,6 +151,7 @@ impl Message {
         self.tell(defect, sink);
     }
 
+    /// A field with a name and a value, however odd. What it says of structure counts in any case.
     fn well_formed(&mut self, field: header::Field<'_>, within: bool, sink: &mut dyn Sink) {
         let name = header::read_name(field.name);
         let mut unfolded = std::mem::take(&mut self.fields.unfolded);
@@ -179,6 +186,8 @@ impl Message {
         self.fields.unfolded = unfolded;
     }
 
+    /// Most values are their own text and are told as they stand; only what has words or octets
+    /// above 127 is put together anew.
     fn tell_field(&mut self, name: &[u8], value: &[u8], mark: bool, sink: &mut dyn Sink) {
         let part = self.part.id;
         if !(mark && encoded_word::suspected(value))
@@ -206,6 +215,7 @@ impl Message {
         self.state = State::Body;
         self.line_start = true;
         let body = self.section.body();
+        // An encoded message has no delimiters of ours in it: it is decoded as a leaf, and walked there.
         let is_encoded = self.section.head.encoding != TransferEncoding::Identity;
         let opens = !(body == Body::Leaf || body == Body::Message && is_encoded);
         if opens && self.levels.len() + self.depth >= shared.bounds.depth {
@@ -234,6 +244,7 @@ impl Message {
         }
     }
 
+    /// The part has no others within it, as far as its header section says.
     fn begin_leaf(&mut self) {
         self.content = Content::Leaf;
         self.leaf.begin(self.part.id, &self.section, self.depth + self.levels.len());
@@ -250,6 +261,7 @@ impl Message {
         self.levels.push(Level { part: self.part, kind, digest, from: self.seen });
     }
 
+    /// What is wrong with boundaries is known only among the others that are open.
     fn check_boundaries(&mut self, sink: &mut dyn Sink) {
         let reused = self.section.boundaries.iter().any(|boundary| self.boundaries.has(boundary));
         let long = self.section.boundaries.iter().any(|it| it.len() > delimiter::BOUNDARY_BYTES_MAX);

@@ -104,6 +104,17 @@ fn bombs_end_within_their_bounds() {
     }
 }
 
+/// Every second line of a header section may ask what the boundary is by now.
+#[test]
+fn a_section_is_asked_for_its_boundary_seldom() {
+    let mut message = String::new();
+    for line in 0..4000 {
+        message.push_str(&format!("Content-Type: multipart/mixed; boundary=a{line}\n--x\n"));
+    }
+    let told = walk(Bounds::default(), [crlf(&message).as_bytes()]);
+    assert!(told.parts.iter().any(|part| part.defects.contains(&"limit_parameters")));
+}
+
 #[test]
 fn buffers_are_given_back() {
     let mut walker = Walker::new(Bounds::default());

@@ -173,6 +173,24 @@ fn an_encoded_message_is_walked() {
 }
 
 #[test]
+fn lines_in_an_encoded_file_are_not_encoded_again() {
+    // A file of one long word, in base64: it looks like base64 itself, and is no more than a file.
+    let word = base64_simd::STANDARD.encode_to_string("0123456789abcdef".repeat(8));
+    check(
+        &format!("Content-Type: application/octet-stream\nContent-Transfer-Encoding: base64\n\n{word}\n"),
+        &[&format!("message<0 application/octet-stream ={:?}", "0123456789abcdef".repeat(8))],
+    );
+}
+
+#[test]
+fn pieces_of_messages_are_told() {
+    check(
+        "Content-Type: message/partial; id=x; number=1\n\nhello\n",
+        &["message<0 message/partial =\"hello\\r\\n\" ?\"hello\\r\\n\" !message_partial"],
+    );
+}
+
+#[test]
 fn names_are_decoded() {
     let name = |fields: &str| told(&format!("{fields}\n\n")).parts[0].names.clone();
     assert_eq!(name("Content-Disposition: attachment; filename=\"a b.txt\""), ["a b.txt"]);
