@@ -161,6 +161,16 @@ struct Out {
 struct Link {
     target: String,
     text: String,
+    /// Something did not fit: what comes behind it is not the text's next character.
+    full: bool,
+}
+
+impl Link {
+    fn show(&mut self, text: &str) {
+        if !self.full {
+            self.full = !append(text, LINK_TEXT_BYTES_MAX, &mut self.text);
+        }
+    }
 }
 
 impl Reader {
@@ -512,7 +522,7 @@ impl Reader {
             Some(trick) => (!self.is_told(trick) && !is_blank(text)).then_some(trick),
             None => {
                 if let Some(link) = &mut self.link {
-                    append(text, LINK_TEXT_BYTES_MAX, &mut link.text);
+                    link.show(text);
                 }
                 self.word.follow(text)
             }
@@ -528,7 +538,7 @@ impl Reader {
         if !hidden {
             self.word = Word::Outside;
             if let Some(link) = &mut self.link {
-                append(" ", LINK_TEXT_BYTES_MAX, &mut link.text);
+                link.show(" ");
             }
         }
         self.out.line(hidden, sink);

@@ -432,7 +432,7 @@ impl Reader {
         self.end_link(sink);
         if !self.tag.target.is_empty() {
             let target = std::mem::take(&mut self.tag.target);
-            self.link = Some(Link { target, text: String::new() });
+            self.link = Some(Link { target, ..Link::default() });
         }
     }
 

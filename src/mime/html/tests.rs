@@ -335,6 +335,12 @@ fn bounds_are_told() {
     assert_eq!(read_cut(&format!("<img src='data:{long}{long}'>"), &[]).tricks, []);
     let shown = "y".repeat(LINK_TEXT_BYTES_MAX);
     assert_eq!(read_cut(&format!("<a href=x>{shown}z</a>"), &[]).links, [("x".to_owned(), shown)]);
+    // A letter that does not fit ends the text, even if a smaller one comes in another piece.
+    let shown = "y".repeat(LINK_TEXT_BYTES_MAX - 1);
+    let html = format!("<a href=x>{shown}\u{e9}z</a>");
+    for cut in 0..=html.len() {
+        assert_eq!(read_cut(&html, &[cut]).links, [("x".to_owned(), shown.clone())], "cut at {cut}");
+    }
 }
 
 #[test]
