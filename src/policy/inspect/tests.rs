@@ -101,6 +101,13 @@ fn attachments_are_facts() {
 }
 
 #[test]
+fn a_file_that_nobody_declared_is_an_attachment() {
+    let facts = check("\nsee below\nbegin 644 tool.exe\n#8V%T\n`\nend\n", &["NAME"]);
+    assert_eq!(facts.attachments.len(), 1);
+    assert_eq!((facts.attachments[0].name.as_str(), facts.attachments[0].size), ("tool.exe", 3));
+}
+
+#[test]
 fn links_are_facts() {
     let facts = check(
         "Content-Type: text/html\n\n<a href=\"http://evil.net/x\">www.example.org</a>\n",
