@@ -4,7 +4,6 @@
 //! that is closed costs nothing and has no sum, which is not the same as the sum of nothing.
 
 use std::fmt;
-use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
@@ -35,19 +34,9 @@ impl Hasher {
     }
 }
 
-/// A SHA-256 sum. Shown as 64 lower-case hexadecimal digits, read in either case.
+/// A SHA-256 sum. Shown as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sum([u8; 32]);
-
-impl Sum {
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
 
 impl fmt::Display for Sum {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,46 +50,9 @@ impl fmt::Debug for Sum {
     }
 }
 
-/// What is not 64 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotASum;
-
-impl fmt::Display for NotASum {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a SHA-256 sum has 64 hexadecimal digits")
-    }
-}
-
-impl std::error::Error for NotASum {}
-
-impl FromStr for Sum {
-    type Err = NotASum;
-
-    fn from_str(text: &str) -> Result<Self, NotASum> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let mut bytes = [0; 32];
-        if pairs.len() != bytes.len() || !rest.is_empty() {
-            return Err(NotASum);
-        }
-        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-const fn digit(byte: u8) -> Result<u8, NotASum> {
-    match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        b'A'..=b'F' => Ok(byte - b'A' + 10),
-        _ => Err(NotASum),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Hasher, NotASum, Sum};
+    use super::Hasher;
 
     /// FIPS 180-4 examples.
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -133,15 +85,5 @@ mod tests {
         assert_eq!(hasher.finish(), None);
         let mut hasher = Hasher::open();
         assert_eq!((hasher.finish().is_some(), hasher.finish()), (true, None));
-    }
-
-    #[test]
-    fn a_sum_is_read_in_either_case() {
-        let sum: Sum = ABC.parse().unwrap();
-        assert_eq!(ABC.to_uppercase().parse(), Ok(sum));
-        assert_eq!((sum.to_string(), Sum::from_bytes(*sum.as_bytes())), (ABC.to_owned(), sum));
-        for wrong in ["", "ab", &ABC[1..], &format!("{ABC}00"), &ABC.replace('f', "g")] {
-            assert_eq!(wrong.parse::<Sum>(), Err(NotASum), "{wrong}");
-        }
     }
 }

@@ -11,7 +11,6 @@ mod confirm;
 pub mod cost;
 mod database;
 pub mod digest;
-pub mod domain_list;
 mod expression;
 mod hit;
 pub mod lookalike;

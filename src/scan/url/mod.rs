@@ -18,7 +18,6 @@ use std::borrow::Cow;
 pub use extractor::{Extractor, Found, PIECE_BYTES_MAX, Shape};
 pub use trick::Tricks;
 
-use super::domain_list::DomainList;
 use host::Host;
 
 /// Bytes of a link that are looked at.
@@ -112,11 +111,6 @@ impl Url {
     /// Whether the link's text shows another owner's host than the one it leads to.
     pub fn misleads(&self) -> bool {
         self.text_host.as_ref().is_some_and(|shown| registrable(shown) != self.domain())
-    }
-
-    /// Whether the host is one of `shorteners` and there is something it would expand.
-    pub fn is_shortened(&self, shorteners: &DomainList) -> bool {
-        !self.rest.trim_matches('/').is_empty() && shorteners.covers(&self.host)
     }
 
     /// Links to other owners that this one carries inside, and those inside them: where redirectors keep
@@ -283,7 +277,7 @@ fn split_port(place: &str) -> (&str, Option<u16>) {
 mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
 
-    use super::{DomainList, Url, registrable};
+    use super::{Url, registrable};
 
     /// `want` is `scheme host domain rest` and the tricks.
     #[track_caller]
@@ -373,17 +367,6 @@ mod tests {
         assert!(!misleads("http://evil.example/", "click here, joe@paypal.com"));
         let url = Url::parse("http://evil.example/").unwrap().with_text("see www.paypal.com/x");
         assert_eq!(url.text_host.as_deref(), Some("www.paypal.com"));
-    }
-
-    #[test]
-    fn shorteners_come_from_a_list() {
-        let list = DomainList::parse(b"bit.ly\n", 1, &mut Vec::new());
-        let shortened = |target: &str| Url::parse(target).unwrap().is_shortened(&list);
-        assert!(
-            shortened("https://bit.ly/abc")
-                && !shortened("https://bit.ly/")
-                && !shortened("https://example.com/abc")
-        );
     }
 
     #[test]
