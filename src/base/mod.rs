@@ -2,5 +2,6 @@
 
 pub mod slab;
 pub mod spare;
+pub mod suggestion;
 pub mod time;
 pub mod timer_wheel;

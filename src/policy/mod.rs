@@ -9,6 +9,5 @@ pub mod route;
 pub mod rule;
 pub mod score;
 pub mod settings;
-pub mod suggestion;
 pub mod symbol;
 pub mod verdict;

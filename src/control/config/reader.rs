@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::unit;
-use crate::policy::suggestion::suggestion;
+use crate::base::suggestion::suggestion;
 
 /// What is wrong, and at which byte of the file.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use cel::{Env, IdedExpr, ParseErrors};
 use super::tree::{Flag, Item, Number, Operator, Order, Quantifier, Range, Search, Text};
 use super::vocabulary::{self, Field, Holds, ItemKind, ItemText, ListFact, NumberFact, TextFact};
 use super::{Fault, LOOP_DEPTH_MAX, Phase, Reads, Scope, WHEN_BYTES_MAX, WHEN_DEPTH_MAX};
+use crate::base::suggestion::{nearest, suggestion};
 use crate::policy::lists::{ListIndex, ListKind};
-use crate::policy::suggestion::{nearest, suggestion};
 use crate::policy::symbol;
 
 /// Brackets within brackets. The parser's stack grows with each by some ten kilobytes, by far more

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Fault, Origin};
+use crate::base::suggestion::suggestion;
 
 /// The faults of one file, and where its lines start.
 #[derive(Debug)]
@@ -195,16 +196,5 @@ impl<'a> Table<'a> {
 
     fn place(&self) -> String {
         if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) }
-    }
-}
-
-/// The nearest of `known` if it is near, else all of them.
-fn suggestion(text: &str, known: &[&str]) -> String {
-    let distance = |name: &&&str| strsim::damerau_levenshtein(text, name);
-    match known.iter().min_by_key(distance) {
-        Some(nearest) if distance(&nearest) <= 1 + nearest.len() / 3 => {
-            format!("; did you mean `{nearest}`?")
-        }
-        _ => format!("; known: {}", known.join(", ")),
     }
 }
