@@ -55,20 +55,6 @@ impl Keeping {
 }
 
 impl Relay {
-    /// What rules refuse that need no content to be seen.
-    pub(super) fn refused_before_content(&mut self, cx: &Context<'_>) -> Option<Reply> {
-        let config = &cx.shared.config;
-        if config.policy.rules.is_empty() {
-            return None;
-        }
-        let mut facts = Facts::default();
-        self.tell_envelope(config, &mut facts);
-        let judgement = judge_early(&facts, &config.policy, &config.workers, Phase::Rcpt)?;
-        let reply = judgement.reply.clone()?;
-        self.note_judgement(judgement);
-        Some(reply)
-    }
-
     /// Who sends, from where, to whom: as rules see it.
     pub(super) fn tell_envelope(&self, config: &Config, facts: &mut Facts) {
         let Some(transaction) = self.transaction.as_deref() else { return };
@@ -89,13 +75,13 @@ impl Relay {
         }
     }
 
-    /// More content was seen: does a refusal stand already?
-    pub(super) fn judge_early(&mut self, cx: &mut Context<'_>) {
+    /// More is known: does a refusal stand already, whatever is still to come?
+    pub(super) fn judge_early(&mut self, cx: &mut Context<'_>, phase: Phase) {
         let Some(content) = self.transaction.as_deref_mut().and_then(|t| t.content.as_deref_mut()) else {
             return;
         };
         let config = &cx.shared.config;
-        let early = judge_early(content.facts(), &config.policy, &config.workers, Phase::Content);
+        let early = judge_early(content.facts(), &config.policy, &config.workers, phase);
         let Some(judgement) = early else { return };
         let reply = judgement.reply.clone();
         self.note_judgement(judgement);

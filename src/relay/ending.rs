@@ -38,9 +38,14 @@ impl Relay {
     }
 
     pub(super) fn conclude_if_settled(&mut self, cx: &mut Context<'_>) {
-        if self.transaction.as_ref().is_some_and(|transaction| transaction.settled.is_some()) {
+        if self.is_settled() {
             self.conclude_settled(cx);
         }
+    }
+
+    /// How the transaction ends is known.
+    pub(super) fn is_settled(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.settled.is_some())
     }
 
     pub(super) fn conclude(&mut self, cx: &mut Context<'_>, reply: Reply, disposition: Disposition) {

@@ -16,6 +16,7 @@ use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Shared, Stage};
 use crate::base::spare::Spare;
 use crate::limits::{RECEIVE_BUFFER_BYTES, UNSENT_BYTES_HIGH};
+use crate::policy::condition::Phase;
 use crate::policy::settings::Config;
 use crate::policy::verdict::Refusal;
 use crate::smtp::client::{Client, Expect};
@@ -38,10 +39,10 @@ impl Relay {
         if let Some(reply) = no_content_reply(transaction) {
             return self.complain(cx, &reply);
         }
-        if let Some(reply) = self.refused_before_content(cx) {
-            return self.refuse_data(cx, reply);
-        }
         self.begin_content(cx, Framing::Data);
+        if self.is_settled() {
+            return self.conclude_settled(cx);
+        }
         self.stage = Stage::Data;
         self.say_wire(cx, b"354 end data with <CR><LF>.<CR><LF>\r\n");
         self.await_content(cx);
@@ -57,11 +58,7 @@ impl Relay {
         }
         let begun = transaction.content.as_ref().map_or(0, |content| content.octets);
         if transaction.content.is_none() {
-            let refused = self.refused_before_content(cx);
             self.begin_content(cx, Framing::Bdat);
-            if let Some(reply) = refused {
-                self.turn_away(cx, reply);
-            }
         }
         let limit = size_limit(cx);
         if begun.saturating_add(bdat.octets) > limit {
@@ -77,13 +74,7 @@ impl Relay {
         }
     }
 
-    /// Rules refuse it before any of it was sent.
-    fn refuse_data(&mut self, cx: &mut Context<'_>, reply: Reply) {
-        self.turn_away(cx, reply);
-        self.conclude_settled(cx);
-    }
-
-    /// Our Received field goes in front of the first octet.
+    /// Our Received field goes in front of the first octet; rules that need none of it may refuse.
     fn begin_content(&mut self, cx: &mut Context<'_>, framing: Framing) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let workers = &cx.shared.config.workers;
@@ -109,11 +100,15 @@ impl Relay {
         trace.write(&mut held);
         let inspection = cx.shared.config.engine.as_ref().map(|engine| cx.shared.bench.begin(engine));
         let mut content = Content::new(framing, session.bare_newline, line_max, held, window, inspection);
-        if !cx.shared.config.policy.rules.is_empty() {
+        let some_rules = !cx.shared.config.policy.rules.is_empty();
+        if some_rules {
             self.tell_envelope(&cx.shared.config, content.facts_mut());
         }
         if let Some(transaction) = self.transaction.as_deref_mut() {
             transaction.content = Some(Box::new(content));
+        }
+        if some_rules {
+            self.judge_early(cx, Phase::Rcpt);
         }
     }
 
@@ -191,7 +186,7 @@ impl Relay {
     /// What is known of it already may decide, and the store may want it.
     fn look_ahead(&mut self, cx: &mut Context<'_>, begin: usize, end: bool) {
         if cx.shared.config.engine.is_some() && !end {
-            self.judge_early(cx);
+            self.judge_early(cx, Phase::Content);
         }
         let settled = self.transaction.as_ref().is_none_or(|transaction| transaction.settled.is_some());
         if cx.shared.config.quarantine.is_some() && !settled {
