@@ -17,6 +17,9 @@ pub mod mime;
 pub mod scan;
 
 #[forbid(unsafe_code)]
+pub mod sender;
+
+#[forbid(unsafe_code)]
 pub mod policy;
 
 #[forbid(unsafe_code)]

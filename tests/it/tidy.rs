@@ -18,20 +18,36 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("smtp", &["base"]),
     ("mime", &["base"]),
     ("scan", &["base"]),
-    ("policy", &["base", "smtp", "mime", "scan"]),
-    ("relay", &["base", "smtp", "policy"]),
+    ("sender", &["base"]),
+    ("policy", &["base", "smtp", "mime", "scan", "sender"]),
+    ("relay", &["base", "smtp", "policy", "sender"]),
     ("reactor", &["base"]),
     ("worker", &["base", "smtp", "policy", "relay", "reactor"]),
     (
         "service",
-        &["base", "smtp", "policy", "relay", "worker::ask", "worker::counters", "worker::record_queue"],
+        &[
+            "base",
+            "smtp",
+            "sender",
+            "policy",
+            "relay",
+            "worker::ask",
+            "worker::counters",
+            "worker::record_queue",
+        ],
     ),
     ("load", &["base", "smtp", "reactor"]),
-    ("control", &["base", "smtp", "policy", "relay", "reactor", "worker", "service", "load", "mime", "scan"]),
+    (
+        "control",
+        &[
+            "base", "smtp", "sender", "policy", "relay", "reactor", "worker", "service", "load", "mime",
+            "scan",
+        ],
+    ),
 ];
 
 /// The mail half: no IO, no clock, no thread, no kernel.
-const MAIL_HALF: &[&str] = &["limits", "base", "smtp", "mime", "scan", "policy", "relay"];
+const MAIL_HALF: &[&str] = &["limits", "base", "smtp", "mime", "scan", "sender", "policy", "relay"];
 const NOT_IN_MAIL_HALF: &[&str] = &[
     "axum",
     "core_affinity",
