@@ -286,6 +286,7 @@ impl Facts {
     /// Not all of the message could be looked at: this bound was hit.
     pub fn add_limit(&mut self, name: &'static str) {
         let name = name.strip_prefix("limit_").unwrap_or(name);
+        debug_assert!(symbol::is_limit(name), "{name} is in no list of limits");
         if self.message.limits.insert(Cow::Borrowed(name)) {
             self.add_symbol(&symbol::of(symbol::LIMIT, name), 0.0, 1);
         }

@@ -4,10 +4,17 @@
 //! tricks played on the reader become symbols here, so that a score, a rule and the record speak of
 //! all findings in one way. `[score.symbols]` may give any of them another score.
 
+use std::collections::BTreeSet;
+
+use crate::base::suggestion::nearest;
+use crate::mime::{Defect, Limit, Trick, archive};
+use crate::scan::url::Tricks;
+
 /// Different symbols of one message.
 pub const SYMBOLS_MAX: usize = 256;
 
-/// A rule could not be evaluated and counts as not matched.
+/// A rule could not be evaluated and counts as not matched. Told in the record only: no rule sees it,
+/// and it has no score.
 pub const RULE_ERROR: &str = "RULE_ERROR";
 
 /// What our own symbols begin with.
@@ -94,10 +101,58 @@ impl Symbols {
     }
 }
 
-/// Whether it is ours to find and no pattern's.
-pub fn is_built_in(symbol: &str) -> bool {
-    [RULE_ERROR, URL_MISLEADS, URL_LOOKALIKE, NAME_DISGUISED, KIND_DISGUISED].contains(&symbol)
+/// Bounds beside those of the walker, as facts name them.
+const LIMITS: [&str; 7] =
+    ["attachments", "scan_confirm", "scan_engine", "scan_flood", "scan_streams", "urls", "urls_looked"];
+
+/// Symbols that are no one of many.
+const ALONE: [&str; 4] = [URL_MISLEADS, URL_LOOKALIKE, NAME_DISGUISED, KIND_DISGUISED];
+
+/// Whether a pattern must not be called so.
+pub fn is_reserved(symbol: &str) -> bool {
+    symbol == RULE_ERROR
+        || ALONE.contains(&symbol)
         || [DEFECT, LIMIT, TRICK, URL_TRICK].iter().any(|prefix| symbol.starts_with(prefix))
+}
+
+/// All symbols that can be found without a pattern.
+pub fn built_in() -> impl Iterator<Item = String> {
+    // That something is encrypted is a fact of its own.
+    let of_messages = Defect::ALL.iter().filter(|defect| **defect != Defect::Encrypted);
+    let defects = of_messages.map(|defect| defect.name());
+    let defects = defects.chain(archive::Defect::ALL.iter().map(|defect| defect.name()));
+    let tricks = Trick::ALL.iter().map(|trick| of(TRICK, trick.name()));
+    let of_urls = Tricks::NAMES.iter().map(|(_, name)| of(URL_TRICK, name));
+    let alone = ALONE.iter().map(|name| (*name).to_owned());
+    alone
+        .chain(defects.map(|name| of(DEFECT, name)))
+        .chain(limits().map(|name| of(LIMIT, name)))
+        .chain(tricks)
+        .chain(of_urls)
+}
+
+/// Whether `name` is a bound's, without what the walker's names begin with.
+pub(super) fn is_limit(name: &str) -> bool {
+    limits().any(|limit| limit == name)
+}
+
+fn limits() -> impl Iterator<Item = &'static str> {
+    let of_walker = Limit::ALL.iter().map(|limit| limit.name());
+    of_walker.map(|name| name.strip_prefix("limit_").unwrap_or(name)).chain(LIMITS)
+}
+
+/// What is wrong with `name` if it is none of `known`; with `*` at its end it is all that begin so.
+pub fn unknown(name: &str, known: &BTreeSet<String>) -> Option<String> {
+    if let Some(beginning) = name.strip_suffix('*') {
+        let found = known.iter().any(|symbol| symbol.starts_with(beginning));
+        return (!found).then(|| format!("no symbol begins with `{}`", beginning.escape_debug()));
+    }
+    if known.contains(name) {
+        return None;
+    }
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    let hint = nearest(name, &known).map(|nearest| format!("; did you mean `{nearest}`?"));
+    Some(format!("nothing finds the symbol `{}`{}", name.escape_debug(), hint.unwrap_or_default()))
 }
 
 /// `MIME_DEFECT_BAD_BASE64` for the defect `bad-base64`.
@@ -114,5 +169,28 @@ mod tests {
     fn names_become_symbols() {
         assert_eq!(of(DEFECT, "bad-base64"), "MIME_DEFECT_BAD_BASE64");
         assert_eq!(of(LIMIT, "header.bytes"), "LIMIT_HEADER_BYTES");
+    }
+
+    #[test]
+    fn ours_are_reserved_and_each_is_one() {
+        let all: Vec<_> = built_in().collect();
+        assert!(all.iter().all(|name| is_reserved(name)));
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+        for name in ["MIME_DEFECT_TYPE_CONFLICT", "LIMIT_DEPTH", "LIMIT_SCAN_FLOOD", "URL_TRICK_USER"] {
+            assert!(all.iter().any(|known| known == name), "{name}");
+        }
+        assert!(is_limit("depth") && is_limit("urls") && !is_limit("limit_depth"));
+    }
+
+    #[test]
+    fn a_name_that_nothing_finds_is_told() {
+        let known = ["PHISH_A", "PHISH_B"].map(str::to_owned).into();
+        for (name, hint) in [("PISH_A", "; did you mean `PHISH_A`?"), ("XYZ", "")] {
+            assert_eq!(unknown(name, &known), Some(format!("nothing finds the symbol `{name}`{hint}")));
+        }
+        assert_eq!(unknown("PHISH_C*", &known).as_deref(), Some("no symbol begins with `PHISH_C`"));
+        for name in ["PHISH_A", "PHISH_*", "*"] {
+            assert_eq!(unknown(name, &known), None);
+        }
     }
 }

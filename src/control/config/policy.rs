@@ -10,6 +10,7 @@ use crate::policy::lists::{List, ListFault, ListKind, Lists};
 use crate::policy::rule::{self, RULES_MAX, Rule, Rules};
 use crate::policy::score::{Group, SCORE_GROUP_NAMES_MAX, SCORE_GROUPS_MAX, SCORE_MAX, Scores, Thresholds};
 use crate::policy::settings::{Inspect, Quarantine, Upstream, UpstreamIndex};
+use crate::policy::symbol;
 use crate::policy::verdict::Verdict;
 
 /// What `then` may say; where a redirected message goes is told apart.
@@ -53,7 +54,9 @@ pub(super) fn policy(
         section.fault(format!("more than {RULES_MAX} rules"));
     }
     let mut names = Names::default();
-    let scope = Scope { lists: &lists, symbols: around.symbols, kinds: around.kinds };
+    // Without inspection a rule over symbols has a graver fault than their names.
+    let symbols = around.symbols.filter(|_| around.inspect.enabled);
+    let scope = Scope { lists: &lists, symbols, kinds: around.kinds };
     let rules = sections.into_iter().filter_map(|section| rule(section, &mut names, scope, around));
     Policy { limit, rules: Rules::new(rules.collect()), scores, thresholds, lists }
 }
@@ -138,19 +141,27 @@ fn score(section: Option<Section<'_>>, around: Surroundings<'_>) -> (Scores, Thr
     if thresholds.quarantine.is_some() && around.quarantine.is_none() {
         section.fault_at("quarantine", NO_QUARANTINE);
     }
-    let changed = section.section("symbols").map(changed_scores).unwrap_or_default();
-    let groups = section.section("groups").map(groups).unwrap_or_default();
+    let symbols = around.symbols;
+    let changed = section.section("symbols").map(|section| changed_scores(section, symbols));
+    let groups = section.section("groups").map(|section| groups(section, symbols));
     section.finish();
-    (Scores::new(changed, groups), thresholds)
+    (Scores::new(changed.unwrap_or_default(), groups.unwrap_or_default()), thresholds)
 }
 
-fn changed_scores(section: Section<'_>) -> HashMap<String, f64> {
-    let entries = section.entries().into_iter();
-    entries.filter_map(|(name, item)| Some((name.to_owned(), item.number(-SCORE_MAX..=SCORE_MAX)?))).collect()
+/// `symbols`: all that can be found, if that is known.
+fn changed_scores(section: Section<'_>, symbols: Option<&BTreeSet<String>>) -> HashMap<String, f64> {
+    let mut scores = HashMap::new();
+    for (name, item) in section.entries() {
+        if let Some(message) = symbols.and_then(|symbols| symbol::unknown(name, symbols)) {
+            item.fault(message);
+        }
+        scores.extend(item.number(-SCORE_MAX..=SCORE_MAX).map(|score| (name.to_owned(), score)));
+    }
+    scores
 }
 
 /// `phishing = { symbols = ["PHISH_*"], max = 8.0 }`.
-fn groups(section: Section<'_>) -> Vec<Group> {
+fn groups(section: Section<'_>, known: Option<&BTreeSet<String>>) -> Vec<Group> {
     let entries = section.entries();
     if let Some((_, item)) = entries.get(SCORE_GROUPS_MAX) {
         item.fault(format!("more than {SCORE_GROUPS_MAX} groups"));
@@ -159,7 +170,11 @@ fn groups(section: Section<'_>) -> Vec<Group> {
     let mut groups = Vec::new();
     for (name, item) in entries {
         let Some(mut section) = item.section("group") else { continue };
-        let symbols = section.required("symbols").map(|item| item.list(|name| Ok(name.to_owned())));
+        let name_of = |name: &str| match known.and_then(|known| symbol::unknown(name, known)) {
+            Some(message) => Err(message),
+            None => Ok(name.to_owned()),
+        };
+        let symbols = section.required("symbols").map(|item| item.list(name_of));
         let max = section.required("max").and_then(|item| item.number(0.0..=SCORE_MAX));
         section.finish();
         let symbols = symbols.unwrap_or_default();

@@ -22,6 +22,7 @@ use crate::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
     Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
+use crate::policy::symbol;
 use crate::scan::Rules;
 
 const KIB: u64 = 1 << 10;
@@ -66,7 +67,8 @@ pub(super) fn config(
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
     let rules = sources.and_then(|sources| compile(&sources, inspect.cache.as_deref(), outside, of_patterns));
-    let symbols = rules.as_ref().map(symbols);
+    // Of patterns with faults nobody knows what they find.
+    let symbols = (rules.is_some() || !inspect.enabled).then(|| symbols(rules.as_ref()));
     let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     let around = Surroundings {
         upstreams: &upstreams,
@@ -115,8 +117,10 @@ fn compile(
     outside.compile(sources, cache).map_err(|mut lines| of_patterns.append(&mut lines)).ok()
 }
 
-fn symbols(rules: &Rules) -> BTreeSet<String> {
-    rules.patterns().iter().map(|pattern| pattern.symbol.clone()).collect()
+/// All that can be found, by patterns and without.
+fn symbols(rules: Option<&Rules>) -> BTreeSet<String> {
+    let of_patterns = rules.into_iter().flat_map(Rules::patterns).map(|pattern| pattern.symbol.clone());
+    of_patterns.chain(symbol::built_in()).collect()
 }
 
 /// Paths of the file are meant from where the file is.

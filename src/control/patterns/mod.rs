@@ -41,7 +41,7 @@ pub fn parse(sources: &[Source]) -> Result<Vec<Pattern>, Vec<Fault>> {
             Err(more) => faults.extend(more),
         }
     }
-    let ours = patterns.iter().filter(|pattern| symbol::is_built_in(&pattern.symbol));
+    let ours = patterns.iter().filter(|pattern| symbol::is_reserved(&pattern.symbol));
     let taken = |pattern: &Pattern| {
         pattern.origin.fault(format!("{} is a symbol of our own: name it otherwise", pattern.symbol))
     };

@@ -11,7 +11,7 @@ use cel::{Env, IdedExpr, ParseErrors};
 use super::tree::{Flag, Item, Number, Operator, Order, Quantifier, Range, Search, Text};
 use super::vocabulary::{self, Field, Holds, ItemKind, ItemText, ListFact, NumberFact, TextFact};
 use super::{Fault, LOOP_DEPTH_MAX, Phase, Reads, Scope, WHEN_BYTES_MAX, WHEN_DEPTH_MAX};
-use crate::base::suggestion::{nearest, suggestion};
+use crate::base::suggestion::suggestion;
 use crate::policy::lists::{ListIndex, ListKind};
 use crate::policy::symbol;
 
@@ -312,13 +312,10 @@ impl<'a> Checker<'a> {
     /// A symbol that is named must be one that can be found.
     fn check_symbol(&mut self, expr: &IdedExpr, name: &Text) -> Option<()> {
         let (Text::Literal(name), Some(symbols)) = (name, self.scope.symbols) else { return Some(()) };
-        if symbols.contains(name) || symbol::is_built_in(name) {
-            return Some(());
+        match symbol::unknown(name, symbols) {
+            None => Some(()),
+            Some(message) => self.fault(expr, message),
         }
-        let known: Vec<_> = symbols.iter().map(String::as_str).collect();
-        let hint =
-            nearest(name, &known).map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
-        self.fault(expr, format!("nothing finds the symbol `{name}`{hint}"))
     }
 
     fn header(&mut self, name: &str) -> Value {

@@ -38,7 +38,7 @@ defer = 7.5
 quarantine = 10
 reject = 15.0
 symbols = { DLP_CARD = 9.5, MIME_DEFECT_TYPE_CONFLICT = -1 }
-groups = { phishing = { symbols = ["PHISH_*"], max = 8 } }
+groups = { phishing = { symbols = ["DLP_*"], max = 8 } }
 [[rule]]
 name = "partners"
 when = 'client.ip in lists.partners'
@@ -264,12 +264,42 @@ fn scores_are_checked() {
         ("reject = 1e9", "12:10: 1e9 is out of range: -1000 to 1000"),
         ("tag = 5\nreject = 4.5", "13:10: reject = 4.5 is less than tag = 5"),
         ("quarantine = 5", "12:14: there is no quarantine: add [quarantine] with a `path`"),
-        ("symbols = { A = true }", "12:17: expected a number, found true or false"),
-        ("groups = { g = { symbols = [\"A\"] } }", "12:16: `max` is missing in group"),
+        ("symbols = { URL_MISLEADS = true }", "12:28: expected a number, found true or false"),
+        ("groups = { g = { symbols = [\"URL_*\"] } }", "12:16: `max` is missing in group"),
         ("tga = 5", "12:1: unknown key `tga` in score; did you mean `tag`?"),
     ] {
         check(&format!("[score]\n{lines}\n"), &[wanted]);
     }
+}
+
+#[test]
+fn scores_are_of_symbols_that_something_finds() {
+    let with = |lines: &str| format!("[inspect]\npatterns = [\"patterns/a.toml\"]\n[score]\n{lines}\n");
+    for (line, wanted) in [
+        (
+            "symbols = { DLP_CADR = 1 }",
+            "14:24: nothing finds the symbol `DLP_CADR`; did you mean `DLP_CARD`?",
+        ),
+        (
+            "symbols = { MIME_DEFECT_TYP_CONFLICT = 1 }",
+            "14:40: nothing finds the symbol `MIME_DEFECT_TYP_CONFLICT`; did you mean \
+             `MIME_DEFECT_TYPE_CONFLICT`?",
+        ),
+        ("symbols = { RULE_ERROR = 1 }", "14:26: nothing finds the symbol `RULE_ERROR`"),
+        (
+            "groups = { g = { symbols = [\"DLP_CARD\", \"URL_TRICKS_*\"], max = 1 } }",
+            "14:41: no symbol begins with `URL_TRICKS_`",
+        ),
+    ] {
+        check(&with(line), &[wanted]);
+    }
+    read_all(&with("symbols = { LIMIT_SCAN_FLOOD = 2 }\ngroups = { g = { symbols = [\"*\"], max = 1 } }"));
+    // Nothing is looked for: what others find says nothing.
+    check("[score]\nsymbols = { DLP_CARD = 1 }\n", &["12:24: nothing finds the symbol `DLP_CARD`"]);
+    // What patterns with faults find is not known; only their faults are told.
+    let broken = format!("{MINIMAL}{}", with("symbols = { DLP_CADR = 1 }").replace("patterns/a", "broken/a"));
+    let Err(Rejected(lines)) = read_with("p.toml", &broken, &Files) else { panic!("it has faults") };
+    assert!(lines.iter().all(|line| line.starts_with("broken/a.toml:")), "{lines:?}");
 }
 
 #[test]
