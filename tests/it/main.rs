@@ -8,6 +8,7 @@ mod harness;
 mod inspection;
 mod judging;
 mod packs;
+mod resolver;
 mod simulation;
 mod tidy;
 mod transcripts;

@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod client;
+pub(crate) mod name_server;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod upstream;

@@ -1,0 +1,231 @@
+//! The DNS, asked on behalf of the evaluations in `sender`.
+//!
+//! A resolver that others keep (caching, TCP where UDP is cut, retries over several servers) behind a
+//! face of two functions: one question, and one evaluation to its end.
+//!
+//! What must always hold: every question has an answer within its patience ([`Answer::Failed`] if it
+//! must be), an evaluation asks no more than its budget, and however many wait, the number of
+//! questions under way is bounded.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::sender::dns::{Answer, Kind, Known, Missing, Name, Query, Record};
+
+/// Answers that are remembered, whoever asks.
+const CACHE_ENTRIES: u64 = 65_536;
+/// Questions under way at a time. More are answered [`Answer::Failed`] at once.
+const UNDER_WAY_MAX: usize = 1024;
+/// How long a failure is remembered: a dead server is not waited for by each message anew.
+const FAILURE_AGE: Duration = Duration::from_secs(5);
+/// Failures remembered at a time.
+const FAILURES_MAX: usize = 4096;
+
+/// Who is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// Those of `/etc/resolv.conf`.
+    System,
+    List(Vec<SocketAddr>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// For one question.
+    pub patience: Duration,
+    /// The AD bit of an answer means something: the server validates, and nobody is on the way.
+    pub validates: bool,
+}
+
+/// What one evaluation may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    pub questions: usize,
+    pub until: Instant,
+}
+
+/// Until when what failed is not asked again.
+#[expect(clippy::disallowed_types, reason = "of the service thread alone; a worker never sees it")]
+type Failures = std::sync::Mutex<HashMap<Query, Instant>>;
+
+#[derive(Debug)]
+pub struct Resolver {
+    inner: TokioResolver,
+    settings: Settings,
+    places: Semaphore,
+    failures: Failures,
+}
+
+impl Resolver {
+    /// # Errors
+    /// When the system's configuration cannot be read; the text says so.
+    pub fn new(servers: &Servers, settings: Settings) -> Result<Self, String> {
+        let provider = TokioRuntimeProvider::default();
+        let mut builder = match servers {
+            Servers::System => TokioResolver::builder(provider)
+                .map_err(|error| format!("the system's resolver configuration cannot be read: {error}"))?,
+            Servers::List(servers) => {
+                let servers = servers.iter().map(|server| name_server(*server)).collect();
+                TokioResolver::builder_with_config(
+                    ResolverConfig::from_parts(None, vec![], servers),
+                    provider,
+                )
+            }
+        };
+        let options = builder.options_mut();
+        options.cache_size = CACHE_ENTRIES;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.timeout = settings.patience / 2;
+        options.attempts = 1;
+        options.edns0 = true;
+        let inner = builder.build().map_err(|error| format!("the resolver cannot start: {error}"))?;
+        Ok(Self { inner, settings, places: Semaphore::new(UNDER_WAY_MAX), failures: Failures::default() })
+    }
+
+    /// Asks one question.
+    pub async fn ask(&self, query: &Query) -> Answer {
+        if self.failed_lately(query) {
+            return Answer::Failed;
+        }
+        let Ok(_place) = self.places.try_acquire() else { return Answer::Failed };
+        let name = format!("{}.", query.name);
+        let lookup = self.inner.lookup(name, record_type(query.kind));
+        let answer = match timeout(self.settings.patience, lookup).await {
+            Ok(Ok(lookup)) => self.answer(query.kind, &lookup),
+            Ok(Err(error)) => without_records(&error),
+            Err(_) => Answer::Failed,
+        };
+        if answer == Answer::Failed {
+            self.note_failure(query);
+        }
+        answer
+    }
+
+    /// Runs an evaluation to its end: asks what it misses until it misses nothing. What is beyond
+    /// `budget` is answered [`Answer::Failed`], so that it always comes to an end.
+    pub async fn evaluate<T>(
+        self: &Arc<Self>,
+        known: &mut Known,
+        budget: &mut Budget,
+        evaluation: impl Fn(&Known) -> Result<T, Missing>,
+    ) -> T {
+        loop {
+            match evaluation(known) {
+                Ok(result) => return result,
+                Err(Missing(queries)) => self.learn(known, budget, queries).await,
+            }
+        }
+    }
+
+    /// Asks all of `queries` at once.
+    async fn learn(self: &Arc<Self>, known: &mut Known, budget: &mut Budget, queries: Vec<Query>) {
+        let mut asked = JoinSet::new();
+        for query in queries {
+            if budget.questions == 0 {
+                known.learn(query, Answer::Failed);
+                continue;
+            }
+            budget.questions -= 1;
+            let (resolver, until) = (Arc::clone(self), budget.until);
+            asked.spawn(async move {
+                let answer = timeout_at(until, resolver.ask(&query)).await.unwrap_or(Answer::Failed);
+                (query, answer)
+            });
+        }
+        while let Some(joined) = asked.join_next().await {
+            if let Ok((query, answer)) = joined {
+                known.learn(query, answer);
+            }
+        }
+    }
+
+    fn answer(&self, kind: Kind, lookup: &Lookup) -> Answer {
+        let records = lookup.answers().iter().filter_map(|record| value(kind, &record.data));
+        let records: Vec<Record> = records.collect();
+        let is_secure = self.settings.validates && lookup.message().metadata.authentic_data;
+        if records.is_empty() { Answer::NoData } else { Answer::Records { records, is_secure } }
+    }
+
+    fn failed_lately(&self, query: &Query) -> bool {
+        let failures = self.failures.lock();
+        failures.is_ok_and(|failures| failures.get(query).is_some_and(|until| Instant::now() < *until))
+    }
+
+    fn note_failure(&self, query: &Query) {
+        let Ok(mut failures) = self.failures.lock() else { return };
+        let now = Instant::now();
+        if failures.len() >= FAILURES_MAX {
+            failures.retain(|_, until| now < *until);
+        }
+        // Of more failures than that, some are asked again: that is all.
+        if failures.len() < FAILURES_MAX {
+            failures.insert(query.clone(), now + FAILURE_AGE);
+        }
+    }
+}
+
+fn name_server(server: SocketAddr) -> NameServerConfig {
+    let at = |mut connection: ConnectionConfig| {
+        connection.port = server.port();
+        connection
+    };
+    NameServerConfig::new(server.ip(), true, vec![at(ConnectionConfig::udp()), at(ConnectionConfig::tcp())])
+}
+
+const fn record_type(kind: Kind) -> RecordType {
+    match kind {
+        Kind::A => RecordType::A,
+        Kind::Aaaa => RecordType::AAAA,
+        Kind::Mx => RecordType::MX,
+        Kind::Txt => RecordType::TXT,
+        Kind::Ptr => RecordType::PTR,
+        Kind::Tlsa => RecordType::TLSA,
+    }
+}
+
+/// A record of the kind asked for; aliases on the way to it are none.
+fn value(kind: Kind, data: &RData) -> Option<Record> {
+    match (kind, data) {
+        (Kind::A, RData::A(address)) => Some(Record::A(address.0)),
+        (Kind::Aaaa, RData::AAAA(address)) => Some(Record::Aaaa(address.0)),
+        (Kind::Mx, RData::MX(mx)) => Some(exchange(mx.preference, &mx.exchange.to_ascii())),
+        (Kind::Txt, RData::TXT(text)) => Some(Record::Txt(text.txt_data.concat())),
+        (Kind::Ptr, RData::PTR(name)) => Name::parse(&name.0.to_ascii()).map(Record::Ptr),
+        (Kind::Tlsa, RData::TLSA(tlsa)) => Some(Record::Tlsa {
+            usage: tlsa.cert_usage.into(),
+            selector: tlsa.selector.into(),
+            matching: tlsa.matching.into(),
+            data: tlsa.cert_data.clone(),
+        }),
+        _ => None,
+    }
+}
+
+/// The root as exchange says that the domain takes no mail (RFC 7505 §3).
+fn exchange(preference: u16, name: &str) -> Record {
+    Record::Mx { preference, exchange: Name::parse(name) }
+}
+
+fn without_records(error: &NetError) -> Answer {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => Answer::NotFound,
+            ResponseCode::NoError => Answer::NoData,
+            _ => Answer::Failed,
+        },
+        _ => Answer::Failed,
+    }
+}
