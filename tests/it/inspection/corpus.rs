@@ -1,5 +1,9 @@
 //! Facts do not depend on where content was cut: for specimens of these tests, and for every file of a
 //! folder that `POSTERN_CORPUS` names.
+//!
+//! * `delivered`: what the next hop gets of that folder.
+
+mod delivered;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! Through the real program: what client and next hop see of inspection.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -136,7 +137,7 @@ fn ordinary(seed: u64) -> Vec<u8> {
 }
 
 /// `content` as it goes over DATA.
-fn stuffed(content: &[u8]) -> Vec<u8> {
+pub(super) fn stuffed(content: &[u8]) -> Vec<u8> {
     let lines = content.split_inclusive(|octet| *octet == b'\n');
     lines.flat_map(|line| [if line.starts_with(b".") { &b"."[..] } else { b"" }, line].concat()).collect()
 }
@@ -210,8 +211,13 @@ fn a_forbidden_kind_is_refused_within_the_second_chunk() {
     inspecting.proxy.assert_well();
 }
 
-/// How often the program is killed; the store by itself is killed more often elsewhere.
-const KILLS: usize = 25;
+/// How often the program is killed, unless `POSTERN_KILLS` says otherwise; the store by itself is killed at
+/// each of its steps elsewhere.
+const KILLS: usize = 100;
+
+fn kills() -> usize {
+    std::env::var("POSTERN_KILLS").map_or(KILLS, |count| count.parse().unwrap())
+}
 
 fn quarantined(seed: u64) -> Vec<u8> {
     let mut content = ordinary(seed);
@@ -232,6 +238,33 @@ fn send_until_killed(proxy: &Proxy, next: &AtomicUsize) -> Vec<u64> {
     }
 }
 
+/// Kills the program while two clients send; those that were acknowledged.
+fn kill_at(instant: Duration, proxy: &Proxy, next: &AtomicUsize) -> Vec<u64> {
+    std::thread::scope(|scope| {
+        let sending: Vec<_> = (0..2).map(|_| scope.spawn(|| send_until_killed(proxy, next))).collect();
+        std::thread::sleep(instant);
+        let pid = rustix::process::Pid::from_raw(i32::try_from(proxy.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        sending.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// What is in the store: each message by the number at its end, all of them described.
+fn held(folder: &Path) -> BTreeMap<u64, Vec<u8>> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
+    let described = paths.iter().filter(|path| path.with_extension("json").is_file()).count();
+    assert_eq!(described, paths.len(), "each message has its description");
+    let numbered = |path: &PathBuf| {
+        let content = fs::read(path).unwrap();
+        let line = content.trim_ascii_end().rsplit(|octet| *octet == b'\n').next().unwrap();
+        let word = line.strip_prefix(b"number ").and_then(|rest| rest.split(|octet| *octet == b' ').next());
+        let number = word.and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+        (number.unwrap_or_else(|| panic!("{} is not whole", path.display())), content)
+    };
+    paths.iter().map(numbered).collect()
+}
+
 #[test]
 fn what_was_acknowledged_is_in_quarantine_after_kill_9() {
     let mut inspecting = Inspecting::new(Plan::bdat(), |folder| {
@@ -241,32 +274,20 @@ fn what_was_acknowledged_is_in_quarantine_after_kill_9() {
             folder.join("quarantine").display()
         )
     });
-    let next = AtomicUsize::new(0);
-    let mut acknowledged = Vec::new();
-    let mut random = fastrand::Rng::with_seed(7);
-    for _ in 0..KILLS {
-        let (proxy, instant) = (&inspecting.proxy, Duration::from_micros(random.u64(..60_000)));
-        let id = proxy.id();
-        std::thread::scope(|scope| {
-            let sending: Vec<_> = (0..2).map(|_| scope.spawn(|| send_until_killed(proxy, &next))).collect();
-            std::thread::sleep(Duration::from_millis(30) + instant);
-            let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-            sending.into_iter().for_each(|thread| acknowledged.extend(thread.join().unwrap()));
-        });
+    let (next, kills) = (AtomicUsize::new(0), kills());
+    let (mut acknowledged, mut random) = (Vec::new(), fastrand::Rng::with_seed(7));
+    for _ in 0..kills {
+        let instant = Duration::from_micros(random.u64(20_000..90_000));
+        acknowledged.extend(kill_at(instant, &inspecting.proxy, &next));
         inspecting.proxy.kill();
         inspecting.proxy.restart();
     }
-    let folder = inspecting.folder.join("quarantine");
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let paths: BTreeSet<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
-    let held: Vec<Vec<u8>> = paths.iter().map(|path| fs::read(path).unwrap()).collect();
-    let described = paths.iter().filter(|path| path.with_extension("json").is_file()).count();
-    println!("{} acknowledged, {} held, {KILLS} kills", acknowledged.len(), held.len());
-    assert!(acknowledged.len() > KILLS && described == held.len());
+    let held = held(&inspecting.folder.join("quarantine"));
+    println!("{} acknowledged, {} held, {kills} kills", acknowledged.len(), held.len());
+    assert!(acknowledged.len() > kills);
     for seed in acknowledged {
-        let content = quarantined(seed);
-        assert!(held.iter().any(|held| held.ends_with(&content)), "message {seed} is lost");
+        let whole = held.get(&seed).is_some_and(|held| held.ends_with(&quarantined(seed)));
+        assert!(whole, "message {seed} is lost or not whole");
     }
     assert_eq!(inspecting.upstream.messages(), []);
 }
