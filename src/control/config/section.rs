@@ -22,6 +22,7 @@ use crate::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
     Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
+use crate::policy::score::Thresholds;
 use crate::policy::symbol;
 use crate::scan::Rules;
 
@@ -83,8 +84,10 @@ pub(super) fn config(
     let engine = rules.map(|rules| {
         policy.scores.note_patterns(rules.patterns().iter().map(|pattern| pattern.score));
         let mut reads = policy.rules.reads().clone();
+        // Links are symbols too, which count where a sum or a rule asks for any.
+        let counts = policy.thresholds != Thresholds::default() || reads.symbols || reads.score;
         reads.digests |= outside.tells_all();
-        reads.urls |= outside.tells_all();
+        reads.urls |= counts || outside.tells_all();
         Arc::new(Engine::new(rules, &inspect, &reads))
     });
     let admin = admin(root.section("admin"), &mut taken);

@@ -155,6 +155,8 @@ pub struct Examiner<'a> {
     config: &'a Config,
     /// What is known before the content.
     envelope: Facts,
+    /// What the listener does with this client's.
+    bare_newline: BareNewline,
     bench: Bench,
     piece: Vec<u8>,
     wire: Vec<u8>,
@@ -164,8 +166,11 @@ pub struct Examiner<'a> {
 impl<'a> Examiner<'a> {
     pub fn new(config: &'a Config, envelope: &Envelope) -> Self {
         let (bench, piece) = (Bench::new(), vec![0; RECEIVE_BUFFER_BYTES]);
+        let replaces = config.listeners.first().zip(envelope.client);
+        let replaces = replaces.is_some_and(|(listener, client)| listener.replaces_bare_newline(client));
+        let bare_newline = if replaces { BareNewline::Replace } else { BareNewline::Refuse };
         let envelope = envelope_facts(config, envelope);
-        Self { config, envelope, bench, piece, wire: Vec::new(), content: Vec::new() }
+        Self { config, envelope, bare_newline, bench, piece, wire: Vec::new(), content: Vec::new() }
     }
 
     /// Judges the message in the file at `path`.
@@ -175,7 +180,7 @@ impl<'a> Examiner<'a> {
     pub fn examine(&mut self, path: &Path) -> Result<Explanation, String> {
         let told = |error: std::io::Error| format!("{}: {error}", path.display());
         let mut file = File::open(path).map_err(told)?;
-        let mut message = Message::new(self.config, &self.envelope, &mut self.bench);
+        let mut message = Message::new(self.config, &self.envelope, self.bare_newline, &mut self.bench);
         loop {
             match file.read(&mut self.piece).map_err(told)? {
                 0 => break,
@@ -236,7 +241,7 @@ struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn new(config: &'a Config, envelope: &Facts, bench: &mut Bench) -> Self {
+    fn new(config: &'a Config, envelope: &Facts, bare_newline: BareNewline, bench: &mut Bench) -> Self {
         let line = config.workers.line;
         let mut inspection = config.engine.as_ref().map(|engine| bench.begin(engine));
         if let Some(inspection) = &mut inspection {
@@ -247,7 +252,7 @@ impl<'a> Message<'a> {
         Self {
             config,
             converter: Converter::default(),
-            decoder: Decoder::new(Framing::Bdat, BareNewline::Refuse, line),
+            decoder: Decoder::new(Framing::Bdat, bare_newline, line),
             counter: ReceivedCounter::new(),
             inspection,
             facts: envelope.clone(),

@@ -12,6 +12,7 @@
 mod bombs;
 mod corpus;
 mod evasions;
+mod explained;
 mod signature;
 mod specimen;
 mod through;
