@@ -104,6 +104,8 @@ pub struct Worker<R> {
     /// Records as JSON lines, not handed over yet.
     batch: Vec<u8>,
     drain_until: Option<Instant>,
+    /// All is to end when this turn is over.
+    stopping: bool,
     stopped: bool,
 }
 
@@ -135,6 +137,7 @@ impl<R: Reactor> Worker<R> {
             actions: Actions::default(),
             batch: Vec::new(),
             drain_until: None,
+            stopping: false,
             stopped: false,
         }
     }
@@ -194,6 +197,9 @@ impl<R: Reactor> Worker<R> {
         self.take_answers();
         self.expire();
         self.keep_house();
+        if self.stopping {
+            self.stop();
+        }
         self.flush();
     }
 
@@ -348,7 +354,7 @@ impl<R: Reactor> Worker<R> {
         self.carry_out_pool_orders();
         self.count_pools();
         if self.drain_until.is_some_and(|until| until <= now) {
-            self.stop();
+            self.stopping = true;
         }
         let pressed = self.pools.iter().any(Pool::is_pressed);
         self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
@@ -364,7 +370,7 @@ impl<R: Reactor> Worker<R> {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Drain => self.drain(),
-                Order::Stop => self.stop(),
+                Order::Stop => self.stopping = true,
             }
         }
     }
@@ -387,12 +393,17 @@ impl<R: Reactor> Worker<R> {
         self.carry_out_pool_orders();
     }
 
-    /// Ends all that still runs; what was not acknowledged stays with its client.
+    /// Ends all that still runs, when everything else of this turn is done; what was not acknowledged
+    /// stays with its client.
     fn stop(&mut self) {
         if std::mem::replace(&mut self.stopped, true) {
             return; // They have heard it.
         }
         self.reactor.stop_listening();
+        // Nobody will look at these once more, and to say no to them would make duplicates.
+        for key in std::mem::take(&mut self.confirming) {
+            self.tell(key, Event::Confirmed);
+        }
         for key in self.clients.keys() {
             self.interrupt(key);
             // Nobody hears the answer any more.

@@ -21,6 +21,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use postern::base::time::Instant;
+use postern::reactor::{Completion, Reactor as _};
 use postern::relay::disposition::Disposition;
 use postern::worker::ask::{Asker, QuestionQueue, Wake};
 use postern::worker::audit::PoolAudit;
@@ -40,6 +41,11 @@ use service::Service;
 const SEEDS_DEFAULT: u64 = 300;
 /// Events that a failure prints.
 const TRAIL_EVENTS: usize = 60;
+/// Seeds whose runs are stopped by force, behind each of so many turns, and turns in which the
+/// clients hear what was said.
+const STOPPED_SEEDS: u64 = 6;
+const TURNS_STOPPED: u64 = 300;
+const HEARING_TURNS: usize = 20;
 /// Virtual time by which everybody has gone, and turns that it takes at most.
 const RUN_WITHIN: u64 = 1800 * SECONDS;
 const TURNS_MAX: u64 = 2_000_000;
@@ -148,6 +154,32 @@ impl Run {
         self.check(|worker| worker.reactor().open_sockets() == 0, "a socket was not closed");
         self.check_calm();
         self.outcome()
+    }
+
+    /// Ends all by force in the turn behind so many; `None` if everything was over before.
+    fn stopped_behind(mut self, turns: u64) -> Option<Outcome> {
+        for _ in 0..turns {
+            if self.worker.reactor().clients.iter().all(|client| client.done) {
+                return None;
+            }
+            self.worker.turn();
+        }
+        self.order(Order::Stop);
+        self.worker.reactor_mut().wake();
+        self.worker.turn();
+        self.check(|worker| worker.is_finished(), "it was not stopped");
+        // Whoever is there still hears what was said.
+        for _ in 0..HEARING_TURNS {
+            let reactor = self.worker.reactor_mut();
+            let soon = Instant::from_nanos(reactor.network.now + SECONDS);
+            reactor.turn(Some(soon));
+            while let Some(completion) = reactor.next() {
+                if let Completion::Received { chunk, .. } = completion {
+                    reactor.release(chunk);
+                }
+            }
+        }
+        Some(self.outcome())
     }
 
     fn outcome(&mut self) -> Outcome {
@@ -357,6 +389,19 @@ fn any_completion_may_fail() {
             scope.spawn(move || fail_each(seed, mood, count));
         }
     });
+}
+
+/// A forced stop may come in any turn: whoever hears its farewell hears nothing behind it.
+#[test]
+fn any_turn_may_be_the_last() {
+    let extras = Extras { mood: Some(Mood::Calm), ..Extras::default() };
+    for seed in 0..STOPPED_SEEDS {
+        let stops = (0..TURNS_STOPPED).map_while(|turns| Run::new(seed, extras).stopped_behind(turns));
+        for (turns, outcome) in stops.enumerate() {
+            let violations = outcome.violations;
+            assert!(violations.is_empty(), "seed {seed}, stopped behind {turns} turns: {violations:#?}");
+        }
+    }
 }
 
 fn fail_each(seed: u64, mood: Mood, count: u64) {

@@ -99,6 +99,11 @@ impl Simulated {
         self.sockets.iter().map(|(_, conn)| sending(conn)).sum()
     }
 
+    /// The worker's next turn finds that somebody woke it.
+    pub(crate) fn wake(&mut self) {
+        self.ready.push_back(Completion::Woken);
+    }
+
     fn conn(&self, socket: Socket) -> Option<ConnId> {
         self.sockets.at(socket.0).copied()
     }
