@@ -182,6 +182,12 @@ impl Envelope {
         })
     }
 
+    /// Octets of all of it in memory.
+    pub fn weight(&self) -> usize {
+        let recipient = |it: &RecipientFacts| size_of_val(it) + it.address.len() + it.parameters.len();
+        self.sender.len() + self.parameters.len() + self.recipients.iter().map(recipient).sum::<usize>()
+    }
+
     /// One recipient more.
     #[must_use]
     pub fn with(mut self, address: &[u8], parameters: &[u8]) -> Option<Self> {

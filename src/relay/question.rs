@@ -36,6 +36,15 @@ impl Question {
         }
     }
 
+    /// Octets that it takes in memory, as far as peers say how many.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
+            Self::Quarantine(Spool::Commit(description)) => description.envelope.weight(),
+            Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => 0,
+        }
+    }
+
     /// Whether an answer is owed even if all goes well.
     pub const fn wants_answer(&self) -> bool {
         match self {

@@ -23,9 +23,9 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
 
 impl Answerers {
     fn answer(&self, asked: Asked) {
-        let Asked { ticket, question, answers } = asked;
+        let Asked { ticket, question, answers, freight } = asked;
         match (question, &self.quarantine) {
-            (Question::Quarantine(word), Some(store)) => store.hear(ticket, &answers, word),
+            (Question::Quarantine(word), Some(store)) => store.hear(ticket, &answers, (word, freight)),
             (Question::Quarantine(_), None) => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
         }
     }

@@ -9,10 +9,14 @@
 //!   first: from the service, or [`Unknown`] from here (no room, nobody there, too late);
 //! * after the last answer nothing more is heard under its ticket; what still comes is counted and
 //!   dropped;
-//! * what a worker has under way is bounded: tickets, words of each, octets of all.
+//! * what a worker has under way is bounded: tickets, words of each, octets of all. Octets count until
+//!   the service has let go of their memory, though nobody wait for an answer any more: a disk that
+//!   hangs costs that bound once, however often patience ends.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -24,7 +28,7 @@ use crate::base::slab::Key;
 use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
 use crate::limits::ASKED_BYTES_MAX;
-use crate::relay::quarantine::{Spooled, Unanswered};
+use crate::relay::quarantine::{SPOOL_UNANSWERED_BYTES_HIGH, Spooled, Unanswered};
 use crate::relay::question::{Answer, Query, Question, Unknown};
 
 /// Questions of all workers between them and the service.
@@ -50,6 +54,29 @@ pub struct Asked {
     pub ticket: Ticket,
     pub question: Question,
     pub answers: AnswerQueue,
+    /// To be kept as long as what came with the question is in memory.
+    pub freight: Freight,
+}
+
+/// The weight of a question: it counts against its worker's bound until this is dropped.
+#[derive(Debug, Default)]
+pub struct Freight {
+    octets: usize,
+    /// Of all questions of the worker that are somewhere on their way.
+    under_way: Arc<AtomicUsize>,
+}
+
+impl Freight {
+    fn new(octets: usize, under_way: &Arc<AtomicUsize>) -> Self {
+        under_way.fetch_add(octets, Ordering::Relaxed);
+        Self { octets, under_way: Arc::clone(under_way) }
+    }
+}
+
+impl Drop for Freight {
+    fn drop(&mut self) {
+        self.under_way.fetch_sub(self.octets, Ordering::Relaxed);
+    }
 }
 
 impl Asked {
@@ -137,7 +164,8 @@ pub struct Asker {
     answers: AnswerQueue,
     inbox: mpsc::Receiver<(Ticket, Answer)>,
     open: BTreeMap<Place, Open>,
-    octets: usize,
+    /// The weight of all that the service has, or will find in its queue.
+    under_way: Arc<AtomicUsize>,
     /// Answers of our own, for the next [`collect`](Self::collect).
     refused: Vec<(Place, Unknown)>,
     /// What the service must hear and had no room for yet.
@@ -155,7 +183,7 @@ impl Asker {
             answers,
             inbox,
             open: BTreeMap::new(),
-            octets: 0,
+            under_way: Arc::default(),
             refused: Vec::new(),
             retracted: Vec::new(),
             timers: TimerWheel::new(now, TIMER_TICK),
@@ -183,7 +211,7 @@ impl Asker {
         counters.questions.increment();
         let (octets, wants_answer, retraction) =
             (question.octets(), question.wants_answer(), question.retraction());
-        let sent = match self.admit(place, octets, patience, retraction) {
+        let sent = match self.admit(place, question.weight(), patience, retraction) {
             Ok(()) => self.send(place, question).map_err(|(unknown, _)| unknown),
             Err(unknown) => Err(unknown),
         };
@@ -204,8 +232,10 @@ impl Asker {
         patience: Duration,
         retraction: Option<Question>,
     ) -> Result<(), Unknown> {
-        let full = self.open.len() >= TICKETS_MAX;
-        if self.octets + octets > ASKED_BYTES_MAX {
+        let weight = self.asked_bytes();
+        // What begins now will want as much at least.
+        let full = self.open.len() >= TICKETS_MAX || weight + SPOOL_UNANSWERED_BYTES_HIGH > ASKED_BYTES_MAX;
+        if weight + octets > ASKED_BYTES_MAX {
             return Err(Unknown::Full);
         }
         match self.open.entry(place) {
@@ -231,7 +261,8 @@ impl Asker {
 
     fn send(&self, (relay, query): Place, question: Question) -> Result<(), (Unknown, Question)> {
         let ticket = Ticket { worker: self.worker, relay, query };
-        self.questions.push(Asked { ticket, question, answers: self.answers.clone() })
+        let freight = Freight::new(question.weight(), &self.under_way);
+        self.questions.push(Asked { ticket, question, answers: self.answers.clone(), freight })
     }
 
     fn on_sent(&mut self, now: Instant, place: Place, octets: usize, wants_answer: bool) {
@@ -241,7 +272,6 @@ impl Asker {
             return;
         }
         open.unanswered.add(octets);
-        self.octets += octets;
         open.deadline = Some(now + open.patience);
         if !open.armed {
             open.armed = true;
@@ -269,7 +299,6 @@ impl Asker {
     /// Closes a ticket; with `retract`, the service is told.
     fn close(&mut self, place: Place, retract: bool) {
         let Some(open) = self.open.remove(&place) else { return };
-        self.octets = self.octets.saturating_sub(open.unanswered.octets);
         let Some(question) = open.retraction.filter(|_| retract && open.reached) else { return };
         if let Err((Unknown::Full, question)) = self.send(place, question) {
             let (relay, query) = place;
@@ -299,9 +328,7 @@ impl Asker {
     fn note(&mut self, now: Instant, place: Place, answer: &Answer) -> bool {
         let Some(open) = self.open.get_mut(&place) else { return false };
         if let Answer::Quarantine(Spooled::Taken { words, octets }) = *answer {
-            let before = open.unanswered;
             open.unanswered.take(words, octets);
-            self.octets = self.octets.saturating_sub(before.octets - open.unanswered.octets);
             // Progress: what is still owed gets its time anew.
             open.deadline = (open.unanswered.words > 0).then_some(now + open.patience);
         }
@@ -347,9 +374,9 @@ impl Asker {
         self.open.len()
     }
 
-    /// Octets of content on their way to the service.
-    pub const fn asked_bytes(&self) -> usize {
-        self.octets
+    /// Octets on their way to the service, or there.
+    pub fn asked_bytes(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
     }
 }
 
@@ -366,8 +393,6 @@ mod tests {
     use super::*;
     use crate::base::slab::Slab;
     use crate::relay::quarantine::Spool;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use ulid::Ulid;
 
     const PATIENCE: Duration = Duration::from_secs(5);
@@ -441,8 +466,8 @@ mod tests {
         let mut world = World::new(16);
         let place = world.begin();
         world.say(place, Spool::Append(vec![0; 10]));
-        assert_eq!(world.heard(), ["begin", "append"]);
         assert_eq!((world.asker.open(), world.asker.asked_bytes()), (1, 10));
+        assert_eq!(world.heard(), ["begin", "append"]);
         world.answer(place, TAKEN);
         assert_eq!(world.wakes.load(Ordering::Relaxed), 1);
         assert_eq!(world.collected(), [(place.0, place.1, Answer::Quarantine(TAKEN))]);
@@ -478,7 +503,7 @@ mod tests {
         world.say(place, Spool::Append(vec![0; 10]));
         assert_eq!(world.asker.next_deadline(world.now), Some(world.now));
         assert_eq!(world.collected(), [(place.0, place.1, Answer::Unknown(Unknown::Full))]);
-        assert_eq!((world.asker.open(), world.asker.asked_bytes()), (0, 0));
+        assert_eq!((world.asker.open(), world.asker.asked_bytes()), (0, 10), "the first is still there");
         assert_eq!(world.counters.questions_full.value(), 1);
         // The service learns that it is over as soon as there is room.
         assert_eq!(world.heard(), ["begin", "append"]);
@@ -529,14 +554,33 @@ mod tests {
         assert_eq!(world.collected(), []);
         world.say(talkative, Spool::Append(vec![0]));
         assert_eq!(world.collected().len(), 1);
+        world.heard();
         let heavy = world.begin();
         world.say(heavy, Spool::Append(vec![0; ASKED_BYTES_MAX]));
         assert_eq!(world.collected(), []);
         let other = world.begin();
         world.say(other, Spool::Append(vec![0]));
         assert_eq!(world.collected(), [(other.0, other.1, Answer::Unknown(Unknown::Full))]);
+    }
+
+    #[test]
+    fn what_a_hung_service_has_counts_though_nobody_waits() {
+        let mut world = World::new(QUESTIONS_MAX);
+        let mut hung = Vec::new();
+        let heavy = world.begin();
+        world.say(heavy, Spool::Append(vec![0; ASKED_BYTES_MAX]));
+        while let Ok(asked) = world.service.try_recv() {
+            hung.push(asked);
+        }
+        world.pass(60);
+        assert_eq!(world.collected(), [(heavy.0, heavy.1, Answer::Unknown(Unknown::Late))]);
         world.asker.forget_all(heavy.0);
+        let other = world.begin();
+        assert_eq!(world.collected(), [(other.0, other.1, Answer::Unknown(Unknown::Full))]);
+        hung.clear();
         assert_eq!(world.asker.asked_bytes(), 0);
+        world.begin();
+        assert_eq!(world.collected(), []);
     }
 
     #[test]

@@ -32,7 +32,7 @@ use ulid::Ulid;
 use super::notice::say;
 use crate::relay::quarantine::{Failure, FailureKind, Spool, Spooled};
 use crate::relay::question::Answer;
-use crate::worker::ask::{AnswerQueue, Ticket};
+use crate::worker::ask::{AnswerQueue, Freight, Ticket};
 
 use disk::Disk;
 use folder::{Folder, Lock, description_name, message_name};
@@ -107,11 +107,14 @@ struct Inner {
     disk: Disk,
     index: RefCell<Index>,
     /// The way to each message under way.
-    spools: RefCell<HashMap<Ticket, mpsc::Sender<Spool>>>,
+    spools: RefCell<HashMap<Ticket, mpsc::Sender<Word>>>,
     stats: Arc<Stats>,
     token: Arc<str>,
     _lock: Lock,
 }
+
+/// A word of a relay, and its weight for as long as it is in memory.
+type Word = (Spool, Freight);
 
 /// The way back to a relay.
 #[derive(Debug)]
@@ -170,15 +173,15 @@ impl Store {
     }
 
     /// Takes a word of a relay. Never waits: what cannot be taken is answered.
-    pub fn hear(&self, ticket: Ticket, answers: &AnswerQueue, word: Spool) {
-        if let Spool::Begin { id, size } = word {
+    pub fn hear(&self, ticket: Ticket, answers: &AnswerQueue, word: Word) {
+        if let (Spool::Begin { id, size }, _) = word {
             return self.begin(Way { ticket, answers: answers.clone() }, (id, size));
         }
         let way = Way { ticket, answers: answers.clone() };
         let mut spools = self.0.spools.borrow_mut();
         let Some(spool) = spools.get(&ticket) else {
             // It has ended, or never began; taking back what is not there needs no answer.
-            if !matches!(word, Spool::Abort) {
+            if !matches!(word.0, Spool::Abort) {
                 way.fail(FailureKind::Disorder, "no such message is under way");
             }
             return;

@@ -20,8 +20,9 @@ use ulid::Ulid;
 use super::folder::{
     DESCRIPTION_BYTES_MAX, ROUNDING_BYTES, description_name, entry_bytes, message_name, part,
 };
-use super::{Inner, Way};
+use super::{Inner, Way, Word};
 use crate::relay::quarantine::{Description, Failure, FailureKind, Spool, Spooled};
+use crate::worker::ask::Freight;
 
 /// Words that are taken from the queue at a time; their content goes into one write.
 const WORDS_PER_WRITE: usize = 64;
@@ -55,6 +56,8 @@ struct Spooling<'a> {
     reserved: u64,
     /// Names that may exist and must not remain if it is not stored.
     made: Vec<String>,
+    /// Of its last words, which are in memory to the end.
+    last: Vec<Freight>,
 }
 
 /// Hears `words` to their end.
@@ -62,7 +65,7 @@ pub(super) async fn run(
     store: &Inner,
     way: &Way,
     (id, size): (Ulid, u64),
-    mut words: mpsc::Receiver<Spool>,
+    mut words: mpsc::Receiver<Word>,
 ) -> End {
     let mut spooling = Spooling {
         store,
@@ -73,6 +76,7 @@ pub(super) async fn run(
         written: 0,
         reserved: 0,
         made: Vec::new(),
+        last: Vec::new(),
     };
     match spooling.store(size, &mut words).await {
         Ok(bytes) => {
@@ -95,7 +99,7 @@ impl Drop for Spooling<'_> {
 
 impl Spooling<'_> {
     /// The bytes that the entry counts for.
-    async fn store(&mut self, size: u64, words: &mut mpsc::Receiver<Spool>) -> Result<u64, End> {
+    async fn store(&mut self, size: u64, words: &mut mpsc::Receiver<Word>) -> Result<u64, End> {
         if !self.store.index.borrow().has_room(size.saturating_add(ROUNDING_BYTES)) {
             return Err(full().into());
         }
@@ -116,7 +120,7 @@ impl Spooling<'_> {
         &mut self,
         file: &File,
         part: &str,
-        words: &mut mpsc::Receiver<Spool>,
+        words: &mut mpsc::Receiver<Word>,
     ) -> Result<Box<Description>, End> {
         let mut batch = Vec::with_capacity(WORDS_PER_WRITE);
         loop {
@@ -124,8 +128,11 @@ impl Spooling<'_> {
                 Ok(0) | Err(_) => return Err(End::Aborted),
                 Ok(_) => {}
             }
-            let (content, count, end) = gathered(batch.drain(..));
+            let Gathered { content, words: count, end, freights } = gathered(batch.drain(..));
             self.append(file, part, content, count).await?;
+            if end.is_some() {
+                self.last = freights;
+            }
             match end {
                 None => {}
                 Some(Spool::Commit(description)) => return Ok(description),
@@ -168,7 +175,7 @@ impl Spooling<'_> {
         &mut self,
         file: File,
         mut description: Box<Description>,
-        words: &mut mpsc::Receiver<Spool>,
+        words: &mut mpsc::Receiver<Word>,
     ) -> Result<u64, End> {
         if description.id != self.id {
             return Err(disorder("a description of another message").into());
@@ -207,24 +214,36 @@ impl Spooling<'_> {
     }
 }
 
-/// The content of the words up to the first that is none, and that one.
-fn gathered(mut words: impl Iterator<Item = Spool>) -> (Vec<u8>, usize, Option<Spool>) {
-    let (mut content, mut count) = (Vec::new(), 0);
-    while let Some(word) = words.next() {
+/// Words of one batch.
+#[derive(Default)]
+struct Gathered {
+    /// Of all up to the first that has none.
+    content: Vec<u8>,
+    words: usize,
+    /// That first one.
+    end: Option<Spool>,
+    /// They weigh until the content is written.
+    freights: Vec<Freight>,
+}
+
+fn gathered(words: impl Iterator<Item = Word>) -> Gathered {
+    let mut gathered = Gathered::default();
+    for (word, freight) in words {
+        gathered.freights.push(freight);
         match word {
-            Spool::Append(mut bytes) if content.is_empty() => {
-                std::mem::swap(&mut content, &mut bytes);
-                count += 1;
-            }
-            Spool::Append(bytes) => {
-                content.extend_from_slice(&bytes);
-                count += 1;
-            }
             // Behind its end a relay says nothing, or that it does not want it after all.
-            end => return (content, count, Some(if words.next().is_some() { Spool::Abort } else { end })),
+            _ if gathered.end.is_some() => gathered.end = Some(Spool::Abort),
+            Spool::Append(bytes) => {
+                gathered.words += 1;
+                match gathered.content.is_empty() {
+                    true => gathered.content = bytes,
+                    false => gathered.content.extend_from_slice(&bytes),
+                }
+            }
+            end => gathered.end = Some(end),
         }
     }
-    (content, count, None)
+    gathered
 }
 
 pub(super) fn json(description: &Description) -> Result<Vec<u8>, Failure> {

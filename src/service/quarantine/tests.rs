@@ -83,7 +83,7 @@ impl Worker {
     }
 
     fn say(&self, store: &Store, ticket: u32, word: Spool) {
-        store.hear(self.ticket(ticket), &self.answers, word);
+        store.hear(self.ticket(ticket), &self.answers, (word, Freight::default()));
     }
 
     #[expect(clippy::unused_self, reason = "a ticket is a worker's")]

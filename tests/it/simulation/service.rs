@@ -69,7 +69,7 @@ impl Service {
 
     /// Takes what was asked in the last turn.
     pub(crate) fn hear(&mut self, network: &mut Network) {
-        while let Ok(Asked { ticket, question, answers }) = self.questions.try_recv() {
+        while let Ok(Asked { ticket, question, answers, .. }) = self.questions.try_recv() {
             network.note(|| format!("asked {ticket:?}, {} octets", question.octets()));
             let Question::Quarantine(word) = question;
             if let Some((delay, spooled)) = self.take(ticket, word) {
