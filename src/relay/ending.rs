@@ -80,6 +80,7 @@ impl Relay {
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));
         Self::break_off_copy(cx, &mut transaction);
+        cx.shared.window_left += std::mem::take(&mut self.window_taken);
         give_back(cx, &mut transaction);
     }
 
@@ -165,11 +166,11 @@ impl Relay {
         self.stage = Stage::Over;
         actions.upstream.clear();
         actions.list.clear();
-        if let Some(transaction) = self.transaction.take() {
-            shared.window_left += transaction.content.map_or(0, |content| content.window);
-            // The worker knows whether there is a connection; the pool must not get it back.
-            actions.push(Action::Discard(DiscardReason::Fault));
-        }
+        // Where it came to grief is not known: what it has is given back from what it had taken.
+        shared.window_left += std::mem::take(&mut self.window_taken);
+        self.transaction = None;
+        // The worker knows whether there is a connection; the pool must not get it back.
+        actions.push(Action::Discard(DiscardReason::Fault));
         actions.push(Action::CancelCheckOut);
         Reply::new(421, "4.3.0", "internal error, closing").write(&mut actions.downstream);
         actions.push(Action::Finish { linger: true });
@@ -179,7 +180,6 @@ impl Relay {
 /// What content had goes to the next one.
 fn give_back(cx: &mut Context<'_>, transaction: &mut Transaction) {
     let Some(content) = &mut transaction.content else { return };
-    cx.shared.window_left += content.window;
     cx.shared.spare.put(std::mem::take(&mut content.held));
     if let Some(inspection) = content.inspection.take() {
         cx.shared.bench.end(inspection);

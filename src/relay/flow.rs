@@ -81,6 +81,7 @@ impl Relay {
         let window = workers.window.min(cx.shared.window_left);
         let mut held = cx.shared.spare.take_medium();
         cx.shared.window_left -= window;
+        self.window_taken = window;
         let line_max = workers.line;
         let session = &self.session;
         let identity = session.forwarded.as_deref();

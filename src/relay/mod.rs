@@ -147,6 +147,8 @@ pub struct Relay {
     /// Input that cannot be consumed yet.
     input: Vec<u8>,
     transaction: Option<Box<Transaction>>,
+    /// What of the worker's window budget its content has.
+    window_taken: usize,
     /// Reply owed when a swallowed chunk is over.
     swallow_reply: Option<Reply>,
     reading: bool,
@@ -173,6 +175,7 @@ impl Relay {
             stage,
             input: Vec::new(),
             transaction: None,
+            window_taken: 0,
             swallow_reply: None,
             reading: true,
             draining: false,

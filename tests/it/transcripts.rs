@@ -8,6 +8,7 @@
 //!   no more of our bytes, until `reads`;
 //! * `T: +30s` time passes; `drain`; `U! grant`, `U! grant pooled`, `U! refuse` what a busy pool
 //!   answers;
+//! * `= hop` lets `R:` show the next hop that the record names;
 //! * expected: `U! checkout`, `checkin`, `abort` with the reason, `spoilt` (in the pool);
 //!   `C! close`, `linger`, `abort`, `pause`, `resume`; `R:` the record's disposition and reply.
 //!
@@ -26,10 +27,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use postern::relay::action::{Action, DiscardReason};
 use postern::relay::event::Side;
 
 use script::{Dialogue, Input, Step};
-use world::{Cut, Outcome, play};
+use world::{Cut, Outcome, break_at_the_end, play};
 
 /// A dialogue with much content is cut at no more than so many places.
 const CUTS_MAX: usize = 2000;
@@ -80,6 +82,15 @@ fn nobody_hears_that_bytes_came_one_by_one() {
 #[test]
 fn nobody_hears_that_lines_came_together() {
     replay(|_| vec![Cut::Joined(Side::Downstream), Cut::Joined(Side::Upstream)]);
+}
+
+/// A bug in the very end of a transaction must cost that connection and nothing else.
+#[test]
+fn a_panic_at_the_end_of_a_transaction_gives_everything_back() {
+    let dialogues = script::parse("# content is under way\n= envelope\nC: BDAT 2\nC~ ab\n");
+    let (actions, missing) = break_at_the_end(&dialogues[0]);
+    assert!(actions.iter().any(|it| matches!(it, Action::Discard(DiscardReason::Fault))), "{actions:?}");
+    assert_eq!(missing, 0, "window is lost");
 }
 
 #[track_caller]

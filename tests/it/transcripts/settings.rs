@@ -53,6 +53,8 @@ pub(super) struct Settings {
     pub(super) pool: Pool,
     /// The whole Received field is shown.
     pub(super) full_trace: bool,
+    /// Records show where the message went.
+    pub(super) shows_next_hop: bool,
     /// What is looked for.
     patterns: String,
 }
@@ -68,6 +70,7 @@ impl Settings {
             opening: Opening::Ehlo,
             pool: Pool::Ready,
             full_trace: false,
+            shows_next_hop: false,
             patterns: String::new(),
         };
         for line in lines {
@@ -85,6 +88,7 @@ impl Settings {
             "envelope" => self.opening = Opening::Envelope,
             "as" if value == "written" => {}
             "trace" => self.full_trace = true,
+            "hop" => self.shows_next_hop = true,
             "client" => value.clone_into(&mut self.client),
             "pool" => {
                 self.pool = match value {

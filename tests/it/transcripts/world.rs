@@ -3,6 +3,7 @@
 //! It does with the relay's actions what a worker does, and nothing more: bytes first, then the
 //! list in order; a turn is over when a step of the transcript is.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,7 +115,10 @@ pub(super) struct World {
     hop: Hop,
     /// Number of the connection that `hop` is.
     connection: usize,
+    /// Whether a fresh one is wanted, of those that wait for a connection.
     asked: Option<bool>,
+    /// Of which next hop.
+    upstream: usize,
     confirming: bool,
     /// What the store has been given.
     given: Vec<u8>,
@@ -163,6 +167,7 @@ impl World {
             hop: Hop::None,
             connection: 0,
             asked: None,
+            upstream: 0,
             confirming: false,
             given: Vec::new(),
             query: Query::default(),
@@ -310,6 +315,7 @@ impl World {
             Action::CheckOut { upstream, fresh, .. } => {
                 let name = if upstream > 0 { " other" } else { "" };
                 self.asked = Some(fresh);
+                self.upstream = upstream;
                 self.say_upstream(&format!("checkout{name}{}", if fresh { " fresh" } else { "" }));
             }
             Action::CancelCheckOut => {
@@ -345,7 +351,10 @@ impl World {
         record.write_json_line(&mut line);
         serde_json::from_slice::<serde_json::Value>(&line).expect("a record is JSON");
         let line = format!("R: {} {}", record.disposition.name(), record.reply);
-        let line = text::without_id(line.trim_end());
+        let mut line = text::without_id(line.trim_end());
+        if let Some(hop) = record.next_hop.as_ref().filter(|_| self.settings.shows_next_hop) {
+            line = format!("{line} [{} {}]", hop.name, hop.server);
+        }
         self.outcome.records.push(line.clone());
         self.output.records.push(line);
     }
@@ -392,7 +401,7 @@ impl World {
         }
         let announced = self.settings.server_announces.as_ref().or(self.settings.announced[0].as_ref());
         let client = parked.unwrap_or_else(|| Box::new(greeted(announced.map_or("", String::as_str))));
-        let server = "198.51.100.1:25".parse().expect("an address");
+        let server = self.settings.config.upstreams[self.upstream].servers[0].address;
         self.hop = Hop::Lent;
         self.deliver(Event::CheckedOut(Lease { client, server, fresh }));
     }
@@ -445,6 +454,25 @@ impl World {
         lines.extend(output.records);
         lines
     }
+}
+
+/// A relay that panics while it ends its transaction, and the worker's last resort behind it. Gives
+/// the actions that follow, and what is then missing of the window budget.
+pub(super) fn break_at_the_end(dialogue: &Dialogue) -> (Vec<Action>, usize) {
+    let mut world = World::new(Settings::new(&dialogue.settings));
+    world.open();
+    let mut index = 0;
+    dialogue.steps.iter().for_each(|step| world.play_step(step, Cut::AsWritten, &mut index));
+    assert!(world.shared.window_left < world.settings.config.workers.window_budget);
+    // A table without the row that every end looks up.
+    world.shared.foresight.clear();
+    let mut actions = Actions::default();
+    let event = Event::Received(Side::Downstream, b"RSET\r\n");
+    let World { relay, shared, now, .. } = &mut world;
+    let broken = catch_unwind(AssertUnwindSafe(|| relay.handle(*now, event, shared, &mut actions)));
+    assert!(broken.is_err(), "it did not panic");
+    relay.on_panic(shared, &mut actions);
+    (actions.list, world.settings.config.workers.window_budget - world.shared.window_left)
 }
 
 /// A question as it is written down.
