@@ -35,8 +35,9 @@ pub(super) struct Content {
     pub(super) inspection: Option<Box<Inspection>>,
     /// The facts, where nobody looks into it.
     facts: Facts,
-    /// Octets at the start of `held` that are ours, while all of it is held.
-    own: usize,
+    /// Octets at the start of `held` that are ours, never none; `None` once some of it has gone up.
+    own: Option<usize>,
+    forged: tag::ForgedFields,
     /// Whether somebody still wants to know what is in it.
     looking: bool,
     /// Not yet sent up; begins with our Received field.
@@ -70,7 +71,8 @@ impl Content {
         Self {
             inspection,
             facts: Facts::default(),
-            own: trace.len(),
+            own: Some(trace.len()),
+            forged: tag::ForgedFields::default(),
             looking: true,
             decoder: Decoder::new(framing, bare, line_bytes_max),
             counter: ReceivedCounter::new(),
@@ -113,6 +115,8 @@ impl Content {
         {
             inspection.push(&self.held[begin..], bench);
         }
+        // Looked at it is all the same: what was forged may tell of its sender.
+        self.forged.take_out(&mut self.held, begin);
         match decoded.fault {
             Some(fault) => Err((decoded.consumed, fault)),
             None => Ok((decoded.consumed, decoded.end)),
@@ -130,8 +134,9 @@ impl Content {
     /// The client has sent all of it.
     pub(super) fn complete(&mut self) -> Result<(), ContentFault> {
         self.ends_with_crlf = self.decoder.finish()?;
+        self.forged.finish(&mut self.held);
         self.complete = true;
-        self.judged_in_window = self.stand == Stand::Held;
+        self.judged_in_window = self.is_whole();
         Ok(())
     }
 
@@ -151,18 +156,17 @@ impl Content {
         }
     }
 
-    /// Puts `fields` behind our Received field, while the next hop has seen nothing.
+    /// Puts `fields` behind our Received field, if the next hop has seen nothing yet.
     pub(super) fn put_fields(&mut self, fields: &str) {
-        self.remove_forged();
-        self.held.splice(self.own..self.own, fields.bytes());
-        self.own += fields.len();
+        if let Some(own) = &mut self.own {
+            self.held.splice(*own..*own, fields.bytes());
+            *own += fields.len();
+        }
     }
 
-    /// Takes out fields that only we may write, before the next hop sees any.
-    pub(super) fn remove_forged(&mut self) {
-        if self.inspection.is_some() {
-            tag::remove_forged(&mut self.held, self.own, self.complete);
-        }
+    /// Whether the next hop has seen none of it, whatever it was told to expect.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.own.is_some()
     }
 
     /// Whether more is held than may be.
@@ -176,9 +180,17 @@ impl Content {
         self.looking = false;
     }
 
+    /// Moves everything held into `out`, as it is for BDAT.
+    pub(super) fn move_plain(&mut self, out: &mut Vec<u8>, spare: &mut Spare) {
+        self.own = None;
+        spare.make_room(out, self.held.len());
+        out.append(&mut self.held);
+    }
+
     /// Moves everything held into `out`, dot-stuffed for DATA. `spare` takes the place of what was
     /// held.
     pub(super) fn move_stuffed(&mut self, out: &mut Vec<u8>, spare: &mut Spare) {
+        self.own = None;
         let dotted = self.decoder.take_dotted() && data::needs_stuffing(&self.held, self.at_line_start);
         if dotted || !out.is_empty() {
             data::stuff(&self.held, &mut self.at_line_start, out);

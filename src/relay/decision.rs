@@ -99,7 +99,7 @@ impl Relay {
         }
         let judgement = judge(content.facts(), &cx.shared.config.policy, &cx.shared.config.workers);
         let (verdict, reply) = (judgement.verdict, judgement.reply.clone());
-        if verdict == Verdict::Tag && content.stand == Stand::Held {
+        if verdict == Verdict::Tag {
             content.put_fields(&tag::fields(&judgement));
         }
         self.note_judgement(judgement);
@@ -131,7 +131,7 @@ impl Relay {
     /// To another next hop than its recipients'. Only the next hop that takes a message may have seen it.
     fn redirect(&mut self, cx: &mut Context<'_>, upstream: UpstreamIndex) {
         let fits = self.transaction.as_deref().is_some_and(|transaction| {
-            let held = transaction.content.as_ref().is_some_and(|content| content.stand == Stand::Held);
+            let held = transaction.content.as_ref().is_some_and(|content| content.is_whole());
             held && super::envelope::can_carry(cx, transaction, upstream)
         });
         if !fits {
@@ -144,6 +144,10 @@ impl Relay {
             if let Some(UpstreamIndex(before)) = transaction.upstream.replace(upstream) {
                 cx.shared.foresight[before].learn(false);
             }
+            // Nor was anything said of it to that next hop before.
+            transaction.server = None;
+            transaction.mail_refused = None;
+            self.set_stand(Stand::Held);
             self.check_out(cx, false);
         }
     }
@@ -178,8 +182,7 @@ impl Relay {
         let Some(content) = self.transaction.as_deref_mut().and_then(|t| t.content.as_deref_mut()) else {
             return;
         };
-        if content.stand == Stand::Held {
-            content.remove_forged();
+        if content.is_whole() {
             let held = std::mem::take(&mut content.held);
             self.begin_copy(cx, held);
         }
@@ -227,7 +230,6 @@ impl Relay {
         let streams = content.stand == Stand::Held && content.overflows() && !content.complete;
         let open = transaction.keeping.is_none() && transaction.settled.is_none();
         if streams && open && asks_for_copy(&cx.shared.config, content.facts()) {
-            content.remove_forged();
             let begin = content.held.clone();
             self.begin_copy(cx, begin);
         }

@@ -105,6 +105,9 @@ impl Relay {
         let Some(recipient) = transaction.recipients.get_mut(index) else { return };
         if recipient.is_pending() {
             recipient.state = RecipientState::Answered(reply);
+        } else if !reply.is_positive() && transaction.is_redirected() {
+            // The client has said all, and what it hears is for the whole message.
+            self.refuse_by_next_hop(cx, reply);
         } else if !reply.is_positive() {
             // The client was told yes on the connection before; the truth can only be told later.
             self.settle(later(), Disposition::DeferredUpstream);
@@ -174,7 +177,7 @@ impl Relay {
         }
     }
 
-    /// The next hop refused content: its words go down when the client listens for them.
+    /// The next hop refused the message: its words go down when the client listens for them.
     fn refuse_by_next_hop(&mut self, cx: &mut Context<'_>, reply: Reply) {
         if let Some(transaction) = self.transaction.as_deref_mut() {
             transaction.hop_reply = Some(reply.clone());

@@ -251,8 +251,12 @@ impl Relay {
             return self.conclude_settled(cx);
         }
         let Some(content) = transaction.content.as_deref_mut() else { return };
+        let begin = content.held.len();
         match content.complete() {
-            Ok(()) => self.decide(cx),
+            Ok(()) => {
+                self.copy_content(cx, begin);
+                self.decide(cx);
+            }
             Err(_) => self.refuse_content(cx, Refusal::BareNewline),
         }
         self.conclude_if_settled(cx);
@@ -285,7 +289,6 @@ impl Relay {
             && lease.client.is_quiet()
             && (content.complete || content.overflows())
         {
-            content.remove_forged();
             if chunking {
                 content.stand = Stand::Bdat { unanswered: 0 };
             } else if transaction.ahead == Ahead::Granted {
@@ -359,8 +362,7 @@ fn pump_chunks(
     }
     *unanswered += 1;
     client.bdat(content.held.len() as u64, content.complete, out);
-    spare.make_room(out, content.held.len());
-    out.append(&mut content.held);
+    content.move_plain(out, spare);
     if content.complete {
         content.stand = Stand::Ended;
     }

@@ -13,6 +13,7 @@ use crate::base::time::{Instant, Moment};
 use crate::policy::inspect::Evidence;
 use crate::policy::judge::Judgement;
 use crate::policy::settings::UpstreamIndex;
+use crate::policy::verdict::Verdict;
 use crate::smtp::parameter::Declared;
 use crate::smtp::reply::Reply;
 
@@ -124,6 +125,11 @@ impl Transaction {
 
     pub(super) fn accepted(&self) -> impl Iterator<Item = &Recipient> {
         self.recipients.iter().filter(|recipient| recipient.is_accepted())
+    }
+
+    /// Whether it goes to another next hop than its recipients'.
+    pub(super) fn is_redirected(&self) -> bool {
+        self.judgement.as_ref().is_some_and(|it| matches!(it.verdict, Verdict::Redirect(_)))
     }
 
     /// Whether it was one recipient and its content, as [`super::ahead`] bets; `None` if it says
