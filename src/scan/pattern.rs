@@ -15,8 +15,6 @@
 //! `dotall`, `multiline`), `group`. All faults of a file are told at once, each with line and column; a key
 //! that is not known is one.
 
-mod table;
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,7 +25,7 @@ use super::expression;
 use super::phrase::PHRASE_BYTES_MAX;
 use super::required::Flags;
 use super::validator::Check;
-use table::{Item, Notes, Table};
+use crate::base::document::{self, Faults, Item, Position, Section};
 
 /// Patterns in one file.
 pub const PATTERNS_MAX: usize = 20_000;
@@ -184,41 +182,50 @@ fn is_field_name(name: &str) -> bool {
 /// # Errors
 /// All faults.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Pattern>, Vec<Fault>> {
-    let notes = Notes::new(file, text);
+    let (file, faults): (Arc<str>, _) = (file.into(), Faults::new(text));
+    let mut patterns = Vec::new();
     if text.len() > PATTERN_FILE_BYTES_MAX {
-        notes.fault(0, format!("the file has {} bytes of {PATTERN_FILE_BYTES_MAX}", text.len()));
-        return Err(notes.into_faults());
+        faults.add(0, format!("the file has {} bytes of {PATTERN_FILE_BYTES_MAX}", text.len()));
+    } else {
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in &errors {
+            faults.add(error.span().map_or(0, |span| span.start), error.message());
+        }
+        // What the parser made of a broken file is not worth judging.
+        if errors.is_empty() {
+            patterns = read(Section::root(document.get_ref(), &faults), &file);
+        }
     }
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        notes.fault(error.span().map_or(0, |span| span.start), error.message());
-    }
-    let patterns = if errors.is_empty() { read(Table::root(document.get_ref(), &notes)) } else { Vec::new() };
-    let faults = notes.into_faults();
+    let told = |fault: document::Fault| origin(&file, fault.position).fault(fault.message);
+    let faults: Vec<_> = faults.into_list().into_iter().map(told).collect();
     if faults.is_empty() { Ok(patterns) } else { Err(faults) }
 }
 
-fn read(mut root: Table<'_>) -> Vec<Pattern> {
-    let tables = root.tables("pattern");
-    if tables.len() > PATTERNS_MAX {
-        root.fault(format!("{} patterns of {PATTERNS_MAX} in one file", tables.len()));
+fn origin(file: &Arc<str>, Position { line, column }: Position) -> Origin {
+    Origin { file: Arc::clone(file), line, column }
+}
+
+fn read(mut root: Section<'_>, file: &Arc<str>) -> Vec<Pattern> {
+    let sections = root.optional_sections("pattern");
+    if sections.len() > PATTERNS_MAX {
+        root.fault(format!("{} patterns of {PATTERNS_MAX} in one file", sections.len()));
     }
     root.finish();
-    tables.into_iter().take(PATTERNS_MAX).filter_map(pattern).collect()
+    sections.into_iter().take(PATTERNS_MAX).filter_map(|section| pattern(section, file)).collect()
 }
 
 /// Every key is read before anything is given up, so that all faults are found.
-fn pattern(mut table: Table<'_>) -> Option<Pattern> {
-    let symbol = table.required("symbol").and_then(symbol);
-    let why = table.required("why").and_then(|item| short(item, WHY_BYTES_MAX));
-    let score = table.item("score").map_or(Some(0.0), |item| item.number(-SCORE_MAX..=SCORE_MAX));
-    let places = table.required("in").map(places).unwrap_or_default();
-    let count = table.item("count").map_or(Some(1), |item| item.count(1..=COUNT_MAX));
-    let check = table.item("check").map(|item| (item, item.choice(&checks())));
-    let near = table.item("near").map(near);
-    let group = table.item("group").map(|item| short(item, SYMBOL_BYTES_MAX));
-    let flags = table.item("flags").map(|item| (item, flags(item)));
-    let found = find(&mut table, flags.map(|(_, flags)| flags).unwrap_or_default());
+fn pattern(mut section: Section<'_>, file: &Arc<str>) -> Option<Pattern> {
+    let symbol = section.required("symbol").and_then(symbol);
+    let why = section.required("why").and_then(|item| short(item, WHY_BYTES_MAX));
+    let score = section.item("score").map_or(Some(0.0), |item| item.number(-SCORE_MAX..=SCORE_MAX));
+    let places = section.required("in").map(places).unwrap_or_default();
+    let count = section.item("count").map_or(Some(1), |item| item.count(1..=COUNT_MAX.into()));
+    let check = section.item("check").map(|item| (item, item.choice(&checks())));
+    let near = section.item("near").map(near);
+    let group = section.item("group").map(|item| short(item, SYMBOL_BYTES_MAX));
+    let flags = section.item("flags").map(|item| (item, flags(item)));
+    let found = find(&mut section, flags.map(|(_, flags)| flags).unwrap_or_default());
     if let (Some((item, _)), Some(Found { find: Find::Literal(_) | Find::Phrases(_), .. })) = (flags, &found)
     {
         item.fault("flags are for `match`");
@@ -227,9 +234,9 @@ fn pattern(mut table: Table<'_>) -> Option<Pattern> {
         item.fault("a check is for `match`: phrases are what they are");
     }
     let found = found?;
-    let origin = found.item.origin();
+    let origin = origin(file, found.item.position());
     check_find(&found, &places);
-    table.finish();
+    section.finish();
     Some(Pattern {
         symbol: symbol?,
         score: score?,
@@ -250,11 +257,11 @@ struct Found<'a> {
 }
 
 /// One of `match`, `literal` and `phrases`.
-fn find<'a>(table: &mut Table<'a>, flags: ExpressionFlags) -> Option<Found<'a>> {
+fn find<'a>(section: &mut Section<'a>, flags: ExpressionFlags) -> Option<Found<'a>> {
     let keys = ["match", "literal", "phrases"];
-    let items = keys.map(|key| table.item(key));
+    let items = keys.map(|key| section.item(key));
     if items.iter().flatten().count() != 1 {
-        table.fault("one of `match`, `literal` and `phrases` is needed");
+        section.fault("one of `match`, `literal` and `phrases` is needed");
         return None;
     }
     match items {
@@ -263,7 +270,7 @@ fn find<'a>(table: &mut Table<'a>, flags: ExpressionFlags) -> Option<Found<'a>> 
         }
         [_, Some(item), _] => Some(Found { item, find: Find::Literal(phrase(item)?) }),
         [_, _, Some(item)] => {
-            let phrases: Vec<_> = item.some_elements(PHRASES_MAX).into_iter().filter_map(phrase).collect();
+            let phrases: Vec<_> = item.elements_up_to(PHRASES_MAX).into_iter().filter_map(phrase).collect();
             Some(Found { item, find: Find::Phrases(phrases) })
         }
         [None, None, None] => None,
@@ -306,7 +313,7 @@ fn symbol(item: Item<'_>) -> Option<String> {
 
 fn places(item: Item<'_>) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
-    for element in item.some_elements(usize::MAX) {
+    for element in item.elements_up_to(usize::MAX) {
         match element.text().map(Place::from_name) {
             Some(Ok(place)) if places.contains(&place) => element.fault(format!("{place} stands here twice")),
             Some(Ok(place)) => places.push(place),
@@ -322,18 +329,18 @@ fn checks() -> Vec<(&'static str, Check)> {
 }
 
 fn near(item: Item<'_>) -> Option<Near> {
-    let mut table = item.table("near")?;
-    let words = table.required("words").map(|item| item.some_elements(NEAR_WORDS_MAX));
+    let mut section = item.section("near")?;
+    let words = section.required("words").map(|item| item.elements_up_to(NEAR_WORDS_MAX));
     let words: Vec<_> = words.unwrap_or_default().into_iter().filter_map(phrase).collect();
-    let within = table.required("within").and_then(|item| item.count(1..=NEAR_BYTES_MAX));
-    table.finish();
+    let within = section.required("within").and_then(|item| item.count(1..=NEAR_BYTES_MAX.into()));
+    section.finish();
     Some(Near { words, within: within? })
 }
 
 fn flags(item: Item<'_>) -> ExpressionFlags {
     let names = [("caseless", 0), ("dotall", 1), ("multiline", 2)];
     let mut flags = ExpressionFlags::default();
-    for element in item.some_elements(names.len()) {
+    for element in item.elements_up_to(names.len()) {
         match element.choice(&names) {
             Some(0) => flags.caseless = true,
             Some(1) => flags.dotall = true,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Outside;
 use super::policy::NO_QUARANTINE;
-use super::reader::{Item, Section};
 use super::section::set;
 use super::unit;
+use crate::base::document::{Item, Section};
 use crate::control::patterns::{self, PATTERN_BYTES_MAX, PATTERN_FILES_MAX, Source};
 use crate::policy::settings::{Inspect, InspectBounds, Quarantine, Spool};
 use crate::policy::verdict::Verdict;

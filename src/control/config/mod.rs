@@ -9,7 +9,6 @@
 
 mod inspect;
 mod policy;
-mod reader;
 mod section;
 mod unit;
 
@@ -21,9 +20,9 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::patterns::{self, Source};
+use crate::base::document::{Fault, Faults, Section};
 use crate::policy::settings::Config;
 use crate::scan::Rules;
-use reader::{Faults, Section};
 
 /// Where the configuration is when nobody says otherwise.
 pub const PATH: &str = "/etc/postern/postern.toml";
@@ -173,7 +172,7 @@ pub fn read(file: &str, text: &str) -> Result<Config, Rejected> {
 /// # Errors
 /// All faults, those of the file itself first.
 pub fn read_with(file: &str, text: &str, outside: &dyn Outside) -> Result<Config, Rejected> {
-    let faults = Faults::default();
+    let faults = Faults::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         faults.add(error.span().map_or(0, |span| span.start), error.message());
@@ -183,7 +182,8 @@ pub fn read_with(file: &str, text: &str, outside: &dyn Outside) -> Result<Config
     let config = errors.is_empty().then(|| {
         section::config(Section::root(document.get_ref(), &faults), text, outside, &mut of_patterns)
     });
-    let mut lines = faults.into_lines(file, text);
+    let line = |fault: Fault| format!("{file}:{}: {}", fault.position, fault.message);
+    let mut lines: Vec<_> = faults.into_list().into_iter().map(line).collect();
     lines.append(&mut of_patterns);
     config.filter(|_| lines.is_empty()).ok_or(Rejected(lines))
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::reader::{Item, Section};
 use super::section::{Names, known_upstream, set};
+use crate::base::document::{Item, Section};
 use crate::policy::condition::{Condition, Scope};
 use crate::policy::judge::Policy;
 use crate::policy::lists::{List, ListFault, ListKind, Lists};
@@ -37,7 +37,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) symbols: Option<&'a BTreeSet<String>>,
     /// All kinds that files can be of; none: not known.
     pub(super) kinds: &'a [&'a str],
-    pub(super) source: &'a str,
 }
 
 /// `limit` is what `[inspect]` says about messages that could not be looked at to their end.
@@ -95,7 +94,7 @@ fn condition(item: Item<'_>, scope: Scope<'_>, around: Surroundings<'_>) -> Opti
         Ok(condition) => Some(condition),
         Err(faults) => {
             for fault in faults {
-                item.fault_within(around.source, fault.offset, fault.message);
+                item.fault_within(fault.offset, fault.message);
             }
             None
         }

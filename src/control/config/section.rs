@@ -10,19 +10,19 @@ use std::time::Duration;
 use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
-use super::reader::{Item, Section};
 use super::unit;
+use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::mime::kind::Kind;
 use crate::policy::inspect::Engine;
 use crate::policy::judge::Policy;
 use crate::policy::lists::LIST_FILE_BYTES_MAX;
 use crate::policy::route::{Pattern, Routes};
+use crate::policy::score::Thresholds;
 use crate::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
     Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
-use crate::policy::score::Thresholds;
 use crate::policy::symbol;
 use crate::scan::Rules;
 
@@ -62,7 +62,7 @@ pub(super) fn config(
     let mut taken = Addresses::default();
     let listeners = listeners(&mut root, &mut taken);
     let upstreams = upstreams(&mut root);
-    let routes = routes(&mut root, &upstreams, source);
+    let routes = routes(&mut root, &upstreams);
     let quarantine = quarantine(root.section("quarantine"));
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
@@ -77,7 +77,6 @@ pub(super) fn config(
         quarantine: quarantine.as_ref(),
         symbols: symbols.as_ref(),
         kinds: &kinds,
-        source,
     };
     let files = |path: &str| outside.read(path, LIST_FILE_BYTES_MAX);
     let mut policy = policy(&mut root, limit, &files, around);
@@ -350,14 +349,13 @@ fn upstream_timeouts(section: Option<Section<'_>>) -> UpstreamTimeouts {
     timeouts
 }
 
-fn routes(root: &mut Section<'_>, upstreams: &[Upstream], source: &str) -> Routes {
+fn routes(root: &mut Section<'_>, upstreams: &[Upstream]) -> Routes {
     let sections = root.sections("route", ": without it every recipient is refused");
     let mut seen = HashMap::new();
     let mut routes = Vec::new();
     for mut section in sections {
         let items = section.required("recipient").map(Item::elements).unwrap_or_default();
-        let patterns: Vec<_> =
-            items.into_iter().filter_map(|item| recipient(item, &mut seen, source)).collect();
+        let patterns: Vec<_> = items.into_iter().filter_map(|item| recipient(item, &mut seen)).collect();
         let upstream = section.required("upstream").and_then(|item| known_upstream(item, upstreams));
         section.finish();
         routes.extend(patterns.into_iter().zip(upstream.into_iter().cycle()));
@@ -366,18 +364,17 @@ fn routes(root: &mut Section<'_>, upstreams: &[Upstream], source: &str) -> Route
 }
 
 /// A pattern that can still match after those before it.
-fn recipient<'a>(item: Item<'a>, seen: &mut HashMap<Pattern, usize>, source: &str) -> Option<Pattern> {
+fn recipient(item: Item<'_>, seen: &mut HashMap<Pattern, Position>) -> Option<Pattern> {
     let pattern = item.parse(unit::recipient)?;
     let folded = folded(&pattern);
-    if let Some(offset) = seen.get(&folded).or_else(|| seen.get(&Pattern::Any)) {
-        let place = super::reader::position(source, *offset);
+    if let Some(place) = seen.get(&folded).or_else(|| seen.get(&Pattern::Any)) {
         item.fault(format!(
             "`{}` is never reached: {place} takes it first",
             item.as_text().unwrap_or_default()
         ));
         return None;
     }
-    seen.insert(folded, item.offset());
+    seen.insert(folded, item.position());
     Some(pattern)
 }
 
