@@ -13,5 +13,6 @@ pub mod line;
 pub mod parameter;
 pub mod proxy_protocol;
 pub mod reply;
+pub mod sasl;
 pub mod server;
 pub mod xforward;
