@@ -5,8 +5,12 @@
 //! and is called again from its beginning: a few microseconds, and no state between the calls.
 //!
 //! * `dns`: questions, answers, what is known.
+//! * `spf`: whether a domain let the client send in its name.
 //!
 //! What must always hold: an evaluation asks a bounded number of questions, whatever records say;
 //! what the DNS could not answer is `temperror`, never "none".
 
 pub mod dns;
+pub mod spf;
+#[cfg(test)]
+mod zone;
