@@ -16,6 +16,7 @@ use core_affinity::CoreId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::admin::{Admin, Phase, State};
+use super::config::MEANT_FROM;
 use super::{check, quarantine_command, signal};
 use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus};
@@ -157,7 +158,10 @@ async fn begin_service(
 ) -> Result<(Option<Admin>, Option<Desk>), String> {
     signal::listen(notices, log).map_err(|error| format!("signals: {error}"))?;
     let store = match quarantine_command::settings(config) {
-        Some(settings) => Some(Store::open(&settings, NextHops::from(config))?),
+        Some(settings) => {
+            let told = |error| format!("{error} ({MEANT_FROM})");
+            Some(Store::open(&settings, NextHops::from(config)).map_err(told)?)
+        }
         None => None,
     };
     let desk = store.as_ref().map(Store::open_desk);

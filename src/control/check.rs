@@ -85,6 +85,10 @@ fn summary(out: &mut String, config: &Config) -> fmt::Result {
         Some(address) => writeln!(out, "admin     {address}")?,
         None => writeln!(out, "admin     off")?,
     }
+    if let Some(quarantine) = &config.quarantine {
+        let size = usize::try_from(quarantine.bytes_max).unwrap_or(usize::MAX);
+        writeln!(out, "kept in   {}, at most {}", quarantine.path.display(), bytes(size))?;
+    }
     writeln!(out, "snapshot  {}", config.hash)?;
     if is_open(config) {
         writeln!(
@@ -162,6 +166,14 @@ mod tests {
         for wanted in ["no fault", "sum", "open files needed", "127.0.0.1:2525", &config.hash] {
             assert!(text.contains(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn the_folder_of_the_quarantine_is_named() {
+        let demo = include_str!("../../appliance/demo.toml");
+        let text = format!("{demo}\n[quarantine]\npath = \"/var/q\"\n");
+        assert!(sheet(&read("demo.toml", &text).unwrap()).contains("kept in   /var/q, at most 10.0 GiB\n"));
+        assert!(!sheet(&read("demo.toml", demo).unwrap()).contains("kept in"));
     }
 
     #[test]

@@ -26,6 +26,9 @@ const LIMIT_VERDICTS: &[(&str, Verdict)] = &[
     ("reject", Verdict::Reject),
 ];
 
+/// For whoever looks for a folder elsewhere.
+pub(in crate::control) const MEANT_FROM: &str = "a relative path is meant from the configuration's folder";
+
 const SPOOLS: &[(&str, Spool)] =
     &[("never", Spool::Never), ("suspect", Spool::Suspect), ("always", Spool::Always)];
 
@@ -169,5 +172,5 @@ fn store_path(text: &str) -> Result<PathBuf, String> {
     if text.starts_with("s3:") {
         return Err("a store in S3 is not available in this version; name a folder".to_owned());
     }
-    if text.is_empty() { Err("names no folder".to_owned()) } else { Ok(PathBuf::from(text)) }
+    if text.is_empty() { Err(format!("names no folder; {MEANT_FROM}")) } else { Ok(PathBuf::from(text)) }
 }

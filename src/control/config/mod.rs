@@ -24,6 +24,8 @@ use crate::base::document::{Fault, Faults, Section};
 use crate::policy::settings::Config;
 use crate::scan::Rules;
 
+pub(super) use inspect::MEANT_FROM;
+
 /// Where the configuration is when nobody says otherwise.
 pub const PATH: &str = "/etc/postern/postern.toml";
 

@@ -125,9 +125,11 @@ fn symbols(rules: Option<&Rules>) -> BTreeSet<String> {
     of_patterns.chain(symbol::built_in()).collect()
 }
 
-/// Paths of the file are meant from where the file is.
+/// Paths of the file are meant from where the file is, and whole from now on: messages name them.
 pub(super) fn beside(file: &Path, config: &mut Config) {
-    let settle = |path: &mut PathBuf| *path = file.with_file_name("").join(&path);
+    let folder = file.with_file_name("");
+    let folder = std::path::absolute(folder.join(".")).unwrap_or(folder);
+    let settle = |path: &mut PathBuf| *path = folder.join(&path);
     if let RecordSink::File(path) = &mut config.records {
         settle(path);
     }

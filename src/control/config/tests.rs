@@ -397,20 +397,26 @@ fn the_admin_plane_can_be_off() {
 #[test]
 fn paths_are_meant_from_the_folder_of_the_file() {
     let text = format!(
-        "{MINIMAL}[log]\nrecords = \"r.json\"\n[quarantine]\npath = \"/q\"\n[inspect]\ncache = \"c\"\n"
+        "{MINIMAL}[log]\nrecords = \"r.json\"\n[quarantine]\npath = \"q\"\n[inspect]\ncache = \"c\"\n"
     );
-    for (file, records, patterns, cache) in [
-        ("/etc/postern/p.toml", "/etc/postern/r.json", "/etc/postern/p/*", "/etc/postern/c"),
-        ("p.toml", "r.json", "p/*", "c"),
+    let here = std::env::current_dir().unwrap();
+    for (file, folder) in [
+        ("/etc/postern/p.toml", "/etc/postern".into()),
+        ("p.toml", here.clone()),
+        ("conf/p.toml", here.join("conf")),
+        ("/p.toml", "/".into()),
     ] {
         let mut config = accepted(&text);
         config.inspect.patterns.push("p/*".into());
         super::section::beside(file.as_ref(), &mut config);
-        assert_eq!(config.records, RecordSink::File(records.into()));
-        assert_eq!(config.inspect.patterns, [std::path::PathBuf::from(patterns)]);
-        assert_eq!(config.inspect.cache, Some(cache.into()));
-        assert_eq!(config.quarantine.unwrap().path, std::path::PathBuf::from("/q"));
+        assert_eq!(config.records, RecordSink::File(folder.join("r.json")), "{file}");
+        assert_eq!(config.inspect.patterns, [folder.join("p/*")], "{file}");
+        assert_eq!(config.inspect.cache, Some(folder.join("c")), "{file}");
+        assert_eq!(config.quarantine.unwrap().path, folder.join("q"), "{file}");
     }
+    let mut config = accepted(&text.replace("\"q\"", "\"/q\""));
+    super::section::beside("/etc/postern/p.toml".as_ref(), &mut config);
+    assert_eq!(config.quarantine.unwrap().path, std::path::PathBuf::from("/q"));
 }
 
 #[test]
