@@ -20,11 +20,11 @@ use tokio::time::Instant;
 use super::boot::Notice;
 use super::metrics::{self, Single};
 use super::quarantine_pages;
-use crate::policy::settings::Config;
+use crate::policy::settings::{Config, Quarantine};
 use crate::service::event_log;
 use crate::service::notice::say;
-use crate::service::quarantine::Counts;
 use crate::service::quarantine::order::Desk;
+use crate::service::quarantine::{Counts, ENTRIES_MAX};
 use crate::worker::control::Order;
 use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
 
@@ -186,8 +186,42 @@ fn status(state: &Inner) -> Value {
         "uptime_seconds": state.begun.elapsed().as_secs(),
         "resident_memory_bytes": resident_bytes(),
         "records_lost": state.log.lost(),
+        "quarantine": quarantine_status(state),
         "workers": state.counters.iter().enumerate().map(worker).collect::<Vec<_>>(),
     })
+}
+
+/// `null` where nothing is kept.
+fn quarantine_status(state: &Inner) -> Value {
+    let (Some(settings), Some(desk)) = (&state.config.quarantine, &state.quarantine) else {
+        return Value::Null;
+    };
+    let counts = desk.stats().counts();
+    json!({
+        "state": room(counts, settings, state.config.workers.message),
+        "path": settings.path.display().to_string(),
+        "entries": counts.entries,
+        "bytes": counts.bytes,
+        "bytes_max": settings.bytes_max,
+        "age_max_seconds": settings.age_max.as_secs(),
+        "stored": counts.stored,
+        "failed": counts.failed,
+        "expired": counts.expired,
+        "released": counts.released,
+        "deleted": counts.deleted,
+    })
+}
+
+/// What still fits: any message, not the largest ones, or none.
+const fn room(counts: Counts, settings: &Quarantine, message_max: u64) -> &'static str {
+    let left = settings.bytes_max.saturating_sub(counts.bytes);
+    if left == 0 || counts.entries >= ENTRIES_MAX as u64 {
+        "full"
+    } else if left < message_max {
+        "tight"
+    } else {
+        "open"
+    }
 }
 
 fn worker_status(index: usize, counters: &Counters, names: &[&str]) -> Value {
@@ -222,6 +256,7 @@ fn numbers<T>(metrics: &[Metric<T>], counters: &T) -> Value {
 mod tests {
     use super::*;
     use crate::control::config::read;
+    use crate::policy::settings::Spool;
     use std::sync::mpsc;
 
     fn state() -> (State, mpsc::Receiver<Notice>) {
@@ -244,6 +279,29 @@ mod tests {
         assert_eq!(worker["upstreams"][0]["name"], json!("sink"));
         assert_eq!(worker["upstreams"][0]["connections_idle_now"], json!(3));
         assert_eq!(status["state"], json!("starting"));
+    }
+
+    #[test]
+    fn status_shows_no_quarantine_where_none_is() {
+        assert_eq!(status(&state().0.0)["quarantine"], Value::Null);
+    }
+
+    #[test]
+    fn the_room_of_the_quarantine_is_told() {
+        let age_max = std::time::Duration::from_secs(60);
+        let settings = Quarantine { path: "q".into(), spool: Spool::Suspect, bytes_max: 100, age_max };
+        for (entries, bytes, want) in [
+            (0, 0, "open"),
+            (3, 60, "open"),
+            (3, 61, "tight"),
+            (3, 99, "tight"),
+            (3, 100, "full"),
+            (3, 200, "full"),
+            (ENTRIES_MAX as u64, 0, "full"),
+        ] {
+            let counts = Counts { entries, bytes, ..Counts::default() };
+            assert_eq!(room(counts, &settings, 40), want, "{entries} {bytes}");
+        }
     }
 
     #[test]
