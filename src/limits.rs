@@ -59,6 +59,77 @@ pub const RECORD_BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Octets of content that one worker has on their way to the service, of all questions together.
 pub const ASKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+// What facts of one message hold. FACTS_BYTES_MAX bounds the text of all of them.
+
+pub const FACT_ATTACHMENTS_MAX: usize = 256;
+pub const FACT_URLS_MAX: usize = 512;
+pub const FACT_SIGNATURES_MAX: usize = 16;
+/// Names in each of `message.defects`, `limits`, `tricks` and `cut`.
+pub const FACT_NAMES_MAX: usize = 128;
+/// Header fields that rules may ask for by name.
+pub const FACT_HEADERS_MAX: usize = 32;
+/// Bytes kept of one header field, repeated ones together.
+pub const FACT_HEADER_BYTES_MAX: usize = 1024;
+/// Bytes kept of a file's name: its end, for that says what the file is.
+pub const FACT_FILE_NAME_BYTES_MAX: usize = 255;
+/// Bytes kept of all other texts, and of each of a URL's three.
+pub const FACT_TEXT_BYTES_MAX: usize = 255;
+/// Text of all attachments, URLs, symbols and header fields of one message.
+pub const FACTS_BYTES_MAX: usize = 64 * 1024;
+/// Different symbols of one message.
+pub const SYMBOLS_MAX: usize = 256;
+
+// Rules, scores and lists of one configuration.
+
+/// Rules of one configuration.
+pub const RULES_MAX: usize = 256;
+/// Characters of a rule's reply, the enhanced code included: with the decision id it is one line.
+pub const RULE_REPLY_BYTES_MAX: usize = 400;
+/// Bytes of a rule's condition.
+pub const WHEN_BYTES_MAX: usize = 4096;
+/// Expressions within expressions.
+pub const WHEN_DEPTH_MAX: usize = 64;
+/// Loops within loops.
+pub const LOOP_DEPTH_MAX: usize = 2;
+/// Elements of lists that one evaluation may visit.
+pub const VISITS_MAX: u32 = 20_000;
+/// Groups of one configuration, and names in all of them together.
+pub const SCORE_GROUPS_MAX: usize = 32;
+pub const SCORE_GROUP_NAMES_MAX: usize = 256;
+/// No score and no threshold is beyond this.
+pub const SCORE_MAX: f64 = 1000.0;
+/// Entries of all lists.
+pub const LIST_ENTRIES_MAX: usize = 4_000_000;
+/// Bytes of one list's file.
+pub const LIST_FILE_BYTES_MAX: usize = 128 << 20;
+/// Bytes of one entry of a list.
+pub const LIST_ENTRY_BYTES_MAX: usize = 512;
+
+// What relay and service hold.
+
+/// Most octets our Received field can have, so that SIZE can be forwarded honestly (RFC 1870 §6.1).
+pub const TRACE_FIELD_BYTES_MAX: u64 = 1536;
+/// Content that one message may have on its way to the store; more, and its client is not read.
+pub const SPOOL_UNANSWERED_BYTES_HIGH: usize = 128 * 1024;
+/// Words of the same, however short they are.
+pub const SPOOL_UNANSWERED_WORDS_HIGH: usize = 16;
+/// The description of a message that is kept is read up to here: many recipients make it long.
+pub const DESCRIPTION_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Entries of the quarantine, whatever its bound in bytes: each takes a place in memory and a look at start.
+pub const QUARANTINE_ENTRIES_MAX: usize = 500_000;
+/// Messages that are being stored at a time; more are told to come again.
+pub const SPOOLS_MAX: usize = 256;
+/// Words of one message that wait to be written. Its relay stops long before.
+pub const SPOOL_WORDS_WAITING_MAX: usize = 256;
+/// Orders of administrators that wait, and orders that are carried out at a time.
+pub const ORDERS_WAITING_MAX: usize = 64;
+pub const ORDERS_RUNNING_MAX: usize = 8;
+/// Entries on one page of the quarantine, and bytes of descriptions at which no other one is read for it.
+pub const PAGE_ENTRIES_MAX: usize = 100;
+pub const PAGE_BYTES_HIGH: usize = 1024 * 1024;
+
+// Sums.
+
 /// How much an administrator allows one worker.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSize {

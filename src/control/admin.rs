@@ -20,11 +20,12 @@ use tokio::time::Instant;
 use super::boot::Notice;
 use super::metrics::{self, Single};
 use super::quarantine_pages;
+use crate::limits::QUARANTINE_ENTRIES_MAX;
 use crate::policy::settings::{Config, Quarantine};
 use crate::service::event_log;
 use crate::service::notice::say;
+use crate::service::quarantine::Counts;
 use crate::service::quarantine::order::Desk;
-use crate::service::quarantine::{Counts, ENTRIES_MAX};
 use crate::worker::control::Order;
 use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
 
@@ -215,7 +216,7 @@ fn quarantine_status(state: &Inner) -> Value {
 /// What still fits: any message, not the largest ones, or none.
 const fn room(counts: Counts, settings: &Quarantine, message_max: u64) -> &'static str {
     let left = settings.bytes_max.saturating_sub(counts.bytes);
-    if left == 0 || counts.entries >= ENTRIES_MAX as u64 {
+    if left == 0 || counts.entries >= QUARANTINE_ENTRIES_MAX as u64 {
         "full"
     } else if left < message_max {
         "tight"
@@ -297,7 +298,7 @@ mod tests {
             (3, 99, "tight"),
             (3, 100, "full"),
             (3, 200, "full"),
-            (ENTRIES_MAX as u64, 0, "full"),
+            (QUARANTINE_ENTRIES_MAX as u64, 0, "full"),
         ] {
             let counts = Counts { entries, bytes, ..Counts::default() };
             assert_eq!(room(counts, &settings, 40), want, "{entries} {bytes}");

@@ -4,12 +4,11 @@ use std::fmt::{self, Write};
 
 use super::check::bytes;
 use super::explain::escaped;
-use crate::limits::Holder;
+use crate::limits::{FACTS_BYTES_MAX, Holder};
 use crate::mime::archive::NAME_BYTES_MAX;
 use crate::mime::content_type::PARAMETER_BYTES_MAX;
 use crate::mime::delimiter::BOUNDARY_BYTES_MAX;
 use crate::mime::{FIELD_BYTES_MAX, html, raw_view};
-use crate::policy::facts::FACTS_BYTES_MAX;
 use crate::policy::inspect::{Engine, INSPECTIONS_IDLE_MAX, STREAMS_OPEN_MAX};
 use crate::reactor::clock;
 use crate::scan::cost::{self, PLACE_NS_PER_KIB_MAX, Row, Sheet};

@@ -15,7 +15,8 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-use crate::service::quarantine::order::{Desk, Order, Outcome, PAGE_ENTRIES_MAX, Refused};
+use crate::limits::PAGE_ENTRIES_MAX;
+use crate::service::quarantine::order::{Desk, Order, Outcome, Refused};
 
 type Page = (StatusCode, Json<Value>);
 

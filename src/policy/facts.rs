@@ -15,28 +15,16 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::symbol::{self, Symbols};
+use crate::limits::{
+    FACT_ATTACHMENTS_MAX, FACT_FILE_NAME_BYTES_MAX, FACT_HEADER_BYTES_MAX, FACT_HEADERS_MAX, FACT_NAMES_MAX,
+    FACT_TEXT_BYTES_MAX, FACT_URLS_MAX, FACTS_BYTES_MAX,
+};
 
 /// Text of a fact; most are borrowed constants.
 pub type Text = Cow<'static, str>;
 
 /// What stands for a fact that is not known.
 pub const UNKNOWN: &str = "unknown";
-
-pub const ATTACHMENTS_MAX: usize = 256;
-pub const URLS_MAX: usize = 512;
-pub const SIGNATURES_MAX: usize = 16;
-/// Names in each of `message.defects`, `limits`, `tricks` and `cut`.
-pub const NAMES_MAX: usize = 128;
-/// Header fields that rules may ask for by name.
-pub const HEADERS_MAX: usize = 32;
-/// Bytes kept of one header field, repeated ones together.
-pub const HEADER_BYTES_MAX: usize = 1024;
-/// Bytes kept of a file's name: its end, for that says what the file is.
-pub const FILE_NAME_BYTES_MAX: usize = 255;
-/// Bytes kept of all other texts, and of each of a URL's three.
-pub const TEXT_BYTES_MAX: usize = 255;
-/// Text of all attachments, URLs, symbols and header fields of one message.
-pub const FACTS_BYTES_MAX: usize = 64 * 1024;
 
 /// A client's neighbours are those of its /24, or of its /64.
 const NEIGHBOURS_IPV4: u8 = 24;
@@ -166,7 +154,7 @@ impl Names {
     /// Whether it is a new one.
     fn insert(&mut self, name: Text) -> bool {
         match self.0.binary_search(&name) {
-            Err(at) if self.0.len() < NAMES_MAX => {
+            Err(at) if self.0.len() < FACT_NAMES_MAX => {
                 self.0.insert(at, name);
                 true
             }
@@ -228,12 +216,12 @@ impl Facts {
     /// Notes an attachment; says where it stands in the list, for what is learnt of it later.
     pub fn add_attachment(&mut self, name: &str, media_type: &str) -> Option<usize> {
         let extension = extension(name);
-        let kept = ending(name, FILE_NAME_BYTES_MAX);
+        let kept = ending(name, FACT_FILE_NAME_BYTES_MAX);
         self.note_cut(kept.len() < name.len(), "attachments.name");
         let media_type = self.cut(media_type, "attachments.type");
         let bytes = kept.len() + extension.len() + media_type.len() + DIGEST_TEXT_BYTES;
         let place = self.attachments.len();
-        if place == ATTACHMENTS_MAX || !self.take(bytes) {
+        if place == FACT_ATTACHMENTS_MAX || !self.take(bytes) {
             self.add_limit("attachments");
             return None;
         }
@@ -248,7 +236,7 @@ impl Facts {
         let [host, domain, text_host] =
             [(host, "urls.host"), (domain, "urls.domain"), (text_host, "urls.text_host")].map(
                 |(text, fact)| {
-                    let kept = beginning(text, TEXT_BYTES_MAX);
+                    let kept = beginning(text, FACT_TEXT_BYTES_MAX);
                     self.note_cut(kept.len() < text.len(), fact);
                     kept
                 },
@@ -258,7 +246,7 @@ impl Facts {
                 .cmp(&(host, domain, text_host))
         };
         let Err(place) = self.urls.binary_search_by(order) else { return };
-        if self.urls.len() == URLS_MAX || !self.take(host.len() + domain.len() + text_host.len()) {
+        if self.urls.len() == FACT_URLS_MAX || !self.take(host.len() + domain.len() + text_host.len()) {
             return self.add_limit("urls");
         }
         let [host, domain, text_host] = [host, domain, text_host].map(str::to_owned);
@@ -304,9 +292,9 @@ impl Facts {
         let headers = &mut self.message.headers;
         let place = headers.iter().position(|(known, _)| known == name);
         let before = place.map_or(0, |place| headers[place].1.len() + 1);
-        let kept = beginning(value, HEADER_BYTES_MAX.saturating_sub(before));
+        let kept = beginning(value, FACT_HEADER_BYTES_MAX.saturating_sub(before));
         self.note_cut(kept.len() < value.len(), "message.headers");
-        if self.message.headers.len() == HEADERS_MAX && place.is_none() || !self.take(kept.len()) {
+        if self.message.headers.len() == FACT_HEADERS_MAX && place.is_none() || !self.take(kept.len()) {
             self.message.cut.insert(Cow::Borrowed("message.headers"));
             return;
         }
@@ -321,7 +309,7 @@ impl Facts {
     }
 
     pub fn set_subject(&mut self, subject: &str) {
-        let kept = beginning(subject, HEADER_BYTES_MAX).to_owned();
+        let kept = beginning(subject, FACT_HEADER_BYTES_MAX).to_owned();
         self.note_cut(kept.len() < subject.len(), "message.subject");
         self.message.subject = Known::new(kept);
     }
@@ -333,7 +321,7 @@ impl Facts {
     }
 
     fn cut(&mut self, text: &str, fact: &'static str) -> String {
-        let kept = beginning(text, TEXT_BYTES_MAX);
+        let kept = beginning(text, FACT_TEXT_BYTES_MAX);
         self.note_cut(kept.len() < text.len(), fact);
         kept.to_owned()
     }
@@ -357,7 +345,7 @@ impl Facts {
 
 /// A peer's bytes as the text of a fact: what is no UTF-8 is replaced, what is too long left off.
 pub fn text(bytes: &[u8]) -> Known {
-    let bytes = &bytes[..bytes.len().min(TEXT_BYTES_MAX)];
+    let bytes = &bytes[..bytes.len().min(FACT_TEXT_BYTES_MAX)];
     Known::new(String::from_utf8_lossy(bytes).into_owned())
 }
 
@@ -388,6 +376,7 @@ fn extension(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::SYMBOLS_MAX;
 
     #[test]
     fn a_client_has_neighbours() {
@@ -422,7 +411,7 @@ mod tests {
         let mut facts = Facts::default();
         let place = facts.add_attachment(&format!("{}.scr", "ä".repeat(300)), "text/plain").unwrap();
         assert!(facts.attachments[place].name.ends_with("ä.scr"));
-        assert!(facts.attachments[place].name.len() <= FILE_NAME_BYTES_MAX);
+        assert!(facts.attachments[place].name.len() <= FACT_FILE_NAME_BYTES_MAX);
         assert_eq!(facts.attachments[place].extension, "scr");
         assert!(facts.message.cut.contains("attachments.name") && facts.message.limits.is_empty());
     }
@@ -436,8 +425,8 @@ mod tests {
             facts.add_symbol(&format!("S{n}"), 1.0, 1);
             facts.add_header(&format!("x-{n}"), "v");
         }
-        assert_eq!((facts.attachments.len(), facts.urls.len()), (ATTACHMENTS_MAX, URLS_MAX));
-        assert_eq!((facts.symbols.len(), facts.message.headers.len()), (symbol::SYMBOLS_MAX, HEADERS_MAX));
+        assert_eq!((facts.attachments.len(), facts.urls.len()), (FACT_ATTACHMENTS_MAX, FACT_URLS_MAX));
+        assert_eq!((facts.symbols.len(), facts.message.headers.len()), (SYMBOLS_MAX, FACT_HEADERS_MAX));
         for limit in ["attachments", "urls", "symbols"] {
             assert!(facts.message.limits.contains(limit), "{limit}");
         }
@@ -447,11 +436,11 @@ mod tests {
     #[test]
     fn all_text_together_is_bounded() {
         let mut facts = Facts::default();
-        for n in 0..URLS_MAX {
+        for n in 0..FACT_URLS_MAX {
             facts.add_url(&format!("{n}{}", "h".repeat(240)), &"d".repeat(240), &"t".repeat(240));
             facts.add_attachment(&"n".repeat(250), "");
         }
-        assert!(facts.bytes <= FACTS_BYTES_MAX && facts.urls.len() < URLS_MAX);
+        assert!(facts.bytes <= FACTS_BYTES_MAX && facts.urls.len() < FACT_URLS_MAX);
         assert!(facts.message.limits.contains("urls") && facts.message.limits.contains("attachments"));
     }
 
@@ -493,15 +482,15 @@ mod tests {
         let mut facts = Facts::default();
         facts.add_header("x-a", "one");
         facts.add_header("x-a", "two");
-        facts.add_header("x-a", &"x".repeat(HEADER_BYTES_MAX));
+        facts.add_header("x-a", &"x".repeat(FACT_HEADER_BYTES_MAX));
         assert!(facts.message.headers[0].1.starts_with("one\ntwo\nx"));
-        assert_eq!(facts.message.headers[0].1.len(), HEADER_BYTES_MAX);
+        assert_eq!(facts.message.headers[0].1.len(), FACT_HEADER_BYTES_MAX);
         assert!(facts.message.cut.contains("message.headers"));
     }
 
     #[test]
     fn a_peers_bytes_become_text() {
         assert_eq!(text(b"a\xffb").as_str(), "a\u{fffd}b");
-        assert!(text(&[b'x'; 9999]).as_str().len() <= TEXT_BYTES_MAX);
+        assert!(text(&[b'x'; 9999]).as_str().len() <= FACT_TEXT_BYTES_MAX);
     }
 }

@@ -15,12 +15,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Entries of all lists.
-pub const LIST_ENTRIES_MAX: usize = 4_000_000;
-/// Bytes of one list's file.
-pub const LIST_FILE_BYTES_MAX: usize = 128 << 20;
-/// Bytes of one entry.
-pub const LIST_ENTRY_BYTES_MAX: usize = 512;
+use crate::limits::{LIST_ENTRIES_MAX, LIST_ENTRY_BYTES_MAX, LIST_FILE_BYTES_MAX};
+
 /// Faults told of one file; the rest is the same mistake once more.
 const FAULTS_MAX: usize = 20;
 

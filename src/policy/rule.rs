@@ -5,12 +5,8 @@
 
 use super::condition::{Condition, Phase, Reads};
 use super::verdict::Verdict;
+use crate::limits::RULE_REPLY_BYTES_MAX;
 use crate::smtp::reply::Reply;
-
-/// Rules of one configuration.
-pub const RULES_MAX: usize = 256;
-/// Characters of a rule's reply, the enhanced code included: with the decision id it is one line.
-pub const RULE_REPLY_BYTES_MAX: usize = 400;
 
 #[derive(Clone, Debug)]
 pub struct Rule {

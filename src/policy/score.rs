@@ -9,12 +9,6 @@ use std::collections::HashMap;
 use super::symbol::{Symbol, Symbols};
 use super::verdict::Verdict;
 
-/// Groups of one configuration, and names in all of them together.
-pub const SCORE_GROUPS_MAX: usize = 32;
-pub const SCORE_GROUP_NAMES_MAX: usize = 256;
-/// No score and no threshold is beyond this.
-pub const SCORE_MAX: f64 = 1000.0;
-
 /// What symbols count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {

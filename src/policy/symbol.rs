@@ -7,11 +7,9 @@
 use std::collections::BTreeSet;
 
 use crate::base::suggestion::nearest;
+use crate::limits::SYMBOLS_MAX;
 use crate::mime::{Defect, Limit, Trick, archive};
 use crate::scan::url::Tricks;
-
-/// Different symbols of one message.
-pub const SYMBOLS_MAX: usize = 256;
 
 /// A rule could not be evaluated and counts as not matched. Told in the record only: no rule sees it,
 /// and it has no score.

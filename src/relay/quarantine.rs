@@ -17,13 +17,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
 use super::record::text;
+use crate::limits::{SPOOL_UNANSWERED_BYTES_HIGH, SPOOL_UNANSWERED_WORDS_HIGH};
 use crate::smtp::reply::Reply;
 use crate::smtp::xforward::{Identity, Proto};
 
-/// Content that one message may have on its way to the store; more, and its client is not read.
-pub const SPOOL_UNANSWERED_BYTES_HIGH: usize = 128 * 1024;
-/// Words of the same, however short they are.
-pub const SPOOL_UNANSWERED_WORDS_HIGH: usize = 16;
 /// Characters of what a client said about itself that are kept.
 const TEXT_CHARS_MAX: usize = 512;
 

@@ -11,9 +11,6 @@ use jiff::{Timestamp, fmt::rfc2822};
 
 use crate::base::time::Wall;
 
-/// Most octets the field can have, so that SIZE can be forwarded honestly (RFC 1870 §6.1).
-pub const TRACE_FIELD_BYTES_MAX: u64 = 1536;
-
 /// Who sent what to whom, as far as the field tells.
 #[derive(Clone, Copy, Debug)]
 pub struct Trace<'a> {

@@ -27,8 +27,8 @@ use super::counters::Counters;
 use crate::base::slab::Key;
 use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
-use crate::limits::ASKED_BYTES_MAX;
-use crate::relay::quarantine::{SPOOL_UNANSWERED_BYTES_HIGH, Spooled, Unanswered};
+use crate::limits::{ASKED_BYTES_MAX, SPOOL_UNANSWERED_BYTES_HIGH};
+use crate::relay::quarantine::{Spooled, Unanswered};
 use crate::relay::question::{Answer, Query, Question, Unknown};
 
 /// Questions of all workers between them and the service.

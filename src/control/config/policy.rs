@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::section::{Names, known_upstream, set};
 use crate::base::document::{Item, Section};
+use crate::limits::{RULES_MAX, SCORE_GROUP_NAMES_MAX, SCORE_GROUPS_MAX, SCORE_MAX};
 use crate::policy::condition::{Condition, Scope};
 use crate::policy::judge::Policy;
 use crate::policy::lists::{List, ListFault, ListKind, Lists};
-use crate::policy::rule::{self, RULES_MAX, Rule, Rules};
-use crate::policy::score::{Group, SCORE_GROUP_NAMES_MAX, SCORE_GROUPS_MAX, SCORE_MAX, Scores, Thresholds};
+use crate::policy::rule::{self, Rule, Rules};
+use crate::policy::score::{Group, Scores, Thresholds};
 use crate::policy::settings::{Inspect, Quarantine, Upstream, UpstreamIndex};
 use crate::policy::symbol;
 use crate::policy::verdict::Verdict;

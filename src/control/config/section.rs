@@ -13,10 +13,10 @@ use super::policy::{Surroundings, policy};
 use super::unit;
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
+use crate::limits::LIST_FILE_BYTES_MAX;
 use crate::mime::kind::Kind;
 use crate::policy::inspect::Engine;
 use crate::policy::judge::Policy;
-use crate::policy::lists::LIST_FILE_BYTES_MAX;
 use crate::policy::route::{Pattern, Routes};
 use crate::policy::score::Thresholds;
 use crate::policy::settings::{

@@ -10,8 +10,9 @@ use cel::{Env, IdedExpr, ParseErrors};
 
 use super::tree::{Flag, Item, Number, Operator, Order, Quantifier, Range, Search, Text};
 use super::vocabulary::{self, Field, Holds, ItemKind, ItemText, ListFact, NumberFact, TextFact};
-use super::{Fault, LOOP_DEPTH_MAX, Phase, Reads, Scope, WHEN_BYTES_MAX, WHEN_DEPTH_MAX};
+use super::{Fault, Phase, Reads, Scope};
 use crate::base::suggestion::suggestion;
+use crate::limits::{LOOP_DEPTH_MAX, WHEN_BYTES_MAX, WHEN_DEPTH_MAX};
 use crate::policy::lists::{ListIndex, ListKind};
 use crate::policy::symbol;
 

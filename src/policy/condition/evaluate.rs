@@ -9,7 +9,8 @@ use std::cmp::Ordering;
 
 use super::tree::{Flag, Item, Number, Operator, Order, Quantifier, Range, Search, Text};
 use super::vocabulary::{FlagFact, ItemFlag, ItemInt, ItemText, ListFact, NumberFact, TextFact};
-use super::{LOOP_DEPTH_MAX, Phase, Undecided, VISITS_MAX};
+use super::{Phase, Undecided};
+use crate::limits::{LOOP_DEPTH_MAX, VISITS_MAX};
 use crate::policy::facts::{Attachment, Facts, Known, Signature, Url};
 use crate::policy::lists::Lists;
 use crate::policy::score::Scores;

@@ -10,7 +10,7 @@
 //! only if nothing to come can change that: see [`Undecided::NotYet`].
 //!
 //! Invariants: evaluation cannot panic, allocates nothing but for `lowerAscii`, and visits at most
-//! [`VISITS_MAX`] elements of lists.
+//! [`VISITS_MAX`](crate::limits::VISITS_MAX) elements of lists.
 
 mod check;
 mod evaluate;
@@ -23,15 +23,6 @@ use std::sync::Arc;
 use super::lists::Lists;
 
 pub use evaluate::World;
-
-/// Bytes of one expression.
-pub const WHEN_BYTES_MAX: usize = 4096;
-/// Expressions within expressions.
-pub const WHEN_DEPTH_MAX: usize = 64;
-/// Loops within loops.
-pub const LOOP_DEPTH_MAX: usize = 2;
-/// Elements that one evaluation may visit.
-pub const VISITS_MAX: u32 = 20_000;
 
 /// How far a transaction is: which facts are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

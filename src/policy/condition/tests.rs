@@ -8,6 +8,7 @@ use fastrand::Rng;
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::{LOOP_DEPTH_MAX, WHEN_BYTES_MAX};
 use crate::policy::facts::{Attachment, Client, Facts, Known, Signature, Url};
 use crate::policy::lists::{List, ListKind};
 use crate::policy::score::Scores;

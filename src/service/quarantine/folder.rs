@@ -15,10 +15,9 @@ use std::path::{Path, PathBuf};
 
 use ulid::Ulid;
 
+use crate::limits::DESCRIPTION_BYTES_MAX;
 use crate::relay::quarantine::Description;
 
-/// A description is read up to here: many recipients make it long.
-pub const DESCRIPTION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Octets of the token.
 const TOKEN_BYTES: usize = 32;
 /// What a file takes of a disk: whole blocks.

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-/// Entries at most, whatever the bound in bytes: each takes a place in memory and a look at start.
-pub const ENTRIES_MAX: usize = 500_000;
+use crate::limits::QUARANTINE_ENTRIES_MAX;
 
 /// The bounds an administrator sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +47,7 @@ impl Index {
     /// Whether `bytes` more would fit.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         let wanted = self.used.saturating_add(self.reserved).saturating_add(bytes);
-        wanted <= self.bounds.bytes_max && self.entries.len() < ENTRIES_MAX
+        wanted <= self.bounds.bytes_max && self.entries.len() < QUARANTINE_ENTRIES_MAX
     }
 
     /// Sets `bytes` aside for a message on its way.

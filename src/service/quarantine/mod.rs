@@ -30,21 +30,18 @@ use tokio::sync::mpsc;
 use ulid::Ulid;
 
 use super::notice::say;
+use crate::limits::{SPOOL_WORDS_WAITING_MAX, SPOOLS_MAX};
 use crate::relay::quarantine::{Failure, FailureKind, Spool, Spooled};
 use crate::relay::question::Answer;
 use crate::worker::ask::{AnswerQueue, Freight, Ticket};
 
 use disk::Disk;
 use folder::{Folder, Lock, description_name, message_name};
+pub use index::Bounds;
 use index::Index;
-pub use index::{Bounds, ENTRIES_MAX};
 pub use release::NextHops;
 use spool::End;
 
-/// Messages that are being stored at a time; more are told to come again.
-pub const SPOOLS_MAX: usize = 256;
-/// Words of one message that wait to be written. Its relay stops long before.
-pub const WORDS_WAITING_MAX: usize = 256;
 /// How often is looked for entries that are too old, and how many go at a time.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 const EXPIRED_PER_ROUND: usize = 1000;
@@ -202,7 +199,7 @@ impl Store {
         if spools.len() >= SPOOLS_MAX {
             return way.fail(FailureKind::Busy, "too many messages are being stored");
         }
-        let (sender, words) = mpsc::channel(WORDS_WAITING_MAX);
+        let (sender, words) = mpsc::channel(SPOOL_WORDS_WAITING_MAX);
         spools.insert(way.ticket, sender);
         let inner = Rc::clone(&self.0);
         tokio_uring::spawn(async move {

@@ -10,19 +10,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_uring::fs::File;
 use ulid::Ulid;
 
-use super::folder::{DESCRIPTION_BYTES_MAX, description_name, message_name, part};
+use super::folder::{description_name, message_name, part};
 use super::index::Unclaimed;
 use super::release::{self, Sent};
 use super::{Inner, Stats, Store, spool};
+use crate::limits::{
+    DESCRIPTION_BYTES_MAX, ORDERS_RUNNING_MAX, ORDERS_WAITING_MAX, PAGE_BYTES_HIGH, PAGE_ENTRIES_MAX,
+};
 use crate::relay::quarantine::{Description, Failure};
 use crate::service::notice::say;
-
-/// Orders that wait, and orders that are carried out at a time.
-pub const ORDERS_WAITING_MAX: usize = 64;
-pub const ORDERS_RUNNING_MAX: usize = 8;
-/// Entries on one page, and bytes of descriptions at which no other one is read for it.
-pub const PAGE_ENTRIES_MAX: usize = 100;
-pub const PAGE_BYTES_HIGH: usize = 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {

@@ -17,10 +17,9 @@ use tokio::time::timeout;
 use tokio_uring::fs::File;
 use ulid::Ulid;
 
-use super::folder::{
-    DESCRIPTION_BYTES_MAX, ROUNDING_BYTES, description_name, entry_bytes, message_name, part,
-};
+use super::folder::{ROUNDING_BYTES, description_name, entry_bytes, message_name, part};
 use super::{Inner, Way, Word};
+use crate::limits::DESCRIPTION_BYTES_MAX;
 use crate::relay::quarantine::{Description, Failure, FailureKind, Spool, Spooled};
 use crate::worker::ask::Freight;
 

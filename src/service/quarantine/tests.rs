@@ -11,6 +11,7 @@ use super::disk::tests::{Fate, Script};
 use super::order::{Order, Refused};
 use super::*;
 use crate::base::slab::Key;
+use crate::limits::{SPOOL_WORDS_WAITING_MAX, SPOOLS_MAX};
 use crate::relay::quarantine::{ClientFacts, Description, Envelope};
 use crate::relay::question::Query;
 use crate::worker::ask::Wake;
@@ -322,7 +323,7 @@ fn words_out_of_order_are_no_message() {
         worker.say(&store, 1, Spool::Commit(Box::new(description(2))));
         worker.check_disorder("another's description").await;
         begin(3);
-        (0..=WORDS_WAITING_MAX).for_each(|_| worker.say(&store, 3, Spool::Append(vec![1])));
+        (0..=SPOOL_WORDS_WAITING_MAX).for_each(|_| worker.say(&store, 3, Spool::Append(vec![1])));
         worker.check_disorder("too many words").await;
         begin(4);
         begin(4);
