@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::harness::Folder;
 use super::harness::program::output;
+use super::harness::{Folder, free_address};
 
 const CONFIG: &str = r#"hostname = "mx.example.net"
 [[listener]]
@@ -177,6 +177,20 @@ fn check_tells_what_patterns_cost() {
     let error = world.complaint("check --config p.toml");
     assert!(error.contains("over the budget: text: ") && error.contains("LOTTERY"), "{error}");
     world.said("explain --config p.toml m.eml", 0);
+}
+
+#[test]
+fn a_relative_quarantine_is_beside_its_configuration() {
+    let world = World::new(PATTERNS);
+    let text = CONFIG.replace("127.0.0.1:2525", &free_address().to_string());
+    world.write("p.toml", &format!("{text}[quarantine]\npath = \"kept/here\"\n[admin]\naddress = \"off\"\n"));
+    let folder = world.path("kept/here").display().to_string();
+    let sheet = world.said("check --config p.toml", 0);
+    assert!(sheet.contains(&format!("kept in   {folder}, at most 10.0 GiB\n")), "{sheet}");
+    world.write("kept", "a file stands in its way");
+    let error = world.complaint("run --config p.toml");
+    let wanted = "(a relative path is meant from the configuration's folder)";
+    assert!(error.contains(&folder) && error.contains(wanted), "{error}");
 }
 
 #[test]
