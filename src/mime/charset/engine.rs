@@ -3,6 +3,7 @@
 use encoding_rs::{DecoderResult, EUC_KR, GBK, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::label::{Charset, Order, Shifted};
+use super::loose;
 use super::shifted::Unshifter;
 use super::{Defects, utf7, windows_1252};
 
@@ -12,6 +13,7 @@ pub(super) enum Engine {
     Guessed(Guessed),
     Utf7(utf7::Decoder),
     Utf32(Utf32),
+    Loose(loose::Decoder),
     Shifted { unshifter: Unshifter, octets: Vec<u8>, decoder: encoding_rs::Decoder },
     Legacy(encoding_rs::Decoder),
 }
@@ -25,6 +27,7 @@ impl Engine {
             Charset::Utf16(Some(Order::Big)) => Self::Legacy(UTF_16BE.new_decoder_without_bom_handling()),
             Charset::Utf16(_) => Self::Legacy(UTF_16LE.new_decoder_without_bom_handling()),
             Charset::Utf32(order) => Self::Utf32(Utf32::new(order.unwrap_or(Order::Big))),
+            Charset::Loose(manner) => Self::Loose(loose::Decoder::new(manner)),
             Charset::Shifted(shifted) => {
                 let encoding = if shifted == Shifted::Iso2022Kr { EUC_KR } else { GBK };
                 let decoder = encoding.new_decoder_without_bom_handling();
@@ -39,6 +42,7 @@ impl Engine {
             Self::Guessed(decoder) => decoder.push(input, out),
             Self::Utf7(decoder) => decoder.push(input, out),
             Self::Utf32(decoder) => decoder.push(input, out, defects),
+            Self::Loose(decoder) => decoder.push(input, out),
             Self::Legacy(decoder) => decode(decoder, input, false, out, defects),
             Self::Shifted { unshifter, octets, decoder } => {
                 octets.clear();
@@ -54,6 +58,7 @@ impl Engine {
             Self::Guessed(decoder) => decoder.finish(out),
             Self::Utf7(decoder) => decoder.finish(out),
             Self::Utf32(decoder) => decoder.finish(out, defects),
+            Self::Loose(_) => {}
             Self::Legacy(decoder) | Self::Shifted { decoder, .. } => decode(decoder, b"", true, out, defects),
         }
         self.tell(defects);

@@ -3,6 +3,7 @@
 //! The names are those of the Encoding Standard (by `encoding_rs`), which are the names browsers
 //! and most mail programs know, and of the charsets of mail that the standard leaves out.
 
+use super::loose::{self, Loose};
 use encoding_rs::{BIG5, EUC_KR, Encoding, GBK, ISO_2022_JP, SHIFT_JIS, X_USER_DEFINED};
 
 /// How octets become characters.
@@ -18,6 +19,8 @@ pub(super) enum Charset {
     Utf16(Option<Order>),
     Utf32(Option<Order>),
     Shifted(Shifted),
+    /// What few programs read so; where it is labelled so, they know the label.
+    Loose(Loose),
     /// What `encoding_rs` decodes.
     Legacy(&'static Encoding),
 }
@@ -64,6 +67,9 @@ pub(super) fn meaning(label: Option<&[u8]>) -> Meaning {
     }
     match named(&bare(&label)) {
         Some(charset) => Meaning { charset, disguised: true, unknown: false },
+        None if loose::is_ebcdic(&label) => {
+            Meaning { charset: Charset::Loose(Loose::Ebcdic), disguised: false, unknown: true }
+        }
         None => Meaning { charset: Charset::Unknown, disguised: false, unknown: true },
     }
 }

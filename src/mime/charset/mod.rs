@@ -15,13 +15,15 @@
 
 mod engine;
 mod label;
+mod loose;
 mod shifted;
 mod utf7;
 mod watch;
 
 use engine::Engine;
 use label::{Charset, Order};
-use memchr::memchr;
+use loose::Loose;
+use memchr::{memchr, memchr2};
 use watch::{Sign, Watch};
 
 /// What was wrong so far.
@@ -31,7 +33,7 @@ pub struct Defects {
     pub label_unknown: bool,
     /// The label names a charset only when quotes, signs or words around it are left out.
     pub label_disguised: bool,
-    /// More than seven bits in what the label says is ASCII.
+    /// More than seven bits in what the label says is ASCII. There is a second reading.
     pub eight_bit: bool,
     /// Octets that are nothing in this charset.
     pub invalid: bool,
@@ -157,11 +159,31 @@ impl Decoder {
 
     fn read_second(&mut self, input: &[u8]) {
         if let Some(second) = &mut self.second {
-            second.push(input, &mut self.second_text, &mut Defects::default());
-        } else if let Some(watch) = &mut self.watch
-            && let Some((sign, at)) = watch.push(input)
-        {
+            return second.push(input, &mut self.second_text, &mut Defects::default());
+        }
+        let odd = self.odd_octet(input);
+        let Some(watch) = &mut self.watch else { return };
+        let end = odd.map_or(input.len(), |(_, at)| at);
+        if let Some((sign, at)) = watch.push(&input[..end]) {
             self.read_again(sign, &input[at..]);
+        } else if let Some((sign, at)) = odd {
+            self.read_again(sign, &input[at..]);
+        }
+    }
+
+    /// The first octet that is a sign by itself. Only text that is known not to be what it is said to
+    /// be is looked through.
+    fn odd_octet(&self, input: &[u8]) -> Option<(Sign, usize)> {
+        match self.charset {
+            // An octet that is none of UTF-8 may be told with the next one.
+            Charset::Utf8 if self.defects.invalid || matches!(input.last(), Some(0xc0 | 0xc1)) => {
+                memchr2(0xc0, 0xc1, input).map(|at| (Sign::Overlong, at))
+            }
+            Charset::Ascii if self.defects.eight_bit => {
+                let found = input.iter().position(|octet| !octet.is_ascii());
+                found.map(|at| (Sign::EightBit, at))
+            }
+            _ => None,
         }
     }
 
@@ -170,6 +192,8 @@ impl Decoder {
         let charset = match sign {
             Sign::Utf7 => Charset::Utf7,
             Sign::Iso2022Jp => Charset::Legacy(encoding_rs::ISO_2022_JP),
+            Sign::Overlong => Charset::Loose(Loose::OverlongUtf8),
+            Sign::EightBit => Charset::Loose(Loose::SevenBit),
         };
         self.defects.looks_utf7 |= sign == Sign::Utf7;
         self.defects.looks_iso_2022_jp |= sign == Sign::Iso2022Jp;
@@ -195,7 +219,8 @@ fn is_watched(charset: Charset) -> bool {
     match charset {
         Charset::Unknown | Charset::Ascii | Charset::Utf8 => true,
         Charset::Legacy(encoding) => encoding.is_ascii_compatible(),
-        Charset::Utf7 | Charset::Utf16(_) | Charset::Utf32(_) | Charset::Shifted(_) => false,
+        Charset::Utf7 | Charset::Utf16(_) | Charset::Utf32(_) => false,
+        Charset::Shifted(_) | Charset::Loose(_) => false,
     }
 }
 
@@ -220,6 +245,10 @@ fn look(charset: Charset, beginning: &[u8]) -> Sight {
         mark_contradicts: false,
         looks_utf16: false,
     };
+    if charset == Charset::Loose(Loose::Ebcdic) {
+        // Those who do not know the label show what they would without one.
+        return Sight { second: Some(Charset::Unknown), ..plain };
+    }
     match mark(charset, beginning) {
         Some((marked, mark_bytes)) if agrees(charset, marked) => {
             Sight { charset: settled(charset, marked), mark_bytes, ..plain }
@@ -371,8 +400,15 @@ mod tests {
         check("", b"caf\xe9 \x80 \xc3\xa9", "caf\u{e9} \u{20ac} \u{e9}", "", CLEAN);
         check("", b"\xe2\x82x\xf0\x9f\x98", "\u{e2}\u{201a}x\u{f0}\u{178}\u{2dc}", "", CLEAN);
         check("foo", b"caf\xe9", "caf\u{e9}", "", Defects { label_unknown: true, ..CLEAN });
-        check("us-ascii", b"caf\xe9", "caf\u{e9}", "", Defects { eight_bit: true, ..CLEAN });
+        check("us-ascii", b"caf\xe9", "caf\u{e9}", "cafi", Defects { eight_bit: true, ..CLEAN });
         check("us-ascii", b"cafe", "cafe", "", CLEAN);
+    }
+
+    #[test]
+    fn what_few_programs_read_is_read_as_well() {
+        let invalid = Defects { invalid: true, ..CLEAN };
+        check("utf-8", b"C\xc1\xa1t", "C\u{fffd}\u{fffd}t", "Cat", invalid);
+        check("ibm037", b"\xc3\x81\xa3", "Cat", "\u{c1}\u{a3}", Defects { label_unknown: true, ..CLEAN });
     }
 
     #[test]

@@ -18,6 +18,10 @@ const RUN_BYTES_MAX: usize = 1 + 31 * 8;
 pub(super) enum Sign {
     Utf7,
     Iso2022Jp,
+    /// An octet that only begins characters longer than they need be.
+    Overlong,
+    /// What is said to be ASCII has eight bits.
+    EightBit,
 }
 
 #[derive(Clone, Debug, Default)]
