@@ -61,8 +61,12 @@ impl Reader {
         let (mut words, mut literal, mut at) = (0, 0, 0);
         while let Some(found) = find(&value[at..]) {
             let start = at + found;
-            match Word::parse(&value[start..]) {
-                Parsed::Word(word) => {
+            let parsed = Word::parse(&value[start..]);
+            if matches!(parsed, Parsed::Unended(_)) {
+                defects.insert(Defect::WordBroken);
+            }
+            match parsed {
+                Parsed::Word(word) | Parsed::Unended(word) => {
                     self.between(&value[literal..start], text, defects);
                     at = start + word.bytes;
                     literal = at;
@@ -168,6 +172,8 @@ struct Word<'a> {
 /// What stands where a word may begin.
 enum Parsed<'a> {
     Word(Word<'a>),
+    /// One without its end, and nothing like a word behind it: some programs show what it stands for.
+    Unended(Word<'a>),
     /// It begins like a word and is none; so many octets of it are literal.
     Broken(usize),
     /// No word, nor meant to be.
@@ -198,9 +204,20 @@ impl<'a> Word<'a> {
                 text: &input[from..from + end],
                 bytes: from + end + 2,
             }),
+            End::Nowhere(scanned) if from + scanned == input.len() && scanned > 0 => {
+                let text = unended(&input[from..]);
+                let charset = before_language(name);
+                Parsed::Unended(Self { charset, encoding, text, bytes: from + text.len() })
+            }
             End::Nowhere(scanned) => Parsed::Broken(from + scanned),
         }
     }
+}
+
+/// The text of a word without end: what such a text may consist of.
+fn unended(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'"');
+    &text[..end.unwrap_or(text.len())]
 }
 
 enum End {
@@ -305,11 +322,12 @@ mod tests {
 
     #[test]
     fn broken_words_are_told() {
-        use Defect::WordBroken;
+        use Defect::{WordBroken, WordNested};
         check("=?utf-8?q?a b?=", "a b", &[WordBroken]);
-        check("=?utf-8?q?a", "=?utf-8?q?a", &[WordBroken]);
+        check("=?utf-8?q?a", "a", &[WordBroken]);
+        check("\"x =?utf-8?b?Q2F0\" y", "\"x Cat\" y", &[WordBroken]);
         check("=?utf-8?q?=zz?=", "=zz", &[WordBroken]);
-        check("=?utf-8?q?a =?utf-8?q?b?=", "=?utf-8?q?a b", &[WordBroken]);
+        check("=?utf-8?q?a =?utf-8?q?b?=", "a b", &[WordBroken, WordNested]);
         check("=?x y?q?a?=", "=?x y?q?a?=", &[WordBroken]);
         check("what=?", "what=?", &[]);
         check("=??q?a?=", "=??q?a?=", &[]);
