@@ -229,6 +229,23 @@ impl Gatherer {
             self.join(&pieces[..whole], readings);
         }
         self.join(&pieces, readings);
+        let ends_within =
+            |piece: &(u32, bool, usize, usize)| piece.1 && within_escape(&self.bytes[piece.2..piece.3]);
+        if pieces.windows(2).any(|pair| ends_within(&pair[0]) && pair[1].1) {
+            self.join_escapes(&pieces, readings);
+        }
+    }
+
+    /// The same value, if escapes are undone after the pieces were joined: one may begin in one piece
+    /// and end in the next.
+    fn join_escapes(&mut self, pieces: &[(u32, bool, usize, usize)], readings: &mut Readings) {
+        let mut value = Vec::new();
+        for piece in pieces {
+            value.extend_from_slice(&self.bytes[piece.2..piece.3]);
+        }
+        self.scratch.clear();
+        let label = extended(&value, &mut self.scratch, &mut self.defects);
+        readings.add(|out| push_text(label, &self.scratch, out, &mut self.text, &mut self.defects));
     }
 
     /// Adds the value that these pieces make, in this order. Octets of adjacent encoded pieces become
@@ -324,6 +341,11 @@ fn percent(value: &[u8], octets: &mut Vec<u8>, defects: &mut Defects) {
             }
         }
     }
+}
+
+/// Whether `value` ends in the beginning of an escape.
+fn within_escape(value: &[u8]) -> bool {
+    matches!(value, [.., b'%'] | [.., b'%', b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F'])
 }
 
 /// Appends octets of a charset as UTF-8; no charset named is UTF-8 or, where it cannot be, Latin.
