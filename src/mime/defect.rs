@@ -225,6 +225,8 @@ defects! {
     QuotedBroken "quoted_broken" Minor,
     /// The same in what is no text: decoders differ in what they make of it.
     QuotedBrokenFile "quoted_broken_file" Serious,
+    /// An escape that goes on behind a joined line end: some find an octet there, some do not.
+    QuotedEscapeSplit "quoted_escape_split" Serious,
     QuotedUnended "quoted_unended" Minor,
     QuotedLongLine "quoted_long_line" Minor,
     QuotedWhiteSpace "quoted_white_space" Minor,

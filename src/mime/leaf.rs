@@ -5,9 +5,11 @@
 //! view tells its events under its own [`Reading`].
 
 mod content;
+mod data_link;
 mod file;
 mod opened;
 mod raw;
+mod signed;
 mod text;
 mod thin;
 mod uuencode;
@@ -284,6 +286,7 @@ fn of_quoted_printable(found: quoted_printable::Defects, is_file: bool) -> Defec
     chosen([
         (found.broken_escape && !is_file, Defect::QuotedBroken),
         (found.broken_escape && is_file, Defect::QuotedBrokenFile),
+        (found.split_escape, Defect::QuotedEscapeSplit),
         (found.unended, Defect::QuotedUnended),
         (found.long_line, Defect::QuotedLongLine),
         (found.much_white_space, Defect::QuotedWhiteSpace),

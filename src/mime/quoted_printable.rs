@@ -17,6 +17,9 @@ use memchr::{memchr, memrchr};
 pub struct Defects {
     /// A `=` that neither begins an octet nor joins lines was kept as it stands.
     pub broken_escape: bool,
+    /// Such a `=` and one digit end a line that is joined with the next: programs that join lines first
+    /// find an escape there.
+    pub split_escape: bool,
     /// The content ends in a `=`, which joins its last line with nothing.
     pub unended: bool,
     /// A line longer than [`LINE_BYTES_MAX`].
@@ -116,6 +119,8 @@ pub struct Decoder {
     held: Vec<u8>,
     /// White space of the state that is content already, for it was too much to hold.
     overflowed: bool,
+    /// What is behind `=` and one digit is another `=`.
+    splits: bool,
     line_bytes: usize,
     defects: Defects,
 }
@@ -123,7 +128,14 @@ pub struct Decoder {
 impl Decoder {
     pub fn new() -> Self {
         let defects = Defects::default();
-        Self { state: State::Text, held: Vec::new(), overflowed: false, line_bytes: 0, defects }
+        Self {
+            state: State::Text,
+            held: Vec::new(),
+            overflowed: false,
+            splits: false,
+            line_bytes: 0,
+            defects,
+        }
     }
 
     /// Appends to `out` what `input` stands for.
@@ -209,7 +221,8 @@ impl Decoder {
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) {
         let (state, output) = next(self.state, byte);
         match output {
-            Output::Nothing | Output::Join => {}
+            Output::Nothing => {}
+            Output::Join => self.defects.split_escape |= self.splits,
             Output::Itself => out.push(byte),
             Output::Octet(octet) => out.push(octet),
             Output::LineEnd(line_end) => {
@@ -218,7 +231,9 @@ impl Decoder {
             }
             Output::Hold => return self.hold(state, byte, out),
             Output::Restore => {
+                let splits = matches!(self.state, State::Digit(_)) && byte == b'=';
                 self.restore(out);
+                self.splits = splits;
                 return self.step(byte, out);
             }
         }
@@ -230,6 +245,7 @@ impl Decoder {
         if state == State::Text {
             self.held.clear();
             self.overflowed = false;
+            self.splits = false;
         }
     }
 
@@ -295,8 +311,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CLEAN: Defects =
-        Defects { broken_escape: false, unended: false, long_line: false, much_white_space: false };
+    const CLEAN: Defects = Defects {
+        broken_escape: false,
+        split_escape: false,
+        unended: false,
+        long_line: false,
+        much_white_space: false,
+    };
     const BROKEN: Defects = Defects { broken_escape: true, ..CLEAN };
 
     /// `input` in pieces that end at `cuts`.

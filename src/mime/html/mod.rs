@@ -12,6 +12,7 @@
 
 mod colour;
 mod entity;
+mod long_link;
 mod name;
 mod open;
 mod sheet;
@@ -21,6 +22,7 @@ mod trick;
 mod word;
 
 use entity::{Entity, Place};
+use long_link::LongLink;
 use memchr::{memchr, memchr2};
 use name::{Content, Name};
 pub use open::OPEN_ELEMENTS_MAX;
@@ -42,6 +44,11 @@ pub enum HtmlEvent<'a> {
     Link {
         target: &'a str,
         text: &'a str,
+    },
+    /// A piece of a link that holds a file itself, of any length: the first one begins with `data:`.
+    Data {
+        piece: &'a str,
+        last: bool,
     },
     Trick(Trick),
 }
@@ -126,6 +133,7 @@ pub struct Reader {
     held: String,
     /// The value at hand is longer than what is held of it.
     overlong: bool,
+    long_link: LongLink,
     tag: Tag,
     open: Open,
     /// Why text is not seen where we stand.
@@ -183,6 +191,7 @@ impl Reader {
             name: Name::EMPTY,
             held: String::new(),
             overlong: false,
+            long_link: LongLink::default(),
             tag: Tag::default(),
             open: Open::new(),
             hidden: None,
@@ -413,6 +422,7 @@ impl Reader {
     fn begin_anew(&mut self) {
         self.held.clear();
         self.overlong = false;
+        self.long_link = LongLink::default();
         self.open.clear();
         self.hidden = None;
         self.raw = None;
@@ -435,6 +445,10 @@ impl Reader {
             HtmlEvent::Link { target, text } => {
                 self.out.flush(sink);
                 sink(HtmlEvent::Link { target, text });
+            }
+            HtmlEvent::Data { .. } => {
+                self.out.flush(sink);
+                sink(event);
             }
             // The comment ends within the condition's own end tag.
             HtmlEvent::Trick(Trick::Unended) => {}
@@ -591,6 +605,7 @@ impl Reader {
             State::RawLess | State::RawEnd => self.stay_raw(sink),
             _ => {}
         }
+        self.long_link.end(sink);
         // Browsers show nothing of what was not ended; other programs may.
         let unended = !matches!(self.state, State::Text | State::Less | State::LessSlash);
         if unended {

@@ -9,10 +9,11 @@ use memchr::{memchr, memchr3};
 
 use super::colour;
 use super::entity;
+use super::long_link::is_data;
 use super::name::{self, Content, Name, Table, Traits};
 use super::open::Own;
 use super::style::{Background, Style};
-use super::{Link, Reader, Sink, State, Trick, VALUE_BYTES_MAX, append, before, behind};
+use super::{HtmlEvent, Link, Reader, Sink, State, Trick, VALUE_BYTES_MAX, before, behind};
 
 /// The tag that is being read.
 #[derive(Debug)]
@@ -286,11 +287,18 @@ impl Reader {
             return;
         }
         // What comes after the bound does not count, not even if there were room for some of it.
-        self.overlong = self.overlong || !append(part, VALUE_BYTES_MAX, &mut self.held);
+        let room = if self.overlong { 0 } else { VALUE_BYTES_MAX.saturating_sub(self.held.len()) };
+        let kept = part.floor_char_boundary(room);
+        self.held.push_str(before(part, kept));
+        self.overlong |= kept < part.len();
+        if self.overlong && self.tag.attribute == Attribute::Target {
+            self.out.flush(sink);
+            self.long_link.push(&self.held, behind(part, kept), sink);
+        }
         if whole {
             let mut held = std::mem::take(&mut self.held);
-            let is_data = held.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
-            if std::mem::take(&mut self.overlong) && !is_data {
+            let told = self.long_link.end(sink);
+            if std::mem::take(&mut self.overlong) && !told {
                 self.tell(Trick::LongAttribute, sink);
             }
             self.take_attribute(&held, sink);
@@ -338,6 +346,9 @@ impl Reader {
     }
 
     fn take_target(&mut self, value: &str, sink: &mut Sink<'_>) {
+        if !self.long_link.take_told() {
+            self.tell_data(value, sink);
+        }
         match self.tag.name {
             ANCHOR if self.tag.target.is_empty() => self.tag.target.push_str(value),
             BASE => {
@@ -345,6 +356,15 @@ impl Reader {
                 self.tell_link(value, "", sink);
             }
             _ => self.tell_link(value, "", sink),
+        }
+    }
+
+    /// The file that a link holds itself, if it does.
+    fn tell_data(&mut self, value: &str, sink: &mut Sink<'_>) {
+        let target = target(value);
+        if is_data(&target) {
+            self.out.flush(sink);
+            sink(HtmlEvent::Data { piece: &target, last: true });
         }
     }
 
@@ -449,7 +469,9 @@ impl Reader {
                 Some((url, target)) if url.trim().eq_ignore_ascii_case("url") => target.trim(),
                 _ => rest,
             };
-            self.tell_link(target.trim_matches(['"', '\'']), "", sink);
+            let target = target.trim_matches(['"', '\'']);
+            self.tell_data(target, sink);
+            self.tell_link(target, "", sink);
         }
     }
 }
@@ -473,7 +495,7 @@ fn plain_value(attribute: &[u8], name_len: usize) -> Option<(usize, usize, usize
     (len <= VALUE_BYTES_MAX).then_some((begin, len, end))
 }
 
-fn resolved(value: &str) -> Cow<'_, str> {
+pub(super) fn resolved(value: &str) -> Cow<'_, str> {
     if memchr(b'&', value.as_bytes()).is_none() {
         return Cow::Borrowed(value);
     }

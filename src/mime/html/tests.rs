@@ -10,6 +10,8 @@ struct Found {
     /// What is seen and what is not, in order.
     all: String,
     links: Vec<(String, String)>,
+    /// Files that links hold, a line each.
+    data: String,
     tricks: Vec<Trick>,
 }
 
@@ -22,6 +24,10 @@ impl Found {
             }
             HtmlEvent::Hidden(text) => self.all.push_str(text),
             HtmlEvent::Link { target, text } => self.links.push((target.to_owned(), text.to_owned())),
+            HtmlEvent::Data { piece, last } => {
+                self.data.push_str(piece);
+                self.data.push_str(if last { "\n" } else { "" });
+            }
             HtmlEvent::Trick(trick) => self.tricks.push(trick),
         }
     }
@@ -316,6 +322,22 @@ fn what_does_not_end_is_told() {
     for html in ["a<b", "a<b x='", "a<b x=y", "a<!-- b", "a<!", "a<script>b", "a<script>b</scrip", "a<style>"]
     {
         check_hidden(html, "a", "a", &[Trick::Unended]);
+    }
+}
+
+#[test]
+fn links_that_hold_files_are_told_whole() {
+    let data = |html: &str| read(html).data;
+    assert_eq!(
+        data("<a href='data:,x&#121;&amp;'>z</a><img src=x><img src=' DATA:,y'>"),
+        "data:,xy&\nDATA:,y\n"
+    );
+    assert_eq!(data("<meta http-equiv=refresh content='0;url=data:,x'>"), "data:,x\n");
+    let (long, reference) = ("x".repeat(VALUE_BYTES_MAX - 10), "y&#000121;".repeat(2000));
+    let html = format!("<a href=' data:,{long}{reference}\u{e9}'>z</a><img src='data:,{long}{long}");
+    let want = format!("data:,{long}{}\u{e9}\ndata:,{long}{long}\n", "yy".repeat(2000));
+    for cut in (0..html.len()).step_by(61) {
+        assert!(read_cut(&html, &[cut, cut + 7]).data == want, "cut at {cut}");
     }
 }
 

@@ -3,8 +3,9 @@
 //! What the octets truly are decides, beside what they are declared as: text is read where either
 //! says so, an archive is opened where its first octets or its name say so.
 
-use super::file::Embedded;
+use super::file::{Around, Embedded};
 use super::opened::Opened;
+use super::signed::{self, Signed, Wrapping};
 use super::text::{Manner, Text};
 use super::{BLOCK_BYTES, Declared, Raw};
 use crate::mime::content_type;
@@ -12,7 +13,7 @@ use crate::mime::defect::{Defect, Defects, Limit};
 use crate::mime::kind::{Kind, Sniffer};
 use crate::mime::raw_view::RawView;
 use crate::mime::walker::{Message, Shared};
-use crate::mime::{Event, Origin, PartId, Reading, Sink};
+use crate::mime::{Event, Origin, PartId, Reading, Sink, archive};
 
 /// Octets after the transfer decoding, and all that reads them.
 ///
@@ -26,6 +27,7 @@ pub(crate) struct Content {
     text: Option<Box<Text>>,
     message: Option<Box<Message>>,
     opened: Option<Box<Opened>>,
+    signed: Option<Box<Signed>>,
     /// It says of itself what its header section does not.
     raw: Option<Box<Raw>>,
     /// What was wrong with it, but for what was told while it passed.
@@ -35,6 +37,8 @@ pub(crate) struct Content {
     pub(crate) alone: bool,
     /// It was written in a transfer encoding.
     pub(crate) encoded: bool,
+    /// It should be an entity of MIME, and is read as one if it begins with a field.
+    pub(super) is_entity: bool,
     embedded: Embedded,
     /// Octets for several readers, until there is a block of them.
     block: Vec<u8>,
@@ -68,10 +72,12 @@ impl Content {
         }
         kept.untyped = declared.untyped;
         self.sniffer.reset();
-        (self.text, self.message, self.opened, self.raw) = (None, None, None, None);
+        (self.text, self.message, self.opened) = (None, None, None);
+        (self.signed, self.raw) = (None, None);
         self.embedded.reset();
         self.block.clear();
         self.encoded = false;
+        self.is_entity = false;
         self.defects = Defects::EMPTY;
         self.octets = 0;
         self.depth = depth;
@@ -120,7 +126,7 @@ impl Content {
         self.block = block;
         self.block.clear();
         if let Some(mut text) = self.text.take() {
-            self.defects.insert_all(text.finish(part, reading, sink));
+            self.defects.insert_all(text.finish(part, reading, shared, sink));
         }
         self.embedded.finish(part, shared, sink);
         if let Some(mut message) = self.message.take() {
@@ -128,6 +134,9 @@ impl Content {
         }
         if let Some(mut opened) = self.opened.take() {
             opened.finish(part, shared, sink);
+        }
+        if let Some(mut signed) = self.signed.take() {
+            self.defects.insert_all(signed.finish(shared, sink).into_iter().collect());
         }
         if let Some(mut raw) = self.raw.take() {
             raw.finish(part, shared, sink);
@@ -159,11 +168,11 @@ impl Content {
         }
         if let Some(defect) = self.undeclared(kind) {
             sink.on(Event::Defect { part, defect });
-            self.raw = Some(Box::new(Raw::new(false)));
+            self.raw = Some(Box::new(Raw::within(self.archives)));
         }
-        self.begin_message(kind, part, shared, sink);
-        if self.message.is_none() {
+        if !self.begin_message(kind, part, shared, sink) {
             self.begin_archive(kind, shared);
+            self.begin_signed();
             self.begin_text(kind);
         }
         let sniffer = std::mem::take(&mut self.sniffer);
@@ -198,6 +207,7 @@ impl Content {
             self.embedded.wanted,
             self.message.is_some(),
             self.opened.is_some(),
+            self.signed.is_some(),
             self.raw.is_some(),
         ];
         readers.into_iter().filter(|reads| *reads).count()
@@ -207,7 +217,7 @@ impl Content {
     fn read_block(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let reading = self.reading();
         if let Some(text) = &mut self.text {
-            text.push(octets, part, reading, sink);
+            text.push(octets, part, reading, shared, sink);
         }
         self.defects.insert_all(self.embedded.push(octets, part, shared, sink));
         if let Some(message) = &mut self.message {
@@ -215,6 +225,9 @@ impl Content {
         }
         if let Some(opened) = &mut self.opened {
             opened.push(octets, part, shared, sink);
+        }
+        if let Some(signed) = &mut self.signed {
+            signed.push(octets, part, shared, sink);
         }
         if let Some(raw) = &mut self.raw {
             raw.push(octets, part, shared, sink);
@@ -235,8 +248,34 @@ impl Content {
         let undeclared_html = declared && !declared_html && kind == Kind::Html;
         let label = Some(self.declared.charset.as_str()).filter(|label| !label.is_empty());
         self.embedded.wanted = !html && self.reading() == Reading::Strict;
+        self.embedded.around = self.around();
         let manner = Manner { html, undeclared_html, alone: self.alone };
-        self.text = Some(Box::new(Text::new(label, manner)));
+        self.text = Some(Box::new(Text::new(label, manner, self.around())));
+    }
+
+    const fn around(&self) -> Around {
+        Around { depth: self.depth, archives: self.archives }
+    }
+
+    /// Signed data is opened where its first octets say so, or its type or name, if it is written in
+    /// base64 once more.
+    fn begin_signed(&mut self) {
+        let Kept { media_type, name, .. } = &self.declared;
+        let head = self.sniffer.head();
+        let declared = media_type.ends_with("/pkcs7-mime")
+            || media_type.ends_with("/x-pkcs7-mime")
+            || name.get(name.len().saturating_sub(4)..).is_some_and(|end| end.eq_ignore_ascii_case(".p7m"));
+        let armoured = declared && is_printable(head);
+        match signed::wrapping(head) {
+            Some(Wrapping::Encrypted) => _ = self.defects.insert(Defect::Encrypted),
+            Some(Wrapping::Other) => {
+                self.defects.insert(Defect::Archive(archive::Defect::Unscannable));
+            }
+            None if !armoured => {}
+            Some(Wrapping::Clear) | None => {
+                self.signed = Some(Box::new(Signed::new(name, armoured, self.around())));
+            }
+        }
     }
 
     /// Whether content of this kind is text, whatever it is declared as.
@@ -255,23 +294,29 @@ impl Content {
         }
     }
 
-    /// A message that is encoded, or that an attachment turns out to be.
-    fn begin_message(&mut self, kind: Kind, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+    /// A message that is encoded, that an attachment turns out to be, or that it is by its name: then
+    /// only some programs open it as one. Whether it is nothing else.
+    fn begin_message(&mut self, kind: Kind, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) -> bool {
         let media_type = self.declared.media_type.as_str();
+        let printable = is_printable(self.sniffer.head());
         let declared = content_type::is_message(media_type);
-        let found =
-            kind == Kind::Email && !media_type.starts_with("text/") && is_printable(self.sniffer.head());
-        if !declared && !found {
-            return;
+        let found = kind == Kind::Email && !media_type.starts_with("text/") && printable;
+        let named = || {
+            printable && Kind::from_name(&self.declared.name).kind == Kind::Email
+                || self.is_entity && begins_with_field(self.sniffer.head())
+        };
+        if !declared && !found && !named() {
+            return false;
         }
         if self.depth >= shared.bounds.depth {
             sink.on(Event::Defect { part, defect: Defect::Limit(Limit::Depth) });
-            self.raw = Some(Box::new(Raw::new(false)));
-            return;
+            self.raw = Some(Box::new(Raw::within(self.archives)));
+            return false;
         }
         let mut message = Box::<Message>::default();
         message.begin(part, Origin::Rfc822, self.depth + 1, shared, sink);
         self.message = Some(message);
+        declared || found
     }
 
     /// An archive is what begins as one; a zip may also have anything before it, and be known by its
@@ -321,6 +366,12 @@ fn looks_encoded(kind: Kind, head: &[u8]) -> bool {
     view.push(head, &mut decoded);
     view.finish(&mut decoded);
     !decoded.is_empty()
+}
+
+/// Whether a header section may begin here.
+fn begins_with_field(head: &[u8]) -> bool {
+    let name = head.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-').count();
+    name > 0 && head.get(name) == Some(&b':')
 }
 
 /// Whether there is no control character but white space.

@@ -1,8 +1,8 @@
-//! Files that no header section announces: what looks encoded among lines, or stands uuencoded in
-//! text, becomes a part of its own.
+//! Files that no header section announces: what looks encoded among lines, stands uuencoded in text,
+//! in an address or between headers of another format, becomes a part of its own.
 //!
-//! Such a part has a head without a type, and a name where there is one. No messages are looked for in
-//! it, so that guesses do not nest.
+//! Such a part has a head without a type, if nothing says one, and a name where there is one. It counts
+//! as an archive does in what lies within what, so that guesses nest to a bound.
 
 use super::Declared;
 use super::content::Content;
@@ -12,6 +12,15 @@ use crate::mime::defect::{Defect, Defects, Limit};
 use crate::mime::walker::Shared;
 use crate::mime::{Event, Origin, PartId, Reading, Sink};
 
+/// What lies around a file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Around {
+    /// Messages, multiparts, archives and such files.
+    pub(super) depth: usize,
+    /// Archives and such files, since the last message.
+    pub(super) archives: usize,
+}
+
 /// Such a file.
 #[derive(Debug)]
 pub(super) struct File {
@@ -20,28 +29,44 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Begins the part, unless there are too many, which is told once.
+    /// Begins the part, unless there are too many or too many around it; which of it is told once.
     pub(super) fn begin(
         parent: PartId,
-        name: &str,
-        limit_told: &mut bool,
+        origin: Origin,
+        head: &Head,
+        around: Around,
+        limits: &mut Defects,
         shared: &mut Shared,
         sink: &mut dyn Sink,
     ) -> Option<Self> {
-        let Some(part) = shared.part() else {
-            if !std::mem::replace(limit_told, true) {
-                sink.on(Event::Defect { part: parent, defect: Defect::Limit(Limit::Parts) });
+        let too_deep = around.archives >= shared.bounds.archive.depth_max;
+        let part = if too_deep { None } else { shared.part() };
+        let Some(part) = part else {
+            let limit = Defect::Limit(if too_deep { Limit::ArchiveDepth } else { Limit::Parts });
+            if limits.insert(limit) {
+                sink.on(Event::Defect { part: parent, defect: limit });
             }
             return None;
         };
-        sink.on(Event::Begin { part, parent, origin: Origin::Guessed });
-        let names = if name.is_empty() { Vec::new() } else { vec![name.to_owned()] };
-        sink.on(Event::Head { part, head: &Head { names, ..Head::default() } });
+        sink.on(Event::Begin { part, parent, origin });
+        sink.on(Event::Head { part, head });
         let mut content = Box::<Content>::default();
-        let declared = Declared { name: Some(name), ..Declared::NOTHING };
-        content.begin(Reading::Strict, declared, shared.bounds.depth);
+        let declared = Declared {
+            media_type: &head.media_type,
+            charset: head.charset(),
+            name: head.name(),
+            ..Declared::NOTHING
+        };
+        content.begin(Reading::Strict, declared, around.depth + 1);
+        content.archives = around.archives + 1;
         content.encoded = true;
         Some(Self { part, content })
+    }
+
+    /// The same file, if what it is in holds nothing but entities of MIME by right.
+    pub(super) fn of_entity(mut self) -> Self {
+        self.content.is_entity = true;
+        self
     }
 
     /// Decoded octets of the file.
@@ -61,8 +86,9 @@ pub(super) struct Embedded {
     /// Made when it is first needed.
     finder: Option<Box<Finder>>,
     pub(super) wanted: bool,
+    pub(super) around: Around,
     file: Option<File>,
-    limit_told: bool,
+    limits: Defects,
 }
 
 impl Embedded {
@@ -72,7 +98,7 @@ impl Embedded {
         }
         self.wanted = false;
         self.file = None;
-        self.limit_told = false;
+        self.limits = Defects::EMPTY;
     }
 
     /// Looks through text, if that is wanted; what is wrong with it.
@@ -111,8 +137,10 @@ impl Embedded {
     ) {
         match (found, &mut self.file) {
             (Found::Begin { name }, _) => {
-                let name = String::from_utf8_lossy(name);
-                self.file = File::begin(part, &name, &mut self.limit_told, shared, sink);
+                let names = vec![String::from_utf8_lossy(name).into_owned()];
+                let head = Head { names, ..Head::default() };
+                let (around, limits) = (self.around, &mut self.limits);
+                self.file = File::begin(part, Origin::Guessed, &head, around, limits, shared, sink);
             }
             (Found::Data(octets), Some(file)) => file.push(octets, shared, sink),
             (Found::End, file) => {

@@ -8,11 +8,13 @@ use memchr::memchr;
 
 use super::PIECE_BYTES;
 use super::content::is_printable;
-use super::file::File;
+use super::file::{Around, File};
+use crate::mime::content_type::Head;
+use crate::mime::defect::Defects;
 use crate::mime::kind::{Kind, Sniffer};
 use crate::mime::raw_view::RawView;
 use crate::mime::walker::Shared;
-use crate::mime::{Event, PartId, Reading, Sink, charset};
+use crate::mime::{Event, Origin, PartId, Reading, Sink, charset};
 
 /// Reads a region of a message raw.
 #[derive(Debug)]
@@ -32,7 +34,8 @@ pub(crate) struct Raw {
     is_text: bool,
     /// Files are not looked for: another raw reading does it.
     only_lines: bool,
-    limit_told: bool,
+    limits: Defects,
+    archives: usize,
 }
 
 /// One reading's octets and text.
@@ -87,8 +90,14 @@ impl Raw {
             file: None,
             is_text: true,
             only_lines,
-            limit_told: false,
+            limits: Defects::EMPTY,
+            archives: 0,
         }
+    }
+
+    /// The same, within so many archives.
+    pub(super) fn within(archives: usize) -> Self {
+        Self { archives, ..Self::new(false) }
     }
 
     /// Takes the next lines of `part`, in pieces of any size.
@@ -184,7 +193,10 @@ impl Raw {
         // Octets that are no text would only be taken for some.
         self.is_text = sniffer.kind() != Some(Kind::Unknown) || is_printable(sniffer.head());
         if sniffer.kind().is_some_and(is_file) {
-            self.file = File::begin(part, "", &mut self.limit_told, shared, sink);
+            // No messages are looked for in it: there, lines are read raw again.
+            let around = Around { depth: shared.bounds.depth, archives: self.archives };
+            let (head, limits) = (Head::default(), &mut self.limits);
+            self.file = File::begin(part, Origin::Guessed, &head, around, limits, shared, sink);
         }
         self.take(sniffer.head(), part, shared, sink);
         self.sniffer = sniffer;

@@ -4,8 +4,11 @@
 //! another charset, or as HTML that it is not declared to be), and what HTML hides. Each is a stream
 //! of its own, for they would mix as the input is cut.
 
+use super::data_link::DataLinks;
+use super::file::Around;
 use crate::mime::defect::{Defect, Defects};
 use crate::mime::html::{self, HtmlEvent};
+use crate::mime::walker::Shared;
 use crate::mime::{Event, PartId, Reading, Sink, charset};
 
 /// A text being read.
@@ -16,7 +19,15 @@ pub(crate) struct Text {
     /// What else it may be: HTML that is not declared, or, when that is not so, the text that a second
     /// charset makes of it. Only the strict view has it, for there is one lenient stream.
     second: Second,
+    data: DataLinks,
     decoded: String,
+}
+
+/// Where what is read goes.
+struct Out<'a> {
+    data: &'a mut DataLinks,
+    shared: &'a mut Shared,
+    sink: &'a mut dyn Sink,
 }
 
 /// How text is shown.
@@ -54,17 +65,17 @@ impl Shown {
         if html { Self::Html(Box::new(html::Reader::new())) } else { Self::Plain }
     }
 
-    fn push(&mut self, text: &str, voice: Voice, sink: &mut dyn Sink) {
+    fn push(&mut self, text: &str, voice: Voice, out: &mut Out<'_>) {
         match self {
             _ if text.is_empty() => {}
-            Self::Plain => voice.text(text, sink),
-            Self::Html(reader) => reader.push(text, &mut |event| voice.tell(event, sink)),
+            Self::Plain => voice.text(text, out.sink),
+            Self::Html(reader) => reader.push(text, &mut |event| voice.tell(event, out)),
         }
     }
 
-    fn finish(&mut self, voice: Voice, sink: &mut dyn Sink) {
+    fn finish(&mut self, voice: Voice, out: &mut Out<'_>) {
         if let Self::Html(reader) = self {
-            reader.finish(&mut |event| voice.tell(event, sink));
+            reader.finish(&mut |event| voice.tell(event, out));
         }
     }
 }
@@ -101,8 +112,9 @@ impl Voice {
         sink.on(Event::Text { part: self.part, reading: self.reading, text });
     }
 
-    fn tell(self, event: HtmlEvent<'_>, sink: &mut dyn Sink) {
+    fn tell(self, event: HtmlEvent<'_>, out: &mut Out<'_>) {
         let part = self.part;
+        let sink = &mut *out.sink;
         match event {
             HtmlEvent::Text(text) => self.text(text, sink),
             HtmlEvent::Hidden(text) => self.hidden().text(text, sink),
@@ -112,6 +124,10 @@ impl Voice {
                     self.text(text, sink);
                 }
             }
+            HtmlEvent::Data { piece, last } if self.links => {
+                out.data.push(piece, last, part, out.shared, sink);
+            }
+            HtmlEvent::Data { .. } => {}
             HtmlEvent::Trick(trick) if self.links => sink.on(Event::Trick { part, trick }),
             HtmlEvent::Trick(_) => {}
         }
@@ -119,7 +135,7 @@ impl Voice {
 }
 
 impl Text {
-    pub(crate) fn new(label: Option<&str>, manner: Manner) -> Self {
+    pub(super) fn new(label: Option<&str>, manner: Manner, around: Around) -> Self {
         let second = match manner {
             Manner { alone: false, .. } => Second::Ignored,
             Manner { undeclared_html: true, .. } => Second::Undeclared(Box::new(html::Reader::new())),
@@ -127,7 +143,7 @@ impl Text {
         };
         let charset = charset::Decoder::new(label.map(str::as_bytes));
         let first = Shown::new(manner.html);
-        Self { charset, first, second, decoded: String::new() }
+        Self { charset, first, second, data: DataLinks::new(around), decoded: String::new() }
     }
 
     /// Whether it may tell links and tricks.
@@ -136,29 +152,46 @@ impl Text {
     }
 
     /// Takes the next octets of the text, in its charset.
-    pub(crate) fn push(&mut self, octets: &[u8], part: PartId, reading: Reading, sink: &mut dyn Sink) {
+    pub(crate) fn push(
+        &mut self,
+        octets: &[u8],
+        part: PartId,
+        reading: Reading,
+        shared: &mut Shared,
+        sink: &mut dyn Sink,
+    ) {
         self.charset.push(octets, &mut self.decoded);
-        self.tell(Voice { part, reading, links: true }, sink);
+        self.tell(Voice { part, reading, links: true }, shared, sink);
     }
 
     /// The text is over; what was wrong with it.
-    pub(crate) fn finish(&mut self, part: PartId, reading: Reading, sink: &mut dyn Sink) -> Defects {
+    pub(crate) fn finish(
+        &mut self,
+        part: PartId,
+        reading: Reading,
+        shared: &mut Shared,
+        sink: &mut dyn Sink,
+    ) -> Defects {
         let voice = Voice { part, reading, links: true };
         self.charset.finish(&mut self.decoded);
-        self.tell(voice, sink);
-        self.first.finish(voice, sink);
+        self.tell(voice, shared, sink);
+        let mut out = Out { data: &mut self.data, shared, sink };
+        self.first.finish(voice, &mut out);
         match &mut self.second {
-            Second::Charset { shown: Some(shown), .. } => shown.finish(voice.of_charset(), sink),
-            Second::Undeclared(reader) => reader.finish(&mut |event| voice.undeclared().tell(event, sink)),
+            Second::Charset { shown: Some(shown), .. } => shown.finish(voice.of_charset(), &mut out),
+            Second::Undeclared(reader) => {
+                reader.finish(&mut |event| voice.undeclared().tell(event, &mut out));
+            }
             Second::Charset { shown: None, .. } | Second::Ignored => {}
         }
         of_charset(self.charset.defects())
     }
 
-    fn tell(&mut self, voice: Voice, sink: &mut dyn Sink) {
-        self.first.push(&self.decoded, voice, sink);
+    fn tell(&mut self, voice: Voice, shared: &mut Shared, sink: &mut dyn Sink) {
+        let mut out = Out { data: &mut self.data, shared, sink };
+        self.first.push(&self.decoded, voice, &mut out);
         if let Second::Undeclared(reader) = &mut self.second {
-            reader.push(&self.decoded, &mut |event| voice.undeclared().tell(event, sink));
+            reader.push(&self.decoded, &mut |event| voice.undeclared().tell(event, &mut out));
         }
         self.decoded.clear();
         self.charset.take_second(&mut self.decoded);
@@ -166,7 +199,7 @@ impl Text {
             && !self.decoded.is_empty()
         {
             let shown = shown.get_or_insert_with(|| Shown::new(*html));
-            shown.push(&self.decoded, voice.of_charset(), sink);
+            shown.push(&self.decoded, voice.of_charset(), &mut out);
         }
         self.decoded.clear();
     }

@@ -1,12 +1,15 @@
-//! Files that stand uuencoded in text, from a `begin` line to an `end` line.
+//! Files that stand encoded in text, from a `begin` line to an `end` line.
 //!
 //! POSIX uuencode: a line's first character is how many octets it holds, then four characters make
 //! three octets. No RFC has it, mail programs of all ages decode it: as a transfer encoding
-//! (`x-uuencode`), and in the middle of a text. yEnc is only told of.
+//! (`x-uuencode`), and in the middle of a text. A `begin-base64` line says that base64 follows, up to
+//! a line of four `=`; with `-encoded` the name is written so too. yEnc is only told of.
 //!
 //! What must hold: the result does not depend on cuts, and no more than one line is held.
 
 use memchr::{memchr, memmem, memrchr};
+
+use crate::mime::base64;
 
 /// Longest line that is looked at: a line of data has 61 characters, a name may be longer.
 pub const LINE_BYTES_MAX: usize = 512;
@@ -53,17 +56,25 @@ pub(crate) struct Finder {
     line: Line,
     /// Within a line that begins no file.
     skipping: bool,
-    inside: bool,
+    /// The file we are in.
+    coding: Option<Coding>,
     octets: Vec<u8>,
+}
+
+/// How a file is written.
+#[derive(Debug)]
+enum Coding {
+    Uuencode,
+    Base64(Box<base64::Decoder>),
 }
 
 impl Finder {
     pub(crate) fn new() -> Self {
         Self {
-            begins: memmem::Finder::new(b"begin "),
+            begins: memmem::Finder::new(b"begin"),
             line: Line::default(),
             skipping: false,
-            inside: false,
+            coding: None,
             octets: Vec::new(),
         }
     }
@@ -72,13 +83,13 @@ impl Finder {
     pub(crate) fn reset(&mut self) {
         self.line.release();
         self.skipping = false;
-        self.inside = false;
+        self.coding = None;
     }
 
     pub(crate) fn push(&mut self, text: &[u8], on: &mut impl FnMut(Found<'_>)) {
         let mut rest = text;
         // Most text has no such line; then only its last line can be the beginning of one.
-        if !self.inside && self.line.rest().is_empty() && self.begins.find(text).is_none() {
+        if self.coding.is_none() && self.line.rest().is_empty() && self.begins.find(text).is_none() {
             let last = memrchr(b'\n', text).map_or(0, |newline| newline + 1);
             self.skipping &= last == 0;
             rest = &text[last..];
@@ -90,24 +101,30 @@ impl Finder {
                 rest = &rest[end..];
                 continue;
             }
-            if !self.inside && !self.may_begin(rest) {
+            if self.coding.is_none() && !self.may_begin(rest) {
                 self.line.release();
                 self.skipping = true;
                 continue;
             }
-            let Some(line) = self.line.next(&mut rest) else {
+            // Lines of base64 may have any length, and come in pieces.
+            let in_base64 = matches!(self.coding, Some(Coding::Base64(_)));
+            let line = if in_base64 { self.line.next_piece(&mut rest) } else { self.line.next(&mut rest) };
+            let Some(line) = line.map(<[u8]>::trim_ascii_end) else {
                 return;
             };
-            let line = line.trim_ascii_end();
-            self.inside = if self.inside { inside(line, &mut self.octets, on) } else { begin(line, on) };
+            self.coding = match self.coding.take() {
+                Some(coding) => inside(line, coding, &mut self.octets, on),
+                None => begin(line, on),
+            };
             self.line.release();
         }
     }
 
     pub(crate) fn finish(&mut self, on: &mut impl FnMut(Found<'_>)) {
-        if std::mem::take(&mut self.inside) {
-            inside(self.line.rest(), &mut self.octets, on);
-            on(Found::End);
+        if let Some(coding) = self.coding.take()
+            && let Some(coding) = inside(self.line.rest().trim_ascii_end(), coding, &mut self.octets, on)
+        {
+            end(coding, &mut self.octets, on);
         }
         self.line.release();
     }
@@ -124,39 +141,75 @@ impl Finder {
     }
 }
 
-const BEGINS: [&[u8]; 2] = [b"begin ", b"=ybegin "];
+const BEGINS: [&[u8]; 4] = [b"begin ", b"begin-base64", b"begin-encoded ", b"=ybegin "];
 
-/// A line that may begin a file; whether it does.
-fn begin(line: &[u8], on: &mut impl FnMut(Found<'_>)) -> bool {
+/// A line that may begin a file: how it goes on, if it does.
+fn begin(line: &[u8], on: &mut impl FnMut(Found<'_>)) -> Option<Coding> {
     if line.starts_with(b"=ybegin ") {
         on(Found::Yenc);
-        return false;
+        return None;
     }
-    let Some(rest) = line.strip_prefix(b"begin ") else {
-        return false;
-    };
+    let rest = line.strip_prefix(b"begin")?;
+    let (in_base64, rest) = without(b"-base64", rest);
+    let (name_encoded, rest) = without(b"-encoded", rest);
+    let rest = rest.strip_prefix(b" ")?;
     let mode = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'7')).count();
-    match rest.get(mode..) {
-        Some([b' ', name @ ..]) if (3..=4).contains(&mode) && !name.is_empty() => {
-            on(Found::Begin { name });
-            true
-        }
-        _ => false,
+    let name = rest.get(mode..)?.strip_prefix(b" ").filter(|name| !name.is_empty())?;
+    if !(3..=4).contains(&mode) {
+        return None;
     }
+    let mut decoded = Vec::new();
+    if name_encoded {
+        let mut decoder = decoder();
+        decoder.push(name, &mut decoded);
+        decoder.finish(&mut decoded);
+    }
+    on(Found::Begin { name: if name_encoded { &decoded } else { name } });
+    Some(if in_base64 { Coding::Base64(Box::new(decoder())) } else { Coding::Uuencode })
 }
 
-/// A line of a file; whether the file goes on.
-fn inside(line: &[u8], octets: &mut Vec<u8>, on: &mut impl FnMut(Found<'_>)) -> bool {
-    if line == b"end" {
-        on(Found::End);
-        return false;
+fn decoder() -> base64::Decoder {
+    base64::Decoder::new(base64::Padding::Concatenate)
+}
+
+/// Whether `line` begins with `word`, and what follows it.
+fn without<'a>(word: &[u8], line: &'a [u8]) -> (bool, &'a [u8]) {
+    line.strip_prefix(word).map_or((false, line), |rest| (true, rest))
+}
+
+/// A line of a file; how the file goes on, if it does.
+fn inside(
+    line: &[u8],
+    mut coding: Coding,
+    octets: &mut Vec<u8>,
+    on: &mut impl FnMut(Found<'_>),
+) -> Option<Coding> {
+    let last: &[u8] = if matches!(coding, Coding::Uuencode) { b"end" } else { b"====" };
+    if line == last {
+        end(coding, octets, on);
+        return None;
     }
     octets.clear();
-    decode(line, octets);
+    match &mut coding {
+        Coding::Uuencode => decode(line, octets),
+        Coding::Base64(decoder) => decoder.push(line, octets),
+    }
     if !octets.is_empty() {
         on(Found::Data(octets));
     }
-    true
+    Some(coding)
+}
+
+/// The file is over: what its decoder holds comes out.
+fn end(coding: Coding, octets: &mut Vec<u8>, on: &mut impl FnMut(Found<'_>)) {
+    octets.clear();
+    if let Coding::Base64(mut decoder) = coding {
+        decoder.finish(octets);
+    }
+    if !octets.is_empty() {
+        on(Found::Data(octets));
+    }
+    on(Found::End);
 }
 
 /// Appends what a line of data holds.
@@ -202,6 +255,17 @@ impl Line {
         self.held.extend_from_slice(&piece[..piece.len().min(room)]);
         *rest = after;
         end.map(|_| self.held.as_slice())
+    }
+
+    /// The same, but a line that is too long comes in pieces, and none of it is lost.
+    fn next_piece(&mut self, rest: &mut &[u8]) -> Option<&[u8]> {
+        let room = LINE_BYTES_MAX - self.held.len();
+        let within = &rest[..rest.len().min(room)];
+        let end = memchr(b'\n', within).map(|end| end + 1);
+        let (piece, after) = rest.split_at(end.unwrap_or(within.len()));
+        self.held.extend_from_slice(piece);
+        *rest = after;
+        (end.is_some() || self.held.len() == LINE_BYTES_MAX).then_some(self.held.as_slice())
     }
 
     fn rest(&self) -> &[u8] {
@@ -250,9 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn files_in_base64_are_found() {
+        check("x\r\nbegin-base64 644 cat\r\nQ2\r\nF0\r\n====\r\nbye", &["begin cat", "Cat", "end"]);
+        check("begin-base64 644 cat\r\nQ2F0Q2E", &["begin cat", "CatCa", "end"]);
+        check("begin-base64-encoded 644 Y2F0\nQ2F0\n====\n", &["begin cat", "Cat", "end"]);
+        check("begin-encoded 644 Y2F0\n#0V%T\nend\n", &["begin cat", "Cat", "end"]);
+        let long = format!("begin-base64 644 cat\n{}\n====\n", "Q2F0".repeat(300));
+        check(&long, &["begin cat", "Cat".repeat(300).as_str(), "end"]);
+    }
+
+    #[test]
     fn other_lines_begin_none() {
         for text in
-            ["begin\r\n", "begin 9 x\r\n", "begin the day\r\n", "x begin 644 a\r\n", "begin 644\r\n", "be"]
+            ["begin\r\n", "begin 9 x\r\n", "begin-base64 x\r\n", "x begin 644 a\r\n", "begin 644\r\n", "be"]
         {
             check(text, &[]);
         }

@@ -104,6 +104,23 @@ fn bombs_end_within_their_bounds() {
     }
 }
 
+/// Pages in links of pages, files in files: each is opened while the one around it is read.
+#[test]
+fn guesses_nest_to_a_bound() {
+    let pages = "<a/href=data:text/html,".repeat(20_000);
+    let mut files = "needle\n".to_owned();
+    for _ in 0..20 {
+        let lines = base64_simd::STANDARD.encode_to_string(crlf(&files).as_bytes());
+        files = format!("begin-base64 644 x\n{lines}\n====\n");
+    }
+    for (kind, body) in [("html", pages), ("plain", files)] {
+        let content = crlf(&format!("Content-Type: text/{kind}\n\n{body}"));
+        let told = walk(Bounds::default(), content.as_bytes().chunks(1448));
+        assert!(told.parts.iter().any(|part| part.defects.contains(&"limit_archive_depth")), "{kind}");
+        assert!(told.parts.len() < 20, "{kind}: {}", told.parts.len());
+    }
+}
+
 /// Every second line of a header section may ask what the boundary is by now.
 #[test]
 fn a_section_is_asked_for_its_boundary_seldom() {

@@ -55,6 +55,20 @@ const PIECES: &[&str] = &[
     "=3D=\r\nx=FC",
     "begin 644 x.txt\r\n#0V%T\r\n",
     "end\r\n",
+    "begin-base64 644 x.eml\r\nQ2F0Q2F0\r\n",
+    "====\r\n",
+    "Content-Type: text/plain; charset=us-ascii; name=x.eml\r\n",
+    "Content-Type: text/html; charset=utf-8; name=x.eml\r\n",
+    "Content-Type: application/pkcs7-mime; name=x.p7m\r\n",
+    "charset=ibm037",
+    "<a href='data:text/html;base64,",
+    "PGEgaHJlZj0nZGF0YTpmb28vYmFyLHgnPg==",
+    "<img src=data:,a%4",
+    "&amp;",
+    "'>",
+    "MFYGCSqGSIb3DQEHAqBJMEcCAQExADBABgkqhkiG9w0BBwGgMwQxQ29udGVudC1UeXBlOiB0ZXh0\r\n",
+    "L2h0bWwNCg0KPGEgaHJlZj14Pm5lZWRsZTwvYT4NCg==\r\n",
+    "\u{100}\u{141}\u{e9}\u{e8}\u{e7}\u{e6}\u{e5}",
 ];
 
 fn messages() -> impl Strategy<Value = Vec<u8>> {
