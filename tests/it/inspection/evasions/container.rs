@@ -120,6 +120,13 @@ fn signed(content: &[u8]) -> Vec<u8> {
     [&head[..], &size, content, &[0; 12]].concat()
 }
 
+/// The same, with the type of data that only a key opens.
+fn sealed(content: &[u8]) -> Vec<u8> {
+    let at = content.windows(2).position(|pair| pair == [7, 2]).unwrap();
+    let unreadable = content.iter().map(|octet| octet ^ 0x55).collect::<Vec<_>>();
+    [&content[..at], &[7, 3], &unreadable[at + 2..]].concat()
+}
+
 pub(super) fn others() -> Vec<(&'static str, Vec<u8>)> {
     let written = uuencoded(&secret(), "a.txt");
     let deflated = zip("a.txt", &secret(), DEFLATE);
@@ -136,6 +143,14 @@ pub(super) fn others() -> Vec<(&'static str, Vec<u8>)> {
         (
             "base64 in text, as some clients open",
             crlf(&format!("Subject: x\n\nbegin-base64 644 a.txt\n{}\n====\n", hidden())),
+        ),
+        (
+            "base64 in text, the name as well",
+            crlf(&format!("Subject: x\n\nbegin-base64-encoded 644 YS50eHQ=\n{}\n====\n", hidden())),
+        ),
+        (
+            "message uuencoded in text",
+            crlf(&format!("Subject: x\n\n{}", uuencoded(&crlf(&attachment()), "a.eml"))),
         ),
         ("zip that says to be text", with_type("text/plain", &deflated)),
         ("zip that says to be HTML", with_type("text/html", &deflated)),
@@ -154,6 +169,16 @@ pub(super) fn others() -> Vec<(&'static str, Vec<u8>)> {
             "signed, a file within",
             with_type("application/pkcs7-mime; smime-type=signed-data; name=smime.p7m", &entity),
         ),
+        (
+            "signed, a file within, base64 once more",
+            with_type("application/pkcs7-mime; name=smime.p7m", base64_lines(&entity, 76).as_bytes()),
+        ),
+        (
+            "signed, as octets",
+            with_type("application/octet-stream; name=a.xml.p7m", &signed(super::html(SIGNATURE).as_bytes())),
+        ),
+        ("signed, in a zip", attached("a.zip", &zip("a.p7m", &entity, DEFLATE))),
+        ("sealed", with_type("application/pkcs7-mime; name=smime.p7m", &sealed(&entity))),
         ("signed, text within", with_type("application/pkcs7-mime; name=smime.p7m", &signed(&secret()))),
         (
             "winmail",

@@ -61,6 +61,9 @@ fn written(row: &str) -> Vec<u8> {
         ("{S}", SIGNATURE.to_owned()),
         ("{H}", html(SIGNATURE)),
         ("{HB}", base64_lines(html(SIGNATURE).as_bytes(), 76)),
+        ("{E}", SIGNATURE.bytes().map(|octet| format!("%{octet:02x}")).collect()),
+        ("{HL}", base64(html(SIGNATURE).as_bytes())),
+        ("{X}", "x".repeat(5000)),
         ("{U}", uuencoded(format!("this is {SIGNATURE}").as_bytes(), "a.txt")),
         ("{AB}", base64_lines(&crlf(&attachment), 76)),
         ("{AQ}", quoted_printable(&crlf(&attachment))),
@@ -111,22 +114,6 @@ pub(super) fn messages() -> impl Iterator<Item = (String, Vec<u8>)> {
     evasions().into_iter().map(|row| (format!("{}, {}", row.class, row.name), row.message))
 }
 
-/// What nobody decodes yet and nothing names. A row that is mended may leave the list; none may join it.
-const OPEN: &[&str] = &[
-    "HTML: in a data link, base64",
-    "container: base64 in text, as some clients open",
-    "container: message in a zip",
-    "container: signed, a file within",
-    "container: uuencoded in no type",
-    "container: uuencoded in text",
-    "container: uuencoded zip",
-    "nesting: message as octets named eml",
-    "nesting: message as text named eml",
-    "nesting: message of an unknown type",
-    "nesting: partial of one",
-    "nesting: partial, a first of two",
-];
-
 /// How a row came through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -164,10 +151,11 @@ fn no_evasion_passes_in_silence() {
             refusable(&facts).into_iter().chain(facts.message.defects.iter().map(str::to_owned)).collect();
         match outcome {
             Outcome::Found => {}
-            Outcome::Named | Outcome::NamedMinor => {
-                println!("{class}, {name}: {outcome:?} {}", named.join(", "))
+            Outcome::Named => println!("{class}, {name}: {}", named.join(", ")),
+            // A rule that refuses for what ordinary mail has too would refuse that.
+            Outcome::NamedMinor | Outcome::Silent => {
+                silent.push(format!("{class}: {name}: {}", named.join(", ")));
             }
-            Outcome::Silent => silent.push(format!("{class}: {name}")),
         }
         tallies.entry(class).or_default()[outcome as usize] += 1;
     }
@@ -179,7 +167,5 @@ fn no_evasion_passes_in_silence() {
     let [found, named, minor, none] = sum;
     println!("all: {found} found, {named} named, {minor} named as minor, {none} silent");
     assert!(sum.iter().sum::<usize>() >= 200);
-    println!("in silence: {silent:?}");
-    silent.retain(|row| !OPEN.contains(&row.as_str()));
     assert!(silent.is_empty(), "passed in silence:\n{}", silent.join("\n"));
 }

@@ -156,6 +156,10 @@ pub(super) const NESTING: &[Row] = &[
     ),
     ("message as text named eml", "Content-Type: text/plain; name=a.eml\n\n{A}"),
     (
+        "message as text named eml, in base64",
+        "Content-Type: text/plain; name=A.EML\nContent-Transfer-Encoding: base64\n\n{AB}",
+    ),
+    (
         "archived page",
         "Content-Type: application/octet-stream; name=a.mht\nContent-Transfer-Encoding: base64\n\n{MB}",
     ),

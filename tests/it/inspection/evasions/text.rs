@@ -64,6 +64,17 @@ pub(super) const HTML: &[Row] = &[
     ("in a link", "Content-Type: text/html\n\n<a href=\"http://x.example/{S}\">x</a>\n"),
     ("in a data link", "Content-Type: text/html\n\n<a href=\"data:text/plain,{S}\">x</a>\n"),
     ("in a data link, base64", "Content-Type: text/html\n\n<a href=\"data:text/plain;base64,{L}\">x</a>\n"),
+    ("in a data link, escaped", "Content-Type: text/html\n\n<a href=\"data:,{E}\">x</a>\n"),
+    ("in a long data link", "Content-Type: text/html\n\n<a href=\"data:,{X}{X} {S}\">x</a>\n"),
+    ("page in a data link", "Content-Type: text/html\n\n<a href=\"DATA:text/html;base64,{HL}\">x</a>\n"),
+    (
+        "page in a data link that somebody is sent to",
+        "Content-Type: text/html\n\n<meta http-equiv=refresh content=\"0;url=data:text/html;base64,{HL}\">\n",
+    ),
+    (
+        "page in a data link in a frame",
+        "Content-Type: text/html\n\n<iframe src='data:text/html;base64,{HL}'>\n",
+    ),
     (
         "in a document of a frame",
         "Content-Type: text/html\n\n<iframe srcdoc=\"&lt;p&gt;{S}&lt;/p&gt;\"></iframe>\n",
