@@ -140,6 +140,30 @@ fn a_hostile_pattern_is_refused_in_time() {
     assert!(error.contains("a.toml:") && error.contains("compiling"), "{error}");
 }
 
+/// Ten files, each as long as it may be, of literals that are well each by itself. The library asks for
+/// some three KiB for each, so that the bound on memory is reached long before the one on time.
+#[test]
+fn patterns_that_take_too_much_memory_are_refused_in_time() {
+    const FILES: u64 = 10;
+    const LITERALS: usize = 20_000;
+    let world = World::new(PATTERNS);
+    for file in 0..FILES {
+        let mut random = fastrand::Rng::with_seed(file);
+        let mut one = |_| {
+            let literal: String = std::iter::repeat_with(|| random.lowercase()).take(12).collect();
+            format!("[[pattern]]\nsymbol = 'A'\nwhy = 'x'\nin = ['raw']\nliteral = '{literal}'\n")
+        };
+        world.write(&format!("patterns/{file}.toml"), &(0..LITERALS).map(&mut one).collect::<String>());
+    }
+    let begun = Instant::now();
+    let error = world.complaint("check --config p.toml");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(
+        error.contains(".toml:") && error.contains("compiling all patterns takes more than 512 MiB"),
+        "{error}"
+    );
+}
+
 #[test]
 fn what_was_compiled_is_kept() {
     let world = World::new(PATTERNS);

@@ -32,6 +32,9 @@ pub const COMPILE_BYTES_MAX: u64 = 512 << 20;
 /// Compiled patterns are smaller than what compiling them takes.
 const OUTPUT_BYTES_MAX: usize = 512 << 20;
 const PIECE_BYTES: usize = 64 * 1024;
+/// How a child ends that was refused memory, and what the library says of it.
+const OUT_OF_MEMORY: u8 = 71;
+const LIBRARY_OUT_OF_MEMORY: &str = "Unable to allocate memory.";
 /// The number of a pattern that is tried, and those of all.
 const NUMBER_BYTES: usize = 4;
 const NUMBERS_BYTES_MAX: usize = NUMBER_BYTES * PATTERN_FILES_MAX * PATTERNS_MAX;
@@ -57,12 +60,13 @@ pub fn compile(sources: &[Source]) -> Result<Vec<u8>, Vec<String>> {
         Some((b'-', lines)) if run.ended_well => {
             Err(String::from_utf8_lossy(lines).lines().map(str::to_owned).collect())
         }
-        _ => Err(vec![blame(sources, run.why())]),
+        _ => Err(vec![blame(sources, &run)]),
     }
 }
 
 /// The line about patterns that went over a bound.
-fn blame(sources: &[Source], why: &str) -> String {
+fn blame(sources: &[Source], together: &Run) -> String {
+    let why = together.why();
     let Ok(alone) = run(Task::Each, sources, BLAME_TIME_MAX) else {
         return format!("the patterns together: compiling them {why}");
     };
@@ -71,12 +75,24 @@ fn blame(sources: &[Source], why: &str) -> String {
     let fatal = last.filter(|_| !alone.ended_well && (!alone.timed_out || alone.silence() >= ALONE_TIME_MAX));
     let (guilty, words) = match fatal {
         Some(guilty) => (Some(guilty), format!("compiling this pattern {why}")),
+        // Which is slow says nothing of which is large.
+        None if together.out_of_memory => (None, String::new()),
         None => {
             (alone.slowest(), format!("compiling all patterns {why}; alone, none takes longer than this one"))
         }
     };
     match guilty.and_then(|number| expressions(sources).nth(number)) {
         Some(At { source, line, .. }) => format!("{}:{line}:1: {words}", source.name),
+        None => blame_largest(sources, why),
+    }
+}
+
+/// Where no expression is to blame there is too much of all.
+fn blame_largest(sources: &[Source], why: &str) -> String {
+    match sources.iter().max_by_key(|source| source.text.len()) {
+        Some(Source { name, .. }) => {
+            format!("{name}:1:1: compiling all patterns {why}; no file is larger than this one")
+        }
         None => format!("the patterns together: compiling them {why}"),
     }
 }
@@ -86,6 +102,7 @@ fn blame(sources: &[Source], why: &str) -> String {
 struct Run {
     output: Vec<u8>,
     ended_well: bool,
+    out_of_memory: bool,
     timed_out: bool,
     /// When each pattern that is tried alone began, and when it was over with all.
     begun: Vec<Duration>,
@@ -94,7 +111,12 @@ struct Run {
 
 impl Run {
     const fn why(&self) -> &'static str {
-        if self.timed_out { "takes longer than 7 seconds" } else { "takes more than 512 MiB or 7 seconds" }
+        match (self.timed_out, self.out_of_memory) {
+            (true, _) => "takes longer than 7 seconds",
+            (_, true) => "takes more than 512 MiB",
+            // Killed by the kernel: for the processor's time, or where an allocation must not fail.
+            _ => "takes more than 512 MiB or 7 seconds",
+        }
     }
 
     /// How long nothing more came before the end.
@@ -129,7 +151,9 @@ fn run(task: Task, sources: &[Source], time: Duration) -> io::Result<Run> {
         // It may have ended by itself just now.
         let _ = child.kill();
     }
-    run.ended_well = child.wait()?.success() && !run.timed_out;
+    let status = child.wait()?;
+    run.ended_well = status.success() && !run.timed_out;
+    run.out_of_memory = status.code() == Some(OUT_OF_MEMORY.into());
     Ok(run)
 }
 
@@ -154,6 +178,7 @@ fn gather(pieces: &Receiver<Vec<u8>>, time: Duration) -> Run {
     let mut run = Run {
         output: Vec::new(),
         ended_well: false,
+        out_of_memory: false,
         timed_out: false,
         begun: Vec::new(),
         ended: Duration::ZERO,
@@ -214,6 +239,7 @@ fn read_field(input: &mut &[u8]) -> Option<String> {
 pub fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => ExitCode::from(OUT_OF_MEMORY),
         Err(_) => ExitCode::from(70),
     }
 }
@@ -228,7 +254,7 @@ fn serve() -> io::Result<()> {
     bound()?;
     let mut out = io::stdout().lock();
     match task {
-        Task::All => out.write_all(&all(&sources))?,
+        Task::All => out.write_all(&all(&sources)?)?,
         Task::Each => {
             for (number, at) in (0_u32..).zip(expressions(&sources)) {
                 out.write_all(&number.to_le_bytes())?;
@@ -241,14 +267,18 @@ fn serve() -> io::Result<()> {
     out.flush()
 }
 
-fn all(sources: &[Source]) -> Vec<u8> {
+fn all(sources: &[Source]) -> io::Result<Vec<u8>> {
     let compiled = super::compile_here(sources).map_err(super::lines);
     let kept = compiled.and_then(|rules| {
         rules.serialise().map_err(|fault| vec![format!("the patterns cannot be kept: error {}", fault.0)])
     });
     match kept {
-        Ok(kept) => [b"+", kept.as_slice()].concat(),
-        Err(lines) => [b"-", lines.join("\n").as_bytes()].concat(),
+        Ok(kept) => Ok([b"+", kept.as_slice()].concat()),
+        // No fault of the one pattern that it was compiling just then.
+        Err(lines) if lines.iter().any(|line| line.ends_with(LIBRARY_OUT_OF_MEMORY)) => {
+            Err(io::ErrorKind::OutOfMemory.into())
+        }
+        Err(lines) => Ok([b"-", lines.join("\n").as_bytes()].concat()),
     }
 }
 
@@ -327,6 +357,7 @@ mod tests {
         let run = |begun: &[u64], ended| Run {
             output: Vec::new(),
             ended_well: true,
+            out_of_memory: false,
             timed_out: false,
             begun: millis(begun),
             ended: Duration::from_millis(ended),
