@@ -5,12 +5,17 @@
 //! and is called again from its beginning: a few microseconds, and no state between the calls.
 //!
 //! * `dns`: questions, answers, what is known.
+//! * `author`: who a message says it is from, and whether every reader would say the same.
+//! * `dmarc`: whether what passed is the author's, and what the author's domain wants if not.
 //! * `spf`: whether a domain let the client send in its name.
 //!
 //! What must always hold: an evaluation asks a bounded number of questions, whatever records say;
 //! what the DNS could not answer is `temperror`, never "none".
 
+pub mod author;
+pub mod dmarc;
 pub mod dns;
+mod domain;
 pub mod spf;
 #[cfg(test)]
 mod zone;

@@ -6,6 +6,7 @@
 use ipnet::IpNet;
 
 use super::super::dns::{Answer, Kind, Known, Missing, Name, Query, Record as DnsRecord};
+use super::super::domain::is_within;
 use super::macros::{MacroString, Place, Values};
 use super::record::{self, Hosts, Mechanism, Record};
 use super::{Outcome, Problem};
@@ -303,12 +304,6 @@ fn pointer(record: &DnsRecord) -> Option<&Name> {
         DnsRecord::Ptr(name) => Some(name),
         _ => None,
     }
-}
-
-/// Whether `name` is `domain` or below it.
-fn is_within(name: &Name, domain: &Name) -> bool {
-    let before = name.as_str().strip_suffix(domain.as_str());
-    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// Macros can bring the sender's own octets in: only what may stand in a reply is kept.

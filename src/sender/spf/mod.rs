@@ -12,12 +12,10 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 
-use idna::AsciiDenyList;
-
 use super::dns::{Known, Missing, Name};
+use super::domain::to_ascii;
 use evaluation::Check;
 use macros::Values;
 
@@ -179,15 +177,6 @@ impl Spf {
             problem: None,
         }
     }
-}
-
-/// Names go to the DNS in their ASCII form (RFC 8616 §4).
-fn to_ascii(domain: &str) -> Cow<'_, str> {
-    let domain = domain.strip_suffix('.').unwrap_or(domain);
-    if domain.is_ascii() {
-        return Cow::Borrowed(domain);
-    }
-    idna::domain_to_ascii_cow(domain.as_bytes(), AsciiDenyList::EMPTY).unwrap_or(Cow::Borrowed(""))
 }
 
 /// §4.3: what is no domain of several labels has no record. Address literals and addresses are none.
