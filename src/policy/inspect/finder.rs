@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::STREAMS_OPEN_MAX;
 use super::engine::Engine;
-use super::evidence::{self, EVIDENCE_MAX, Evidence};
+use super::evidence::{self, Evidence};
 use super::lines::Lines;
 use super::outline::Outline;
 use crate::mime::kind::{self, Kind};
@@ -21,8 +21,6 @@ use crate::scan::{Hit, Scratch, Set, Shortfall, Stream};
 
 /// Links of one message that are looked at; a list of them costs time, not memory.
 const URLS_LOOKED_MAX: u32 = 10_000;
-/// Pieces of evidence for one symbol.
-const EVIDENCE_OF_SYMBOL_MAX: usize = 3;
 
 /// What was found so far.
 #[derive(Debug, Default)]
@@ -41,14 +39,7 @@ impl Found {
         }
         let count = if hit.count == pattern.count { hit.count } else { 1 };
         self.facts.add_symbol(&pattern.symbol, pattern.score, count);
-        let told = self.evidence.iter().filter(|told| told.symbol == pattern.symbol).count();
-        if told < EVIDENCE_OF_SYMBOL_MAX && self.evidence.len() < EVIDENCE_MAX {
-            let place = match part {
-                Some(PartId(number)) => format!("{place} of part {number}"),
-                None => place.to_string(),
-            };
-            self.evidence.extend(evidence::cut(hit, engine.rules(), place));
-        }
+        evidence::keep(&mut self.evidence, hit, engine.rules(), place, part);
     }
 
     /// What was not looked at has a name.

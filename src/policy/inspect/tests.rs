@@ -127,6 +127,29 @@ fn no_secret_stands_in_evidence() {
     assert!(digits <= 10, "{evidence:?}");
 }
 
+/// Several streams have more to tell than is kept: the raw place, two readings of a part, and others.
+#[test]
+fn evidence_does_not_depend_on_where_content_was_cut() {
+    let rest = " and so on\r\n".repeat(400);
+    let words: String = (0..9).map(|n| format!("{n} forbidden word, MAGIC-000{n}\r\n{rest}")).collect();
+    let head = "Subject: a forbidden word\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+    let part = |head: &str, body: &str| format!("--b\r\n{head}\r\n\r\n{body}");
+    let message = [
+        head.to_owned(),
+        part("Content-Type: text/html", "<p>MAGIC-1111 forbidden <b>word</b></p>\r\n"),
+        part("Content-Type: application/x-a; name=\"b.exe\"", &words),
+        part("Content-Type: text/plain; charset=iso-8859-1; charset=utf-8", &words),
+        "--b--\r\nMAGIC-9999\r\n".to_owned(),
+    ]
+    .concat();
+    let engine = engine();
+    let whole = inspected(&engine, message.as_bytes(), message.len());
+    assert!(whole.1.len() > 5, "{:?}", whole.1);
+    for chunk in [1, 7, 500, 5000, 40_000] {
+        assert_eq!(inspected(&engine, message.as_bytes(), chunk), whole, "chunks of {chunk}");
+    }
+}
+
 #[test]
 fn an_inspection_is_used_again_as_new() {
     let engine = engine();
