@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use postern::control::config::{self, Rejected};
-use postern::control::{boot, check, ctl, explain, patterns, quarantine_command, replay};
+use postern::control::{boot, check, ctl, explain, passwd, patterns, quarantine_command, replay};
 use postern::load;
 use postern::policy::settings::Config;
 use postern::service::notice::say;
@@ -91,6 +91,19 @@ enum Command {
     },
     #[command(hide = true, disable_help_flag = true)]
     Top(Raw),
+    /// Enters, changes or deletes a user in a file of users; the password comes from the terminal or
+    /// from standard input
+    Passwd {
+        /// The file that `auth` of a listener names
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The user's name
+        #[arg(value_name = "USER")]
+        user: String,
+        /// Delete the user
+        #[arg(long)]
+        delete: bool,
+    },
     /// Messages that are held back: lists, shows, sends on or deletes them
     Quarantine {
         #[command(subcommand)]
@@ -182,6 +195,10 @@ fn dispatch() -> ExitCode {
         Command::Run { file, .. } => with_config(&file.config, boot::run),
         Command::Check { file } => with_config(&file.config, |config| check::main(&config)),
         Command::Ctl { request, admin } => ctl_main(request, &admin),
+        Command::Passwd { file, user, delete } => {
+            let change = if delete { passwd::Change::Delete } else { passwd::Change::Set };
+            passwd::main(&file, &user, change)
+        }
         Command::Source(raw) => load::source::main(raw.arguments),
         Command::Sink(raw) => load::sink::main(raw.arguments),
         Command::Explain { file, envelope, json, paths } => {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod ctl;
 pub mod explain;
 pub mod metrics;
+pub mod passwd;
 pub mod patterns;
 pub mod quarantine_command;
 mod quarantine_pages;

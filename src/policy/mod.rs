@@ -10,4 +10,5 @@ pub mod rule;
 pub mod score;
 pub mod settings;
 pub mod symbol;
+pub mod users;
 pub mod verdict;

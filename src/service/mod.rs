@@ -1,11 +1,13 @@
 //! What a worker must never wait for: one thread with tokio-uring's runtime, and the event log.
 //!
 //! * `answer`: takes the questions of workers, each to whom it concerns;
+//! * `authenticator`: whether a password is right;
 //! * `dns`: what evaluations of `sender` must know;
 //! * `quarantine`: messages held back, on disk;
 //! * `event_log`, `notice`: records, and words to people.
 
 pub mod answer;
+pub mod authenticator;
 pub mod dns;
 pub mod event_log;
 pub mod notice;

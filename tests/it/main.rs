@@ -8,6 +8,7 @@ mod harness;
 mod inspection;
 mod judging;
 mod packs;
+mod passwd;
 mod sender;
 mod resolver;
 mod simulation;

@@ -1,0 +1,100 @@
+//! Wrong passwords of late, for each network: bounded in number and in time.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Wrong passwords after which a network waits until they are forgotten.
+const WRONG_MAX: u32 = 20;
+/// How long the last wrong one is remembered, and all before it.
+pub(super) const MEMORY: Duration = Duration::from_secs(15 * 60);
+/// Networks remembered. Whoever has more of them than this has others forgotten, no more.
+const NETWORKS_MAX: usize = 65_536;
+
+#[expect(clippy::disallowed_types, reason = "of the service thread alone; a worker never sees it")]
+type Table = std::sync::Mutex<HashMap<IpAddr, Wrong>>;
+
+#[derive(Clone, Copy, Debug)]
+struct Wrong {
+    count: u32,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Attempts(Table);
+
+impl Attempts {
+    pub(super) fn are_too_many(&self, client: IpAddr, now: Instant) -> bool {
+        self.0.lock().is_ok_and(|table| {
+            let wrong = table.get(&network(client)).filter(|wrong| now < wrong.until);
+            wrong.is_some_and(|wrong| wrong.count >= WRONG_MAX)
+        })
+    }
+
+    /// Half is forgiven: a network has many users, and one who guesses may have an account as well.
+    pub(super) fn note_right(&self, client: IpAddr) {
+        if let Ok(mut table) = self.0.lock()
+            && let Some(wrong) = table.get_mut(&network(client))
+        {
+            wrong.count /= 2;
+        }
+    }
+
+    /// Gives how late the answer should be.
+    pub(super) fn note_wrong(&self, client: IpAddr, now: Instant) -> Duration {
+        let Ok(mut table) = self.0.lock() else { return super::delay(WRONG_MAX) };
+        if table.len() >= NETWORKS_MAX {
+            make_room(&mut table, now);
+        }
+        let wrong = table.entry(network(client)).or_insert(Wrong { count: 0, until: now });
+        let before = if now < wrong.until { wrong.count } else { 0 };
+        *wrong = Wrong { count: before.saturating_add(1), until: now + MEMORY };
+        super::delay(wrong.count)
+    }
+}
+
+fn make_room(table: &mut HashMap<IpAddr, Wrong>, now: Instant) {
+    table.retain(|_, wrong| now < wrong.until);
+    if table.len() >= NETWORKS_MAX {
+        let first = table.keys().next().copied();
+        first.map(|network| table.remove(&network));
+    }
+}
+
+/// Who has one address of these may have them all: /24 and /64.
+fn network(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_networks_there_are_the_table_has_a_bound() {
+        let attempts = Attempts::default();
+        let now = Instant::now();
+        for low in 0..u32::try_from(NETWORKS_MAX).unwrap() + 100 {
+            attempts.note_wrong(Ipv4Addr::from_bits(low << 8).into(), now);
+        }
+        assert_eq!(attempts.0.lock().unwrap().len(), NETWORKS_MAX);
+    }
+
+    #[test]
+    fn a_right_one_forgives_half() {
+        let attempts = Attempts::default();
+        let (client, now) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
+        for _ in 0..WRONG_MAX {
+            attempts.note_wrong(client, now);
+        }
+        assert!(attempts.are_too_many(client, now));
+        assert!(!attempts.are_too_many(client, now + MEMORY));
+        attempts.note_right(client);
+        assert!(!attempts.are_too_many(client, now));
+    }
+}
