@@ -1,8 +1,8 @@
 //! What does it cost to look into a whole message, from its first octet to its facts, with the packs
 //! that are shipped?
 //!
-//! A small plain message as load tools send it, one of text and HTML as people do, one of 1 MiB with an
-//! attachment. Each comes in pieces as they are received.
+//! A small and a large plain message as load tools send them, one of prose, one of text and HTML as people
+//! do, one of 1 MiB with an attachment. Each comes in pieces as they are received.
 
 #![allow(clippy::expect_used, reason = "a bench that cannot begin says why")]
 
@@ -47,13 +47,13 @@ const HEADER: &str = "From: \"Jordan Miller\" <jordan.miller@example.org>\r\n\
     \tby mail.example.org with ESMTPS id 4TtXbQ2Yz8\r\n\
     \tfor <team@example.net>; Mon, 11 Mar 2024 10:11:12 +0100\r\n";
 
-/// 4 KiB as smtp-source makes them.
-fn plain() -> String {
+/// `length` bytes as smtp-source makes them.
+fn plain(length: usize) -> String {
     let mut text =
         "From: <source@example.org>\r\nTo: <sink@example.net>\r\nDate: Mon, 11 Mar 2024 10:11:12 +0100\r\n\
         Message-Id: <0001@example.org>\r\n\r\n"
             .to_owned();
-    while text.len() < 4096 {
+    while text.len() < length {
         text.push_str(&"X".repeat(80));
         text.push_str("\r\n");
     }
@@ -141,7 +141,14 @@ fn inspecting(criterion: &mut Criterion) {
     let engine = engine();
     let mut bench = Bench::new();
     let mut group = criterion.benchmark_group("inspect");
-    for (name, message) in [("plain", plain()), ("letter", letter()), ("attachment", with_attachment())] {
+    let messages = [
+        ("plain", plain(4096)),
+        ("bulk", plain(64 * 1024)),
+        ("prose", HEADER.to_owned() + "\r\n" + &prose(64 * 1024)),
+        ("letter", letter()),
+        ("attachment", with_attachment()),
+    ];
+    for (name, message) in messages {
         group.throughput(Throughput::Bytes(message.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

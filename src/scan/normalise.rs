@@ -19,8 +19,8 @@ use table::Form;
 const BYTES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = BYTES << 7;
 const WORD: usize = size_of::<u64>();
-/// Bytes that are looked at together while they are plain.
-const BLOCK: usize = 32;
+/// Bytes that are looked at and copied together while they are plain.
+pub(super) const BLOCK: usize = 32;
 
 /// Most bytes that one character may become: U+FDFA is a phrase of eighteen letters.
 pub const FOLDED_CHAR_BYTES_MAX: usize = 64;
@@ -42,24 +42,59 @@ impl Normaliser {
     pub fn push(&mut self, text: &str, out: &mut Vec<u8>) {
         let mut rest = text;
         while !rest.is_empty() {
-            let plain = plain_run(rest.as_bytes(), self.spaced);
-            rest = self.take_plain(rest, plain, out);
+            rest = self.take_plain(rest, out);
             rest = self.take_strange(rest, out);
         }
     }
 
-    /// Copies `length` bytes in lower case; they are ASCII, so the cut is at a character.
-    fn take_plain<'a>(&mut self, text: &'a str, length: usize, out: &mut Vec<u8>) -> &'a str {
-        let (plain, rest) = text.split_at_checked(length).unwrap_or((text, ""));
-        let start = out.len();
-        out.extend_from_slice(plain.as_bytes());
-        if let Some(copied) = out.get_mut(start..) {
-            copied.make_ascii_lowercase();
+    /// Copies the run of printable ASCII at the start, single spaces included, in lower case. Line ends
+    /// within it are but spaces.
+    fn take_plain<'a>(&mut self, text: &'a str, out: &mut Vec<u8>) -> &'a str {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        loop {
+            at = self.take_run(bytes, at, out);
+            match bytes.get(at..) {
+                Some([b'\r', b'\n', ..]) => at += 2,
+                Some([b'\n', ..]) => at += 1,
+                // All before it is ASCII, so the cut is at a character.
+                _ => return text.get(at..).unwrap_or_default(),
+            }
+            self.space(out);
         }
-        if let Some(last) = plain.as_bytes().last() {
-            self.spaced = *last == b' ';
+    }
+
+    /// Copies from `start` on what needs but lower case; where that ends.
+    fn take_run(&mut self, bytes: &[u8], start: usize, out: &mut Vec<u8>) -> usize {
+        // Whether a space is the second shows the byte before it, but for the first.
+        let mut at = start + self.take_bytes(bytes.get(start..=start).unwrap_or_default(), out);
+        while at > start
+            && let Some((block, before)) = block_at(bytes, at)
+        {
+            let length = out.len();
+            // A whole block is copied faster than a part of it.
+            out.extend_from_slice(&block.map(|byte| byte.to_ascii_lowercase()));
+            let spaced = before.first() == Some(&b' ');
+            self.spaced = block.last() == Some(&b' ');
+            at += BLOCK;
+            if !is_plain_block(block, before) {
+                let run = plain_words(block, spaced);
+                out.truncate(length + run);
+                self.spaced = out.last() == Some(&b' ');
+                return at - BLOCK + run;
+            }
         }
-        rest
+        at + self.take_bytes(bytes.get(at..).unwrap_or_default(), out)
+    }
+
+    /// The same of few bytes; how many it took.
+    fn take_bytes(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+        let run = plain_words(bytes, self.spaced);
+        for byte in bytes.iter().take(run) {
+            out.push(byte.to_ascii_lowercase());
+            self.spaced = *byte == b' ';
+        }
+        run
     }
 
     /// Folds characters one by one up to the next that needs no thought.
@@ -126,44 +161,30 @@ pub fn fold_inside(text: &str) -> String {
 }
 
 fn folded(mut normaliser: Normaliser, text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
+    let mut out = Vec::with_capacity(text.len() + BLOCK);
     normaliser.push(text, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Length of the run of printable ASCII at the start, single spaces included, that needs but lower case.
-/// A block at a time, then eight bytes; `is_plain` is what it means.
-fn plain_run(bytes: &[u8], spaced: bool) -> usize {
-    let (blocks, _) = bytes.as_chunks::<BLOCK>();
-    let mut spaced = spaced;
-    let mut length = 0;
-    for block in blocks {
-        if !is_plain_block(block, spaced) {
-            break;
-        }
-        spaced = block.last() == Some(&b' ');
-        length += BLOCK;
-    }
-    length + plain_words(bytes.get(length..).unwrap_or_default(), spaced)
+/// The block at `at`, and the bytes before each of its own.
+fn block_at(bytes: &[u8], at: usize) -> Option<(&[u8; BLOCK], &[u8; BLOCK])> {
+    let window: &[u8; BLOCK + 1] = bytes.get(at.checked_sub(1)?..)?.first_chunk()?;
+    window.last_chunk().zip(window.first_chunk())
 }
 
-/// Written so that the compiler makes vector comparisons of it.
-fn is_plain_block(block: &[u8; BLOCK], spaced: bool) -> bool {
-    let mut strange = 0;
-    let mut spaces = [0_u8; BLOCK];
-    for (space, byte) in spaces.iter_mut().zip(block) {
-        strange |= u8::from(byte.wrapping_sub(b' ') > b'~' - b' ');
-        *space = u8::from(*byte == b' ');
+/// Whether all of `block` is printable ASCII with single spaces. Written so that the compiler makes vector
+/// comparisons of it.
+fn is_plain_block(block: &[u8; BLOCK], before: &[u8; BLOCK]) -> bool {
+    let mut stops = 0;
+    for (byte, before) in block.iter().zip(before) {
+        let strange = byte.wrapping_sub(b' ') > b'~' - b' ';
+        stops |= u8::from(strange | ((*byte == b' ') & (*before == b' ')));
     }
-    let (words, _) = spaces.as_chunks::<WORD>();
-    let (mut doubled, mut before) = (0, u64::from(spaced));
-    for word in words.iter().map(|word| u64::from_le_bytes(*word)) {
-        doubled |= word & (word << 8 | before);
-        before = word >> 56;
-    }
-    strange == 0 && doubled == 0
+    stops == 0
 }
 
+/// Length of the run of printable ASCII at the start, single spaces included. Eight bytes at a time;
+/// [`is_plain`] is what it means.
 fn plain_words(bytes: &[u8], spaced: bool) -> usize {
     let (words, rest) = bytes.as_chunks::<WORD>();
     let mut spaced = spaced;

@@ -16,7 +16,7 @@ use regex_automata::hybrid::dfa::Cache;
 
 use super::database::{self, Note, Scanned};
 use super::hit::{Hit, Match, Shortfall, Tail, Tally};
-use super::normalise::{FOLDED_CHAR_BYTES_MAX, Normaliser};
+use super::normalise::{self, FOLDED_CHAR_BYTES_MAX, Normaliser};
 use super::phrase::{self, LEAD_BYTES, SLACK_BYTES, View, Words};
 use super::rules::Rules;
 use super::set::{Set, Target, Use};
@@ -66,7 +66,7 @@ impl Scratch {
         Self {
             engine: database::Scratch::new(),
             matches: Vec::with_capacity(MATCHES_PER_BLOCK_MAX),
-            folded: Vec::with_capacity(PIECE_BYTES + FOLDED_CHAR_BYTES_MAX),
+            folded: Vec::with_capacity(PIECE_BYTES + FOLDED_CHAR_BYTES_MAX + normalise::BLOCK),
             caches: HashMap::new(),
             idle: Vec::new(),
         }
