@@ -18,6 +18,9 @@ use crate::scan::{IDLE_STREAMS_MAX, Rules, STREAM_BUFFER_BYTES, Set};
 const ROWS_MAX: usize = 200;
 /// An inflating decoder: its window of 32 KiB (RFC 1951), its tables, its output.
 const INFLATE_BYTES: usize = 128 * 1024;
+/// What one reading of a part grows its buffers to, pieces of 64 KiB being decoded at a time: the octets,
+/// three times as much for what a charset makes of them, and the text of HTML as it is seen and held.
+const READING_BYTES: usize = 8 * 64 * 1024;
 /// One part within another: its boundary, its head, its decoders.
 const PART_BYTES: usize = BOUNDARY_BYTES_MAX + NAME_BYTES_MAX + 2048;
 
@@ -116,11 +119,13 @@ pub(super) fn holders(engine: &Engine, messages: usize) -> [Holder; 4] {
     let stream = sets.map(|set| STREAM_BUFFER_BYTES + set.sizes().1).max().unwrap_or(0);
     let own = |set: usize| if set > 0 { STREAMS_OPEN_MAX + set } else { 0 };
     let streams = own(engine.rules().sets().len());
+    let lines = html::VALUE_BYTES_MAX + html::LINK_TEXT_BYTES_MAX + raw_view::LINE_BYTES_MAX;
+    // Archives are counted anew within a message that lies in one, so that only the depth of everything
+    // bounds how many are open at a time.
     let walker = FIELD_BYTES_MAX
         + PARAMETER_BYTES_MAX
-        + 2 * (html::VALUE_BYTES_MAX + html::LINK_TEXT_BYTES_MAX + raw_view::LINE_BYTES_MAX)
-        + bounds.depth.saturating_mul(PART_BYTES)
-        + (bounds.archive.depth_max + 1) * INFLATE_BYTES;
+        + 2 * (READING_BYTES + lines)
+        + bounds.depth.saturating_mul(PART_BYTES + INFLATE_BYTES);
     let inspections = messages.saturating_add(INSPECTIONS_IDLE_MAX);
     [
         Holder { name: "streams of inspections", count: messages.saturating_mul(streams), each: stream },

@@ -1,4 +1,8 @@
 //! Through the real program: what client and next hop see of inspection.
+//!
+//! * `held`: what a message in flight holds.
+
+mod held;
 
 use std::collections::BTreeMap;
 use std::fs;
