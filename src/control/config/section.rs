@@ -14,6 +14,7 @@ use super::unit;
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
+use crate::limits::WINDOW_KEPT_BYTES_MAX;
 use crate::mime::kind::Kind;
 use crate::policy::inspect::Engine;
 use crate::policy::judge::Policy;
@@ -58,12 +59,12 @@ pub(super) fn config(
     of_patterns: &mut Vec<String>,
 ) -> Config {
     let hostname = root.required("hostname").and_then(|item| item.parse(unit::hostname)).unwrap_or_default();
-    let workers = workers(root.section("workers"));
+    let quarantine = quarantine(root.section("quarantine"));
+    let workers = workers(root.section("workers"), quarantine.is_some());
     let mut taken = Addresses::default();
     let listeners = listeners(&mut root, &mut taken);
     let upstreams = upstreams(&mut root);
     let routes = routes(&mut root, &upstreams);
-    let quarantine = quarantine(root.section("quarantine"));
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
@@ -137,7 +138,8 @@ pub(super) fn beside(file: &Path, config: &mut Config) {
     config.quarantine.iter_mut().for_each(|quarantine| settle(&mut quarantine.path));
 }
 
-fn workers(section: Option<Section<'_>>) -> Workers {
+/// `keeps` says whether there is a quarantine.
+fn workers(section: Option<Section<'_>>, keeps: bool) -> Workers {
     let mut workers = Workers {
         cpus: Cpus::Auto,
         connections: 20_000,
@@ -170,6 +172,9 @@ fn workers(section: Option<Section<'_>>) -> Workers {
     workers.timeout = downstream_timeouts(section.section("timeout"));
     if workers.window_budget < workers.window {
         section.fault_at("window_budget", "window_budget is less than one window");
+    }
+    if keeps && workers.window > WINDOW_KEPT_BYTES_MAX {
+        section.fault_at("window", "more than 15MiB: what is held whole could not be put into quarantine");
     }
     section.finish();
     workers

@@ -234,6 +234,15 @@ fn wrong_types_are_named() {
 }
 
 #[test]
+fn a_window_is_no_larger_than_the_quarantine_can_take() {
+    let with = |window: &str, quarantine: &str| format!("[workers]\nwindow = \"{window}\"\n{quarantine}");
+    let fault = "12:10: more than 15MiB: what is held whole could not be put into quarantine";
+    check_added(&with("16MiB", "[quarantine]\npath = \"q\"\n"), &[fault]);
+    accepted(&format!("{MINIMAL}{}", with("15MiB", "[quarantine]\npath = \"q\"\n")));
+    accepted(&format!("{MINIMAL}{}", with("16MiB", "")));
+}
+
+#[test]
 fn workers_have_bounds() {
     for (line, wanted) in [
         ("connections = 0", "12:15: 0 is out of range: 1 to 1000000"),
