@@ -21,7 +21,9 @@ use super::provider::signatures;
 /// Certificates of a chain that are looked at.
 const CHAIN_MAX: usize = 16;
 /// Records of one server that are looked at, in the order in which they came.
-const RECORDS_MAX: usize = 64;
+const RECORDS_MAX: usize = 32;
+/// Certificates that a chain is tried under: each may cost as many signatures as the chain is long.
+const ANCHORS_MAX: usize = 4;
 
 const FULL: u8 = 0;
 const SHA_256: u8 = 1;
@@ -75,7 +77,7 @@ pub fn verify(
         return Ok(Match::EndEntity);
     }
     let mut fault = CertificateFault::NoTlsaMatch;
-    for anchor in anchors(&records, above) {
+    for anchor in anchors(&records, above).into_iter().take(ANCHORS_MAX) {
         match under(anchor, own, above, names, now) {
             Ok(()) => return Ok(Match::TrustAnchor),
             Err(nearest) => fault = nearest,

@@ -167,3 +167,6 @@ impl Session {
         matches!(&self.0, Stage::Traffic(traffic) if traffic.is_closed())
     }
 }
+
+#[cfg(test)]
+mod tests;
