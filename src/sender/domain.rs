@@ -39,6 +39,12 @@ pub(super) fn host_name(text: &str) -> Option<Name> {
     Name::parse(&ascii).filter(|_| ascii.split('.').all(label_is_good) && !is_number)
 }
 
+/// Strangers' text as far as it may stand in a reply or a field: visible ASCII, so many characters of it.
+pub(super) fn visible(text: &str, chars_max: usize) -> String {
+    let shown = |letter: char| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' };
+    text.chars().take(chars_max).map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

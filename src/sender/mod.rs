@@ -5,17 +5,23 @@
 //! and is called again from its beginning: a few microseconds, and no state between the calls.
 //!
 //! * `dns`: questions, answers, what is known.
+//! * `address_list`: lists in the DNS, of addresses and of the domains of links.
 //! * `author`: who a message says it is from, and whether every reader would say the same.
 //! * `dmarc`: whether what passed is the author's, and what the author's domain wants if not.
+//! * `helo`: names of an address and back, greetings, whether a domain takes mail.
+//! * `lookalike`: whom a message seems to be from.
 //! * `spf`: whether a domain let the client send in its name.
 //!
 //! What must always hold: an evaluation asks a bounded number of questions, whatever records say;
 //! what the DNS could not answer is `temperror`, never "none".
 
+pub mod address_list;
 pub mod author;
 pub mod dmarc;
 pub mod dns;
 mod domain;
+pub mod helo;
+pub mod lookalike;
 pub mod spf;
 #[cfg(test)]
 mod zone;

@@ -6,7 +6,7 @@
 use ipnet::IpNet;
 
 use super::super::dns::{Answer, Kind, Known, Missing, Name, Query, Record as DnsRecord};
-use super::super::domain::is_within;
+use super::super::domain::{is_within, visible};
 use super::macros::{MacroString, Place, Values};
 use super::record::{self, Hosts, Mechanism, Record};
 use super::{Outcome, Problem};
@@ -288,7 +288,10 @@ impl<'a> Check<'a> {
         let text = std::str::from_utf8(text).map_err(|_| Problem::Syntax)?;
         let text = MacroString::parse(text, Place::Explanation).map_err(|_| Problem::Syntax)?;
         let client = if text.asks_name() { self.client_name(domain)? } else { None };
-        Ok(text.expand(&self.values_for(domain, client.as_ref())).map(visible))
+        // Macros bring the sender's own octets in.
+        Ok(text
+            .expand(&self.values_for(domain, client.as_ref()))
+            .map(|text| visible(&text, EXPLANATION_BYTES_MAX)))
     }
 }
 
@@ -304,10 +307,4 @@ fn pointer(record: &DnsRecord) -> Option<&Name> {
         DnsRecord::Ptr(name) => Some(name),
         _ => None,
     }
-}
-
-/// Macros can bring the sender's own octets in: only what may stand in a reply is kept.
-fn visible(text: String) -> String {
-    let shown = |letter: char| if letter.is_ascii_graphic() || letter == ' ' { letter } else { '?' };
-    text.chars().take(EXPLANATION_BYTES_MAX).map(shown).collect()
 }

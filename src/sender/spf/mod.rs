@@ -14,8 +14,8 @@ mod tests;
 
 use std::net::IpAddr;
 
-use super::dns::{Known, Missing, Name};
-use super::domain::to_ascii;
+use super::dns::{Known, Missing, NAME_BYTES_MAX, Name};
+use super::domain::{to_ascii, visible};
 use evaluation::Check;
 use macros::Values;
 
@@ -122,7 +122,7 @@ impl Input<'_> {
 pub struct Spf {
     pub outcome: Outcome,
     pub identity: Identity,
-    /// The domain that was checked, as the DNS has it; as it was given, if it is no domain.
+    /// The domain that was checked, as the DNS has it; if it is none, what is visible of what was given.
     pub domain: String,
     /// The mechanism that matched; None if none did.
     pub mechanism: Option<String>,
@@ -171,7 +171,7 @@ impl Spf {
         Self {
             outcome: Outcome::None,
             identity,
-            domain: domain.to_owned(),
+            domain: visible(domain, NAME_BYTES_MAX),
             mechanism: None,
             explanation: None,
             problem: None,

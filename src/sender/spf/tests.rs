@@ -569,6 +569,15 @@ fn what_is_no_domain_has_no_record() {
 }
 
 #[test]
+fn what_is_told_of_a_domain_is_visible() {
+    for (helo, wanted) in [("a\r\nX: y", "a??X: y"), ("\u{1b}[0m\0", "?[0m?"), ("b\u{fc}", "b?")] {
+        assert_eq!(run("", &input("192.0.2.1", "", helo)).0.domain, wanted);
+    }
+    let long = "x".repeat(65_536);
+    assert_eq!(run("", &input("192.0.2.1", "", &long)).0.domain.len(), 253);
+}
+
+#[test]
 fn the_identity_is_the_sender_or_helo() {
     let (spf, _) = run("", &input("192.0.2.1", "u@Passes.Test.", "fails.test"));
     let found = (spf.outcome, spf.identity, spf.domain.as_str(), spf.mechanism.as_deref());
