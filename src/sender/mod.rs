@@ -10,16 +10,22 @@
 //! * `dmarc`: whether what passed is the author's, and what the author's domain wants if not.
 //! * `helo`: names of an address and back, greetings, whether a domain takes mail.
 //! * `lookalike`: whom a message seems to be from.
+//! * `header_section`: the fields as they came. `dkim`: who signed them, and the body.
+//! * `arc`: what others on the way found. `auth_results`: how we say what we found.
 //! * `spf`: whether a domain let the client send in its name.
 //!
 //! What must always hold: an evaluation asks a bounded number of questions, whatever records say;
 //! what the DNS could not answer is `temperror`, never "none".
 
 pub mod address_list;
+pub mod arc;
+pub mod auth_results;
 pub mod author;
+pub mod dkim;
 pub mod dmarc;
 pub mod dns;
 mod domain;
+pub mod header_section;
 pub mod helo;
 pub mod lookalike;
 pub mod spf;

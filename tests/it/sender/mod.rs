@@ -4,6 +4,7 @@
 // A test says what it skipped.
 #![allow(clippy::print_stdout)]
 
+mod arc;
 mod spf;
 mod yaml;
 
