@@ -42,11 +42,8 @@ impl<'a, 'b> Parts<'a, 'b> {
             return None;
         };
         let behind = element.get(close + 1..)?;
-        if behind.iter().any(|token| !token.is_comment()) {
-            flaws.insert(Flaw::Malformed);
-        }
-        if !behind.is_empty() {
-            flaws.insert(Flaw::Comment);
+        for token in behind {
+            flaws.insert(if token.is_comment() { Flaw::Comment } else { Flaw::Malformed });
         }
         Some(Self { name: element.get(..open)?, address: element.get(open + 1..close)?, is_angled: true })
     }
