@@ -97,6 +97,10 @@ impl ClientPolicy {
     }
 }
 
+/// All workers look at the same one.
+const _: () = shared::<ClientPolicy>();
+const fn shared<T: Send + Sync>() {}
+
 impl fmt::Debug for ClientPolicy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("ClientPolicy")

@@ -165,7 +165,7 @@ impl Traffic {
         let (taken, is_complete) = fill(&mut self.held, 0, rest)?;
         *consumed += taken;
         self.is_lent = is_complete;
-        Ok(is_complete.then(|| Place::Held(0..self.held.len())))
+        Ok(is_complete.then_some(Place::Held(0..self.held.len())))
     }
 
     /// What is not plaintext.

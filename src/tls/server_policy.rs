@@ -110,6 +110,10 @@ impl ServerPolicy {
     }
 }
 
+/// All workers look at the same one.
+const _: () = shared::<ServerPolicy>();
+const fn shared<T: Send + Sync>() {}
+
 impl fmt::Debug for ServerPolicy {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.0;
@@ -163,7 +167,8 @@ impl Certificates {
         let fitting = || self.0.iter().filter(|own| fits(own));
         let best =
             |of: &dyn Fn(&Identity) -> bool| fitting().filter(|own| of(own)).min_by_key(|own| own.is_rsa());
-        best(&asked).or_else(|| best(&usual)).or_else(|| best(&|_| true))
+        // Where nothing fits the library says so, with the alert that is owed.
+        best(&asked).or_else(|| best(&usual)).or_else(|| best(&|_| true)).or(Some(first))
     }
 }
 

@@ -44,7 +44,7 @@ fn usage_3_asks_nothing_but_the_certificate_or_its_key() {
     for own in [&world.ecdsa, &world.rsa, &world.expired, &world.unknown] {
         for (selector, matching) in kinds() {
             let record = tlsa(3, selector, matching, &own.der);
-            check(&[record.clone()], &[&own.der], &["x.example"], Ok(Match::EndEntity));
+            check(std::slice::from_ref(&record), &[&own.der], &["x.example"], Ok(Match::EndEntity));
             check(&[record], &[&world.other.der], &[HOST], Err(CertificateFault::NoTlsaMatch));
         }
     }
@@ -105,7 +105,7 @@ fn the_strongest_digest_counts() {
     check(&[good.clone(), Tlsa { selector: 0, ..stale.clone() }], chain, &[HOST], Ok(Match::EndEntity));
     check(&[tlsa(3, 1, 0, &world.ecdsa.der), stale], chain, &[HOST], Ok(Match::EndEntity));
     // One that cannot be used displaces none.
-    let broken = Tlsa { matching: 2, data: vec![0; 63], ..good.clone() };
+    let broken = Tlsa { matching: 2, data: vec![0; 63], ..good };
     check(&[good, broken], chain, &[HOST], Ok(Match::EndEntity));
 }
 

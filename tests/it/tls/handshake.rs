@@ -126,6 +126,28 @@ fn a_handshake_may_be_cut_anywhere() {
     check_cuts(&TLS12, &world().rsa, 31);
 }
 
+/// A peer that puts 32 octets into a record: each message of a handshake, and each ticket behind it,
+/// spans many of them.
+#[test]
+fn messages_may_span_records() {
+    for version in [&TLS12, &TLS13] {
+        let mut config = reference_server(version, &world().rsa);
+        config.max_fragment_size = Some(32);
+        let policy = verifying();
+        for is_resumed in [false, true, true] {
+            let (mut client, mut server) = (Ours::client(&policy), Reference::server(config.clone()));
+            exchange(&mut client, &mut server);
+            assert_eq!(client.secured().is_resumed, is_resumed);
+            converse(&mut client, &mut server);
+        }
+        let mut config = reference_client(version, None);
+        config.max_fragment_size = Some(32);
+        let (mut client, mut server) = (Reference::client(config), Ours::server(&listener(&[&world().rsa])));
+        exchange(&mut client, &mut server);
+        converse(&mut client, &mut server);
+    }
+}
+
 #[test]
 fn a_handshake_may_come_octet_by_octet() {
     for version in [&TLS12, &TLS13] {

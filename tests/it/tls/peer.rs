@@ -59,13 +59,15 @@ impl Ours {
         self.secured.as_deref().expect("hands are not shaken")
     }
 
-    fn step(&mut self, wire: &mut [u8]) -> Result<Option<usize>, TlsFault> {
+    /// One step: how much was consumed, None when there is nothing more to do.
+    fn step(&mut self, wire: &mut [u8]) -> Option<usize> {
         let given = wire.len();
-        let Step { consumed, received } = self.session.receive(wire, &mut self.out)?;
+        let step = self.session.receive(wire, &mut self.out).map_err(|fault| self.fault = Some(fault));
+        let Step { consumed, received } = step.ok()?;
         match received {
             Received::Pending => {
                 assert_eq!(consumed, given, "who waits for more has taken all");
-                return Ok(None);
+                return None;
             }
             Received::Secured(secured) => {
                 assert!(self.secured.replace(secured).is_none(), "hands are shaken once");
@@ -76,22 +78,20 @@ impl Ours {
             }
             Received::Closed => {
                 self.closed = true;
-                return Ok(None);
+                return None;
             }
         }
-        Ok(Some(consumed))
+        Some(consumed)
     }
 }
 
 impl Peer for Ours {
     fn take(&mut self, wire: &[u8]) {
         let (mut wire, mut at) = (wire.to_vec(), 0);
-        while self.fault.is_none() {
-            match self.step(&mut wire[at..]) {
-                Ok(Some(consumed)) => at += consumed,
-                Ok(None) => return,
-                Err(fault) => self.fault = Some(fault),
-            }
+        while self.fault.is_none()
+            && let Some(consumed) = self.step(&mut wire[at..])
+        {
+            at += consumed;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use postern::tls::fault::TlsFault;
 use postern::tls::session::{Received, Session};
+use proptest::prelude::{ProptestConfig, proptest};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
@@ -66,6 +67,34 @@ fn a_long_record_may_be_cut_anywhere() {
             // Every octet near the ends of records, fewer in their midst.
             cut += if (64..16_300).contains(&cut) { 61 } else { 1 };
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any lengths in any pieces.
+    #[test]
+    fn pieces_of_any_size_are_the_same_plaintext(
+        said in proptest::collection::vec(1_usize..40_000, 1..6),
+        pieces in proptest::collection::vec(1_usize..30_000, 1..20),
+        is_13: bool,
+    ) {
+        let (mut client, mut server) = secured(if is_13 { &TLS13 } else { &TLS12 });
+        let (mut wire, mut want) = (Vec::new(), Vec::new());
+        for len in said {
+            let octets = text(len, len as u64);
+            client.say(&octets);
+            wire.append(&mut client.out());
+            want.extend_from_slice(&octets);
+        }
+        let mut rest = wire.as_slice();
+        for piece in pieces.into_iter().chain([usize::MAX]) {
+            let (head, tail) = rest.split_at(piece.min(rest.len()));
+            server.take(head);
+            rest = tail;
+        }
+        assert!(server.heard() == want && server.fault.is_none());
     }
 }
 
