@@ -122,15 +122,13 @@ fn ask(
     is_partial: bool,
 ) -> Result<Listings, Missing> {
     let pairs = lists.iter().enumerate().flat_map(|list| subjects.iter().map(move |subject| (list, subject)));
-    let asked: Vec<_> = pairs
-        .filter_map(|((place, list), (what, subject))| {
-            Some((place, list, what, question(list, what, *subject)?))
-        })
-        .collect();
-    let queries: Vec<Query> = asked.iter().map(|(.., query)| query.clone()).collect();
+    let asked = pairs.filter_map(|((place, list), (what, subject))| {
+        Some(((place, list, what), question(list, what, *subject)?))
+    });
+    let (asked, queries): (Vec<_>, Vec<Query>) = asked.unzip();
     let answers = known.answers(&queries)?;
     let mut listings = Listings { is_partial, ..Listings::default() };
-    for ((place, list, what, _), answer) in asked.into_iter().zip(answers) {
+    for ((place, list, what), answer) in asked.into_iter().zip(answers) {
         listings.take(place, list, what, answer);
     }
     Ok(listings)

@@ -246,6 +246,9 @@ impl Author<'_> {
         if domain == *self.domain {
             return Ok(true);
         }
+        if domain == *self.organisation {
+            return Ok(!is_strict);
+        }
         if is_strict || !is_within(&domain, self.organisation) {
             return Ok(false);
         }

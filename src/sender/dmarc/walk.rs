@@ -32,13 +32,12 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn new(known: &Known, domain: &Name) -> Result<Self, Missing> {
         let names = names(domain);
-        let queries: Vec<Query> = names.iter().filter_map(question).collect();
+        // A name that is too long to be asked for has no record.
+        let asked: Vec<(Name, Query)> =
+            names.into_iter().filter_map(|name| question(&name).map(|query| (name, query))).collect();
+        let queries: Vec<Query> = asked.iter().map(|(_, query)| query.clone()).collect();
         let answers = known.answers(&queries)?;
-        let mut answers = answers.into_iter();
-        let steps = names.into_iter().map(|name| {
-            let answer = question(&name).and_then(|_| answers.next());
-            (name, answer.map_or(Found::Nothing, found))
-        });
+        let steps = asked.into_iter().zip(answers).map(|((name, _), answer)| (name, found(answer)));
         let mut walk = Self { steps: steps.collect() };
         walk.stop_at_boundary();
         Ok(walk)

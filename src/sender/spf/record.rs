@@ -89,11 +89,14 @@ impl<'a> Record<'a> {
 
     /// `redirect` and `exp` at most once each; what is unknown is checked and ignored (§6).
     fn take_modifier(&mut self, name: &str, value: &'a str) -> Result<(), Malformed> {
-        let held = match name.to_ascii_lowercase().as_str() {
-            "redirect" => &mut self.redirect,
-            "exp" => &mut self.explanation,
-            _ if is_modifier_name(name) => return MacroString::parse(value, Place::Term).map(|_| ()),
-            _ => return Err(Malformed),
+        let held = if name.eq_ignore_ascii_case("redirect") {
+            &mut self.redirect
+        } else if name.eq_ignore_ascii_case("exp") {
+            &mut self.explanation
+        } else if is_modifier_name(name) {
+            return MacroString::parse(value, Place::Term).map(|_| ());
+        } else {
+            return Err(Malformed);
         };
         if held.replace(MacroString::parse_domain(value)?).is_some() { Err(Malformed) } else { Ok(()) }
     }
@@ -121,16 +124,19 @@ impl<'a> Mechanism<'a> {
     fn parse(text: &'a str) -> Result<Self, Malformed> {
         let (name, rest) = text.split_at(text.find([':', '/']).unwrap_or(text.len()));
         let value = rest.strip_prefix(':');
-        match name.to_ascii_lowercase().as_str() {
-            "all" if rest.is_empty() => Ok(Self::All),
-            "include" => Ok(Self::Include(MacroString::parse_domain(value.ok_or(Malformed)?)?)),
-            "exists" => Ok(Self::Exists(MacroString::parse_domain(value.ok_or(Malformed)?)?)),
-            "a" => Ok(Self::Address(Hosts::parse(rest)?)),
-            "mx" => Ok(Self::Exchange(Hosts::parse(rest)?)),
-            "ptr" if rest.is_empty() => Ok(Self::Pointer(None)),
-            "ptr" => Ok(Self::Pointer(Some(MacroString::parse_domain(value.ok_or(Malformed)?)?))),
-            "ip4" => network::<Ipv4Addr>(value.ok_or(Malformed)?, 32).map(Self::Network),
-            "ip6" => network::<Ipv6Addr>(value.ok_or(Malformed)?, 128).map(Self::Network),
+        let target = || MacroString::parse_domain(value.ok_or(Malformed)?);
+        // Most terms are networks; names are compared without copying them, for there are many.
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        match name.len() {
+            3 if is("ip4") => network::<Ipv4Addr>(value.ok_or(Malformed)?, 32).map(Self::Network),
+            3 if is("ip6") => network::<Ipv6Addr>(value.ok_or(Malformed)?, 128).map(Self::Network),
+            7 if is("include") => target().map(Self::Include),
+            1 if is("a") => Hosts::parse(rest).map(Self::Address),
+            2 if is("mx") => Hosts::parse(rest).map(Self::Exchange),
+            6 if is("exists") => target().map(Self::Exists),
+            3 if is("ptr") && rest.is_empty() => Ok(Self::Pointer(None)),
+            3 if is("ptr") => target().map(Some).map(Self::Pointer),
+            3 if is("all") && rest.is_empty() => Ok(Self::All),
             _ => Err(Malformed),
         }
     }
