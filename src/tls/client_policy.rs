@@ -83,6 +83,14 @@ impl ClientPolicy {
         Self::new(Authentication::Dane { records, names }, self.0.identity.clone())
     }
 
+    /// The same for another worker: tickets that it is given are its own, so that none waits for another.
+    pub fn apart(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.0.config);
+        config.resumption = Resumption::in_memory_sessions(SERVERS_REMEMBERED);
+        let (identity, trust) = (self.0.identity.clone(), self.0.trust);
+        Self(Arc::new(Inner { config: Arc::new(config), identity, trust }))
+    }
+
     /// Whether a server has to prove who it is.
     pub fn authenticates(&self) -> bool {
         self.0.trust.is_verified()

@@ -8,7 +8,7 @@ use rustls::{ClientConfig, HandshakeKind};
 
 use super::authority::world;
 use super::handshake::{listener, verifying};
-use super::peer::{Ours, Reference, converse, exchange, reference_client, reference_server};
+use super::peer::{Ours, Peer, Reference, converse, exchange, reference_client, reference_server};
 
 /// Whether the library's client, which keeps tickets in `config`, resumed at `policy`.
 #[track_caller]
@@ -84,5 +84,21 @@ fn our_client_resumes_under_its_policy_only() {
         let policy = verifying();
         assert_eq!([resumed(&policy), resumed(&policy), resumed(&policy)], [false, true, true]);
         assert!(!resumed(&verifying()));
+        let apart = policy.apart();
+        assert_eq!([resumed(&apart), resumed(&apart), resumed(&policy)], [false, true, true]);
+    }
+}
+
+/// As when certificates are replaced: who began under a policy goes on under it.
+#[test]
+fn a_session_outlives_its_policy() {
+    for version in [&TLS12, &TLS13] {
+        let policy = listener(&[&world().ecdsa]);
+        let mut client = Reference::client(reference_client(version, None));
+        let mut server = Ours::server(&policy);
+        server.take(&client.out());
+        drop(policy);
+        exchange(&mut client, &mut server);
+        converse(&mut client, &mut server);
     }
 }
