@@ -189,10 +189,6 @@ fn sets<'a>(fields: &Fields<'a>) -> Result<Vec<Set<'a>>, Fault> {
 
 impl Chain {
     fn read(sets: &[Set<'_>], fields: &mut Fields<'_>) -> Result<Self, Fault> {
-        let newest = sets.last().and_then(|set| set.seal).ok_or(Fault::Incomplete)?;
-        if validation(&newest).is_some_and(|said| said.eq_ignore_ascii_case(b"fail")) {
-            return Err(Fault::SealedAsFailed);
-        }
         let seals = seals(sets)?;
         fields.index();
         let mut effort = EFFORT_OCTETS;
@@ -272,10 +268,6 @@ fn fault(
     }
 }
 
-fn validation<'a>(seal: &Field<'a>) -> Option<&'a [u8]> {
-    Tags::parse(seal.value())?.value("cv")
-}
-
 /// Each seal covers all sets before it and its own (RFC 8617 §5.1.1). What earlier ones cover is
 /// hashed once: the work is that of one pass over all sets.
 fn seals(sets: &[Set<'_>]) -> Result<Vec<Signed>, Fault> {
@@ -285,7 +277,7 @@ fn seals(sets: &[Set<'_>]) -> Result<Vec<Signed>, Fault> {
         let Set { results: Some(results), signature: Some(signature), seal: Some(seal) } = set else {
             return Err(Fault::Incomplete);
         };
-        let claim = claim(seal, at + 1)?;
+        let claim = claim(seal, at + 1, at + 1 == sets.len())?;
         let mut text = Vec::with_capacity(2048);
         for field in [results, signature] {
             canonical_field(Canonical::Relaxed, field, &mut text);
@@ -304,10 +296,13 @@ fn seals(sets: &[Set<'_>]) -> Result<Vec<Signed>, Fault> {
 }
 
 /// What the tags of a seal say (RFC 8617 §4.1.3, §5.2 step 3).
-fn claim(seal: &Field<'_>, at: usize) -> Result<Claim, Fault> {
+fn claim(seal: &Field<'_>, at: usize, is_newest: bool) -> Result<Claim, Fault> {
     let fault = |reason| Fault::Seal(at, reason);
     let tags = Tags::parse(seal.value()).ok_or_else(|| fault(Reason::NotTags))?;
     let said = required(&tags, "cv").map_err(fault)?;
+    if is_newest && said.eq_ignore_ascii_case(b"fail") {
+        return Err(Fault::SealedAsFailed);
+    }
     let can_be: &[u8] = if at == 1 { b"none" } else { b"pass" };
     if !said.eq_ignore_ascii_case(can_be) {
         return Err(Fault::Validation(at));

@@ -164,6 +164,9 @@ impl<'a> Fields<'a> {
     /// Sorts by name, so that [`Fields::places`] is quick. Not worth it where nothing is signed.
     pub(super) fn index(&mut self) {
         let all = &self.all;
+        if self.by_name.len() == all.len() {
+            return;
+        }
         let count = u16::try_from(all.len()).unwrap_or(u16::MAX);
         self.by_name = (0..count).collect();
         let name = |place: &u16| all.get(usize::from(*place)).map_or(&[][..], Field::name);

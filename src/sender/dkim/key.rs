@@ -46,15 +46,18 @@ impl Signed {
             Answer::NoData | Answer::NotFound => return Ok(KeyCheck::failed(Reason::KeyMissing)),
             Answer::Failed => return Ok(KeyCheck::failed(Reason::KeyUnanswered)),
         };
-        let mut worst = KeyCheck::failed(Reason::KeyMissing);
+        let mut found = KeyCheck::failed(Reason::KeyMissing);
         for record in records.iter().filter_map(text).filter(|text| is_key(text)).take(RECORDS_MAX) {
             let check = self.check_with(record, is_of_subdomain);
             if check.reason.is_none() {
                 return Ok(check);
             }
-            worst = check;
+            // What one key says of the signature tells more than that another record is no key.
+            if matches!(found.reason, Some(Reason::KeyMissing | Reason::KeyBad)) {
+                found = check;
+            }
         }
-        Ok(worst)
+        Ok(found)
     }
 
     fn check_with(&self, record: &[u8], is_of_subdomain: bool) -> KeyCheck {
@@ -76,7 +79,8 @@ fn text(record: &Record) -> Option<&[u8]> {
 
 /// Other records may share the name, as when a wildcard answers for it.
 fn is_key(record: &[u8]) -> bool {
-    record.len() > RECORD_BYTES_MAX || memchr::memmem::find(record, b"p").is_some()
+    let is_other = |tags: Tags<'_>| tags.value("p").is_none() && tags.value("v") != Some(b"DKIM1");
+    record.len() > RECORD_BYTES_MAX || !Tags::parse(record).is_some_and(is_other)
 }
 
 /// A key record.

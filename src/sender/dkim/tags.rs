@@ -23,9 +23,13 @@ impl<'a> Tags<'a> {
     pub(crate) fn parse(list: &'a [u8]) -> Option<Self> {
         let list = list.strip_suffix(b"\r\n").unwrap_or(list);
         let list = list.trim_ascii_end().strip_suffix(b";").unwrap_or(list);
+        if !is_text(list) {
+            return None;
+        }
         let mut tags: Vec<Tag<'a>> = Vec::with_capacity(16);
         let mut offset = 0;
-        for text in list.split(|octet| *octet == b';') {
+        while let Some(rest) = list.get(offset..) {
+            let text = rest.get(..memchr::memchr(b';', rest).unwrap_or(rest.len()))?;
             let tag = Tag::parse(text, offset)?;
             if tags.len() == TAGS_MAX || tags.iter().any(|other| other.name == tag.name) {
                 return None;
@@ -60,13 +64,18 @@ impl<'a> Tag<'a> {
         let is_name = name.first().is_some_and(u8::is_ascii_alphabetic)
             && name.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'_');
         let place = (offset + equals + 1, offset + text.len());
-        (is_name && value.iter().all(is_value)).then_some(Self { name, value: trim(value), place })
+        is_name.then_some(Self { name, value: trim(value), place })
     }
 }
 
-/// Visible, folding white space, or of a character beyond ASCII (RFC 8616 §3).
-const fn is_value(octet: &u8) -> bool {
-    matches!(octet, b'!'..=b'~' | 0x80.. | b' ' | b'\t' | b'\r' | b'\n')
+/// Visible, folding white space, or of characters beyond ASCII (RFC 8616 §3). Without a branch, so that
+/// the compiler does many octets at once.
+fn is_text(list: &[u8]) -> bool {
+    let is_bad = |octet: u8| {
+        let is_space = u8::from(octet == b'\t') | u8::from(octet == b'\r') | u8::from(octet == b'\n');
+        (u8::from(octet < b' ') & !is_space) | u8::from(octet == 0x7f)
+    };
+    list.iter().fold(0, |bad, octet| bad | is_bad(*octet)) == 0
 }
 
 const fn is_space(octet: u8) -> bool {

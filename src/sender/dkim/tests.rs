@@ -424,7 +424,9 @@ fn the_first_record_that_verifies_decides() {
     let good = record(letter.algorithm);
     let other = format!("k=ed25519; p={}", encoded(&[9; 32]));
     assert_eq!(result_with(&letter, &["v=s\u{70}f1 -all", &other, &good]), PASS);
-    assert_eq!(result_with(&letter, &["x=1", &other]).0, Outcome::Fail);
+    assert_eq!(result_with(&letter, &["x=1", &other, "not a key"]), because(Reason::SignatureWrong));
+    assert_eq!(result_with(&letter, &["not a key", &other]), because(Reason::SignatureWrong));
+    assert_eq!(result_with(&letter, &["v=DKIM1; k=ed25519"]), because(Reason::KeyBad));
     assert_eq!(result_with(&letter, &[]), because(Reason::KeyMissing));
     assert_eq!(result_with(&letter, &["x=1"]), because(Reason::KeyMissing));
     assert_eq!(result_with(&letter, &[&other, &other, &other, &other, &good]).0, Outcome::Fail);
@@ -558,4 +560,30 @@ fn other_signatures_may_be_signed() {
     spoiled.replace_range(at..=at, other);
     let (found, _) = evaluate([spoiled.as_bytes()], &known);
     assert_eq!([found[0].outcome, found[1].outcome], [Outcome::Fail; 2]);
+}
+
+/// Made by another program: our library does not sign so.
+#[test]
+fn what_sha_1_signed_is_not_believed() {
+    let signature = "jGsqW3oB0u/ClzQGxL+5hJHKdB7Y/JkOHWdBysMSSVGh6H1zkgapKghdhVARal1Gt+rjhwBb3PmSn/9UOseytzR0sP\
+                     OaUB+LhnY8HV9Jnyi8EnDUewOa067xc+GW+z5ew2Kigbwu4DkwzLP51zAS/zhtoA6gA6cERd+BwzDi0FXrbZ98v4Tl\
+                     WFRwaRYXOGCJe4ohF3DWkRn/MtY77GdJlBQ3EPynZnoXaivgJjF/nzVvGhyZ4/w/CtxEyl1ReIwN9I7/+lUbCWe/bs\
+                     FqYdzxRGpE+S5a3+jf7GuZeIRjNkg/XVWB0hoPNcqw4/ANx2tefxkI7nDMXgeLlcYVpTj3+g==";
+    let key = "p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAzkzrIHmMlr0jfj41LFmq+/hJCr8KbjrvzzrzsUcK5Wub\
+               iwj5nxMdQDWvvc9bZg1542I+m+LEMXNplJkmF07E9QXtYOP+rznJDSiKEPFE7m25cdCmOOm6+C/9m0v7SQN1oShMDu\
+               +9wEueDtXgvYIkl/CWdz0pIJhESMAUZzNtqeYA3lISXwjvgKjesuHoRyZ9/Y4lUlhP5DReSSFpeOY4C/7jE6At5qxj\
+               rYYKoN7vhECumJS3NvUWpzSunZP2wy9EDN3TA/X9Bu5AUsQfZ+j+oFnOUpnb50txsBGJtSQRJxgoxygQCOGA8b2zJZ\
+               tWyOMFKJobQmc2KfKjuGbktO0TGQIDAQAB";
+    let message = format!(
+        "DKIM-Signature: v=1; a=rsa-sha1; d=example.org; s=old; h=from; \
+         bh=dw714dybx1HxBrNbX1WMir7ElCQ=; b={signature}\r\nFrom: A <a@example.org>\r\n\r\nHi\r\n"
+    );
+    let known = known(&[("old._domainkey.example.org", &[key])]);
+    let result = |message: &str| {
+        let (found, _) = evaluate([message.as_bytes()], &known);
+        (found[0].outcome, found[0].reason, found[0].vouches())
+    };
+    assert_eq!(result(&message), (Outcome::Policy, Some(Reason::WeakHash), false));
+    assert_eq!(result(&message.replace("Hi", "Ho")).1, Some(Reason::BodyChanged));
+    assert_eq!(result(&message.replace("A <", "B <")).1, Some(Reason::SignatureWrong));
 }

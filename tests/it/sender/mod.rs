@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout)]
 
 mod arc;
+mod dkim;
 mod composition;
 mod spf;
 mod yaml;
