@@ -43,6 +43,21 @@ pub enum Fault {
     Signature(Reason),
 }
 
+impl Fault {
+    /// For people. Nothing of it is a peer's.
+    pub fn text(self) -> String {
+        match self {
+            Self::NotNumbered => "a field has no set".to_owned(),
+            Self::Duplicate => "a field stands twice".to_owned(),
+            Self::Incomplete => "a set is not whole".to_owned(),
+            Self::SealedAsFailed => "sealed as failed".to_owned(),
+            Self::Validation(set) => format!("seal {set} contradicts itself"),
+            Self::Seal(set, reason) => format!("seal {set}: {}", reason.text()),
+            Self::Signature(reason) => format!("newest signature: {}", reason.text()),
+        }
+    }
+}
+
 /// What there is of ARC in a header section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {

@@ -15,6 +15,8 @@ mod tests;
 
 pub use forged::{Removal, is_forged};
 
+use super::{arc, dkim};
+
 /// Lines are folded where they would become longer (RFC 5322 §2.1.1).
 const LINE_CHARS: usize = 76;
 /// Characters of one value; what is longer is cut, and ends so that it shows.
@@ -54,6 +56,43 @@ impl AuthResults {
     pub fn property(mut self, property: &'static str, of: &[u8]) -> Self {
         self.word(&format!("{property}={}", value(of)));
         self
+    }
+
+    /// What one signature was found to be (RFC 8601 §2.7.1, RFC 6376 §3.5).
+    #[must_use]
+    pub fn dkim(self, found: &dkim::Evaluation) -> Self {
+        let open = match found.outcome {
+            dkim::Outcome::Pass if found.octets_unsigned > 0 => Some("part of the body is not signed"),
+            dkim::Outcome::Pass if found.has_unsigned_from => Some("a From field is not signed"),
+            _ => None,
+        };
+        let reason = found.reason.map(dkim::Reason::text);
+        let mut out = self.method("dkim", found.outcome.name(), reason.as_deref().or(open));
+        if let Some(domain) = &found.domain {
+            out = out.property("header.d", domain.as_str().as_bytes());
+        }
+        if let Some(identity) = found.identity.as_ref().filter(|identity| !identity.local.is_empty()) {
+            let parts = [&identity.local[..], b"@", identity.domain.as_str().as_bytes()];
+            out = out.property("header.i", &parts.concat());
+        }
+        if let Some(selector) = &found.selector {
+            out = out.property("header.s", selector.as_bytes());
+        }
+        match found.algorithm {
+            Some(algorithm) => out.property("header.a", algorithm.name().as_bytes()),
+            None => out,
+        }
+    }
+
+    /// What the chain was found to be (RFC 8617 §6, §10.1).
+    #[must_use]
+    pub fn arc(self, found: &arc::Evaluation) -> Self {
+        let reason = found.fault.map(arc::Fault::text);
+        let out = self.method("arc", found.outcome.name(), reason.as_deref());
+        match found.oldest_pass {
+            Some(oldest) => out.property("header.oldest-pass", oldest.to_string().as_bytes()),
+            None => out,
+        }
     }
 
     /// The field with its final CRLF.

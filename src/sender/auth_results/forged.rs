@@ -17,7 +17,8 @@ pub fn is_forged(field: &[u8], authserv_id: &str) -> bool {
     let Some(colon) = memchr::memchr(b':', field) else { return false };
     let (name, value) = field.split_at(colon);
     let value = value.get(1..).unwrap_or_default();
-    name.trim_ascii_end().eq_ignore_ascii_case(NAME) && names(value, authserv_id)
+    let is_results = name.get(..NAME.len()).is_some_and(|start| start.eq_ignore_ascii_case(NAME));
+    is_results && name.iter().skip(NAME.len()).all(|octet| is_space(*octet)) && names(value, authserv_id)
 }
 
 fn names(value: &[u8], authserv_id: &str) -> bool {
@@ -54,6 +55,16 @@ fn begin(value: &[u8]) -> Option<Vec<u8>> {
     let behind = without_comments(behind)?;
     let is_sound = matches!(behind.first(), None | Some(b';' | b'0'..=b'9'));
     (is_sound && !found.is_empty() && found.iter().all(is_plain)).then_some(found)
+}
+
+/// Between the name and the colon: white space that old syntax allows, folding that no syntax does but
+/// that is gone once somebody unfolds before reading.
+const fn may_follow(last: u8, octet: u8) -> bool {
+    match (last, octet) {
+        (b'\r', b'\n') | (b'\n', b' ' | b'\t') => true,
+        (b'\r' | b'\n', _) => false,
+        (_, octet) => matches!(octet, b' ' | b'\t' | b'\r' | b':'),
+    }
 }
 
 const fn is_space(octet: u8) -> bool {
@@ -187,8 +198,13 @@ impl Removal {
         let at = self.held.len();
         let is_next = match NAME.get(at) {
             Some(wanted) => octet.to_ascii_lowercase() == *wanted,
-            None => matches!(octet, b' ' | b'\t' | b':'),
+            None => may_follow(self.last, *octet),
         };
+        if self.held.ends_with(b"\r\n") && !is_next {
+            out.append(&mut self.held);
+            self.state = State::LineStart;
+            return 0;
+        }
         if is_next && at == HELD_BYTES_MAX {
             self.state = State::Results;
             return 0;

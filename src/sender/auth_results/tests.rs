@@ -1,4 +1,7 @@
 use super::{AuthResults, Removal, is_forged};
+use crate::sender::dkim::{Algorithm, Evaluation, Identity, Outcome, Reason};
+use crate::sender::dns::Name;
+use crate::sender::{arc, dkim};
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
 #[test]
@@ -17,6 +20,53 @@ fn results_are_written_in_lines_of_their_own() {
     assert_eq!(field, want);
     let none = AuthResults::new("mx.example.org").finish();
     assert_eq!(none, "Authentication-Results: mx.example.org; none\r\n");
+}
+
+fn evaluation() -> Evaluation {
+    let domain = Name::parse("example.org").unwrap();
+    Evaluation {
+        outcome: Outcome::Pass,
+        reason: None,
+        domain: Some(domain.clone()),
+        selector: Some("sel".to_owned()),
+        identity: Some(Identity { local: b"a b\r\n".to_vec(), domain }),
+        algorithm: Some(Algorithm::RsaSha256),
+        is_testing: false,
+        octets_unsigned: 0,
+        has_unsigned_from: false,
+    }
+}
+
+#[track_caller]
+fn check_dkim(found: &Evaluation, want: &str) {
+    let field = AuthResults::new("id").dkim(found).finish().replace("\r\n\t", " ");
+    assert_eq!(field, format!("Authentication-Results: id; {want}\r\n"));
+}
+
+#[test]
+fn a_signature_is_told_with_who_made_it() {
+    let who = "header.d=example.org header.i=\"a b??@example.org\" header.s=sel header.a=rsa-sha256";
+    check_dkim(&evaluation(), &format!("dkim=pass {who}"));
+    let open = Evaluation { octets_unsigned: 1, ..evaluation() };
+    check_dkim(&open, &format!("dkim=pass reason=\"part of the body is not signed\" {who}"));
+    let two = Evaluation { has_unsigned_from: true, ..evaluation() };
+    check_dkim(&two, &format!("dkim=pass reason=\"a From field is not signed\" {who}"));
+    let reason = Reason::TagMissing("d");
+    let unread = dkim::Unread { reason, domain: None }.evaluate();
+    check_dkim(&unread, "dkim=neutral reason=\"no d= tag\"");
+}
+
+#[test]
+fn a_chain_is_told_with_how_old_it_is() {
+    let found = |outcome, fault, oldest_pass| {
+        let found = arc::Evaluation { outcome, fault, sets: 2, oldest_pass, sealers: Vec::new() };
+        AuthResults::new("id").arc(&found).finish().replace("\r\n\t", " ")
+    };
+    let pass = found(Outcome::Pass, None, Some(0));
+    assert_eq!(pass, "Authentication-Results: id; arc=pass header.oldest-pass=0\r\n");
+    let fault = arc::Fault::Seal(2, Reason::KeyMissing);
+    let fail = found(Outcome::Fail, Some(fault), None);
+    assert_eq!(fail, "Authentication-Results: id; arc=fail reason=\"seal 2: no key\"\r\n");
 }
 
 #[track_caller]
@@ -119,10 +169,17 @@ fn forged_fields_are_taken_out_and_nothing_else() {
     check("Authentication-Results: us; x\r\nAuthentication-Results: us; y\r\n\r\n", "\r\n", 2);
     check("Authentication-Results: them;\r\n us\r\n\r\n", "Authentication-Results: them;\r\n us\r\n\r\n", 0);
     check(
-        "Authentication-Result: us;\r\nAuth\r\nAuthentication-Results\r\n : us\r\n\r\n",
-        "Authentication-Result: us;\r\nAuth\r\nAuthentication-Results\r\n : us\r\n\r\n",
+        "Authentication-Result: us;\r\nAuth\r\nAuthentication-Results\r\nA : us\r\n\r\n",
+        "Authentication-Result: us;\r\nAuth\r\nAuthentication-Results\r\nA : us\r\n\r\n",
         0,
     );
+    check("Authentication-Results\r\n : us\r\n\r\n", "\r\n", 1);
+    check(
+        "Authentication-Results\r\nAuthentication-Results: us\r\n\r\n",
+        "Authentication-Results\r\n\r\n",
+        1,
+    );
+    check("Authentication-Results\r\n\r\n: us\r\n", "Authentication-Results\r\n\r\n: us\r\n", 0);
     check("\r\nAuthentication-Results: us\r\n", "\r\nAuthentication-Results: us\r\n", 0);
     check(" Authentication-Results: us\r\n\r\n", " Authentication-Results: us\r\n\r\n", 0);
     check("A: b\nAuthentication-Results: us\r\n\r\n", "A: b\nAuthentication-Results: us\r\n\r\n", 0);

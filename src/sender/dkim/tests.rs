@@ -12,6 +12,7 @@ use super::body::tests::naive;
 use super::{Algorithm, BodyHash, Canonical, Evaluation, Hash, Outcome, Reason, Signatures};
 use crate::sender::dns::{Answer, Kind, Known, Name, Query, Record};
 use crate::sender::header_section::HeaderSection;
+use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
 const NOW: u64 = 1_700_000_000;
 const HEADER: &str = "Received: from x\r\n\tby y\r\nFrom: A  <a@example.org>\r\nTo: b@example.net\r\nSubject: one\r\n  two \r\n";
@@ -164,11 +165,21 @@ fn evaluate<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, known: &Known) -> (V
     let one = |read: &Result<super::Signature, super::Unread>| match read {
         Err(unread) => unread.evaluate(),
         Ok(signature) => {
-            let key = signature.signed.check(signature.is_of_subdomain(), known).unwrap();
+            let key = check(signature, known);
             signature.evaluate(&key, digests.check(&signature.body, &signature.body_hash), NOW)
         }
     };
     (signatures.read.iter().map(one).collect(), signatures.beyond)
+}
+
+/// What is not known does not exist.
+fn check(signature: &super::Signature, known: &Known) -> super::KeyCheck {
+    let is_of_subdomain = signature.is_of_subdomain();
+    signature.signed.check(is_of_subdomain, known).unwrap_or_else(|missing| {
+        let mut known = known.clone();
+        missing.0.into_iter().for_each(|query| known.learn(query, Answer::NotFound));
+        signature.signed.check(is_of_subdomain, &known).unwrap()
+    })
 }
 
 fn begin(section: &HeaderSection) -> (Signatures, BodyHash) {
@@ -586,4 +597,51 @@ fn what_sha_1_signed_is_not_believed() {
     assert_eq!(result(&message), (Outcome::Policy, Some(Reason::WeakHash), false));
     assert_eq!(result(&message.replace("Hi", "Ho")).1, Some(Reason::BodyChanged));
     assert_eq!(result(&message.replace("A <", "B <")).1, Some(Reason::SignatureWrong));
+}
+
+fn spoiled() -> impl Strategy<Value = Vec<u8>> {
+    let octets = prop::sample::select(b";=:@ \t\r\n.\\\"()0A\0\xff".to_vec());
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), octets, any::<bool>()), 1..8);
+    changes.prop_map(|changes| {
+        let mut message = LETTER.clone();
+        for (place, octet, is_added) in changes {
+            let at = place.index(message.len());
+            if is_added {
+                message.insert(at, octet);
+            } else {
+                message[at] = octet;
+            }
+        }
+        message
+    })
+}
+
+static LETTER_SIGNED: LazyLock<super::Signed> = LazyLock::new(|| {
+    let mut section = HeaderSection::default();
+    section.push(&LETTER);
+    Signatures::read(&mut section.fields().unwrap()).read.remove(0).unwrap().signed
+});
+
+static LETTER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let letter = Letter::new().with(|letter| letter.tags = "i=a@example.org; l=9; t=1;".to_owned());
+    letter.sign().into_bytes()
+});
+
+proptest! {
+    #[test]
+    fn whatever_is_spoiled_is_evaluated_alike_at_every_cut(message in spoiled(), size in 1_usize..90) {
+        let known = known(&[(KEY, &[&record(Algorithm::Ed25519Sha256)])]);
+        prop_assert_eq!(evaluate([&message[..]], &known), evaluate(message.chunks(size), &known));
+    }
+
+    #[test]
+    fn no_record_is_too_odd(record in prop::collection::vec(any::<u8>(), 0..80), rest in any::<bool>()) {
+        let mut text = if rest { b"k=rsa; p=".to_vec() } else { Vec::new() };
+        text.extend(record);
+        let signed = LETTER_SIGNED.clone();
+        let mut known = Known::default();
+        let records = vec![Record::Txt(text)];
+        known.learn(signed.key.clone(), Answer::Records { records, is_secure: false });
+        prop_assert!(signed.check(false, &known).unwrap().reason.is_some());
+    }
 }
