@@ -11,6 +11,7 @@ mod record;
 mod tests;
 mod walk;
 
+use super::dkim;
 use super::dns::{Answer, Kind, Known, Missing, Name, Query};
 use super::domain::is_within;
 use super::spf;
@@ -114,6 +115,16 @@ impl From<spf::Outcome> for Checked {
         match outcome {
             spf::Outcome::Pass => Self::Pass,
             spf::Outcome::TempError => Self::TempError,
+            _ => Self::Fail,
+        }
+    }
+}
+
+impl From<dkim::Outcome> for Checked {
+    fn from(outcome: dkim::Outcome) -> Self {
+        match outcome {
+            dkim::Outcome::Pass => Self::Pass,
+            dkim::Outcome::TempError => Self::TempError,
             _ => Self::Fail,
         }
     }

@@ -1,5 +1,6 @@
 use super::super::dns::{Name, Query};
 use super::super::zone::Zone;
+use super::super::{dkim, spf};
 use super::{Checked, Dmarc, Identifier, Outcome, Policy, Problem, evaluate};
 
 const NOBODY: &[(&str, Checked)] = &[];
@@ -158,8 +159,20 @@ fn what_passed_is_aligned_or_does_not_count() {
     );
     let both = [("d.test", TempError), ("x.test", Pass), ("d.test", Pass), ("d.test", Fail)];
     assert_eq!(alignment("", NOBODY, &both), (Outcome::Pass, false, true, false));
+    let other_order = [("d.test", Pass), ("author.d.test", TempError)];
+    assert_eq!(alignment("", NOBODY, &other_order), (Outcome::Pass, false, true, false));
     let eleventh = [[("x.test", Pass); 10].to_vec(), vec![("d.test", Pass)]].concat();
     assert_eq!(alignment("", NOBODY, &eleventh).0, Outcome::Fail);
+}
+
+#[test]
+fn results_of_both_methods_pass_fail_or_are_open() {
+    assert_eq!(Checked::from(spf::Outcome::Pass), Checked::Pass);
+    assert_eq!(Checked::from(spf::Outcome::TempError), Checked::TempError);
+    assert_eq!(Checked::from(spf::Outcome::SoftFail), Checked::Fail);
+    assert_eq!(Checked::from(dkim::Outcome::Pass), Checked::Pass);
+    assert_eq!(Checked::from(dkim::Outcome::TempError), Checked::TempError);
+    assert_eq!(Checked::from(dkim::Outcome::Policy), Checked::Fail);
 }
 
 #[test]
@@ -223,6 +236,11 @@ fn a_walk_asks_eight_times_at_most() {
     let same = vec![("b.k.test", Checked::TempError); 40];
     let (_, asked) = run("_dmarc.k.test TXT v=DMARC1;p=reject\n", author, NOBODY, &same);
     assert_eq!(asked.len(), 9);
+    let strangers: Vec<(String, Checked)> = (0..10).map(|n| (format!("s{n}.test"), Checked::Pass)).collect();
+    let strangers: Vec<(&str, Checked)> =
+        strangers.iter().map(|(domain, checked)| (domain.as_str(), *checked)).collect();
+    let (_, asked) = run("_dmarc.k.test TXT v=DMARC1;p=reject\n", author, NOBODY, &strangers);
+    assert_eq!(asked.len(), 8);
     let long = format!("{}test", "xxxx.".repeat(49));
     let (dmarc, asked) = run("", &long, NOBODY, NOBODY);
     assert_eq!((dmarc.outcome, asked.len()), (Outcome::None, 7));

@@ -377,6 +377,8 @@ fn an_evaluation_stops_at_its_limits() {
     assert_eq!(of("v=spf1 a:n1.test exists:n2.test +all", ""), ("pass", None));
     assert_eq!(of("v=spf1 a:n1.test mx:n2.test a:n3.test +all", ""), ("permerror", Some("too_many_voids")));
     assert_eq!(of("v=spf1 a:n1.test a:n2.test ip4:192.0.2.1 a:n3.test", ""), ("pass", None));
+    let exchange = "v=spf1 mx:void-exchange.test a:n2.test a:n3.test +all";
+    assert_eq!(of(exchange, ""), ("permerror", Some("too_many_voids")));
     // Names of one term.
     assert_eq!(of("v=spf1 mx:many.test +all", &others(10)), ("pass", None));
     assert_eq!(of("v=spf1 mx:many.test +all", &others(11)), ("permerror", Some("too_many_exchanges")));
@@ -510,6 +512,8 @@ fn what_expands_without_end_matches_nothing() {
         run(&rows, &input("192.0.2.1", &format!("{local_part}@d.test"), "h.test")).0.outcome,
         Outcome::Fail
     );
+    let repeated = "%{s}".repeat(3000);
+    assert_eq!(explained(&repeated, &input("192.0.2.1", "user@d.test", "h.test")), None);
     let long = format!("v=spf1 {}+all", "ip4:198.51.100.1 ".repeat(1000));
     assert_eq!(of_record(&long, "192.0.2.1").problem, Some(Problem::Syntax));
 }
