@@ -1,4 +1,4 @@
-use proptest::prelude::{prop, proptest};
+use proptest::prelude::{any, prop, proptest};
 
 use super::{Author, FIELDS_MAX, Flaw, MAILBOXES_MAX, Mailbox};
 
@@ -235,5 +235,14 @@ proptest! {
             let last = value.rsplit('@').next().unwrap().to_lowercase();
             assert!(quoted || author.mailboxes.len() > 1 || last.starts_with(domain.as_str()) || !last.is_ascii(), "{value:?} gives {domain}");
         }
+    }
+
+    /// Any octets are read to their end, and what has a domain has no flaw that is ambiguous.
+    #[test]
+    fn any_value_is_read(value in prop::collection::vec(any::<u8>(), 0..200), name in "\\PC{0,8}") {
+        let author = read(&[(b"From", &value), (name.as_bytes(), &value)]);
+        let ambiguous = author.flaws.iter().any(Flaw::is_ambiguous);
+        assert!(author.domain().is_none() || !ambiguous, "{value:?}");
+        assert!(author.mailboxes.len() <= MAILBOXES_MAX && (ambiguous || !author.mailboxes.is_empty()));
     }
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::{prop, proptest};
+
 use super::super::dns::{Name, Query};
 use super::super::zone::Zone;
 use super::super::{dkim, spf};
@@ -244,4 +246,19 @@ fn a_walk_asks_eight_times_at_most() {
     let long = format!("{}test", "xxxx.".repeat(49));
     let (dmarc, asked) = run("", &long, NOBODY, NOBODY);
     assert_eq!((dmarc.outcome, asked.len()), (Outcome::None, 7));
+}
+
+proptest! {
+    /// Whatever records say: a pass needs somebody of the organisation, and no policy comes from nowhere.
+    #[test]
+    fn any_records_are_evaluated(pieces in prop::collection::vec(prop::sample::select(&[
+        "v=DMARC1", ";", "; ", "p", "sp", "np", "t", "psd", "adkim", "aspf", "rua", "=", " = ", "none", "quarantine", "reject", "y",
+        "n", "s", "mailto:r@d.test", "\nd.test TXT x", "\n_dmarc.d.test TXT v=DMARC1;", "\n_dmarc.test TXT v=DMARC1;p=none;",
+    ][..]), 0..24)) {
+        let rows = format!("_dmarc.mail.d.test TXT v=DMARC1;{}\n", pieces.concat());
+        let (dmarc, asked) = run(&rows, "mail.d.test", &[("e.test", Checked::Pass)], &[("d.test.e.test", Checked::Pass)]);
+        assert!(dmarc.outcome != Outcome::Pass && asked.len() <= 8, "{rows}: {dmarc:?}");
+        assert_eq!(dmarc.record_domain.is_some(), dmarc.outcome == Outcome::Fail, "{rows}: {dmarc:?}");
+        assert!(dmarc.policy == Policy::None || rows.contains(dmarc.policy.name()) || dmarc.policy == Policy::Quarantine, "{rows}");
+    }
 }

@@ -1,5 +1,7 @@
 use std::net::IpAddr;
 
+use proptest::prelude::proptest;
+
 use super::super::zone::Zone;
 use super::*;
 
@@ -134,4 +136,14 @@ fn names_of_findings_differ() {
         |names: &[&str]| names.iter().collect::<std::collections::HashSet<_>>().len() == names.len();
     assert!(distinct(&Greeting::ALL.map(Greeting::name)));
     assert!(distinct(&MailDomain::ALL.map(MailDomain::name)));
+}
+
+proptest! {
+    /// What the DNS is asked for is a name of letters, digits, hyphens and underscores only.
+    #[test]
+    fn any_greeting_is_judged(helo in "\\PC{0,40}|[a-z0-9.:\\[\\]\\-_]{0,30}") {
+        let (_, asked) = Zone::new(ROWS).run(|known| greeting(known, ip("192.0.2.1"), &helo, Ours::default()));
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        assert!(asked.len() <= 2 && asked.iter().all(|query| query.name.as_str().bytes().all(is_plain)), "{asked:?}");
+    }
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::proptest;
+
 use super::*;
 
 fn decode(octets: &[u8]) -> String {
@@ -76,5 +78,19 @@ fn protected_people_write_from_their_domains() {
         ("Jane Q Public <jane@[192.0.2.1]>", true),
     ] {
         assert_eq!(people.is_impersonated_by(&mailbox(value)), wanted, "{value}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_name_is_looked_at(name in "\\PC{0,40}|[a-z@.\\- ]{0,40}") {
+        let own = Mailbox { display_name: name.clone(), local_part: String::new(), domain: host_name("mine.com") };
+        for claim in claims(&own) {
+            assert!(registrable(claim.domain.as_str()) != "mine.com" && claim.domain.as_str().contains('.'), "{name:?}");
+        }
+        let people = People::new([(name.as_str(), &["mine.com"][..])]);
+        assert!(!people.is_impersonated_by(&own), "{name:?}");
+        let other = Mailbox { domain: host_name("other.com"), ..own };
+        assert_eq!(people.is_impersonated_by(&other), words(&name).len() >= 2, "{name:?}");
     }
 }
