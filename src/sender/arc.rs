@@ -5,6 +5,8 @@
 //! [`Chain::forms`] are made in the same [`BodyHash`](super::dkim::BodyHash)), keys where the DNS is asked,
 //! and [`Chain::evaluate`] joins them.
 //!
+//! * `seal`: a set of our own in front of a message that goes on.
+//!
 //! Invariant: a chain passes only if every set is whole, every seal verifies and the newest signature
 //! does; anything that is not a chain fails as a whole. The sets read are bounded.
 
@@ -16,8 +18,12 @@ use super::dkim::{
 use super::dns::{Known, Missing, Name, Query};
 use super::header_section::{Field, Fields};
 
+mod seal;
+
 #[cfg(test)]
 mod tests;
+
+pub use seal::{BODY_FORM, KeyFault, Sealer};
 
 /// Sets of one chain (RFC 8617 §4.2.1).
 pub const SETS_MAX: usize = 50;

@@ -1,9 +1,10 @@
 //! Chains sealed here, with the DKIM tests' key, and what breaks them.
 
-use super::{Chain, ChainCheck, Evaluation, Fault, Reading, SETS_MAX};
-use crate::sender::dkim::tests::{ED25519_RECORD, digest, encoded, known, signature};
+use super::{Chain, ChainCheck, Evaluation, Fault, KeyFault, Reading, SETS_MAX};
+use crate::sender::auth_results::AuthResults;
+use crate::sender::dkim::tests::{ED25519_RECORD, digest, encoded, known, pem, record, signature};
 use crate::sender::dkim::{Algorithm, BodyHash, Hash, Outcome, Reason};
-use crate::sender::dns::{Answer, Known};
+use crate::sender::dns::{Answer, Known, Name};
 use crate::sender::header_section::HeaderSection;
 
 const FIELDS: &str = "from:A <a@example.org>\r\nsubject:one\r\n";
@@ -208,4 +209,94 @@ fn the_dns_is_to_blame_only_if_nothing_else_is() {
     known.learn(query, Answer::NotFound);
     let found = evaluate_with(&message, &known);
     assert_eq!((found.outcome, found.fault), (Outcome::Fail, Some(Fault::Signature(Reason::KeyMissing))));
+}
+
+const TEXT: &str =
+    "Received: x\r\nFrom: A  <a@example.org>\r\nSubject: one\r\n two\r\nSubject: other\r\n\r\nHello \r\n\r\n";
+
+/// The message with one more set in front, and what was sealed.
+fn sealed(sealer: &super::Sealer, message: &str, records: &Known) -> Option<String> {
+    let mut section = HeaderSection::default();
+    let taken = section.push(message.as_bytes());
+    let mut fields = section.fields().unwrap();
+    let reading = Reading::read(&mut fields);
+    let mut forms = reading.forms();
+    forms.push(super::BODY_FORM);
+    let mut body = BodyHash::new(&forms);
+    body.push(&message.as_bytes()[taken..]);
+    let body = body.finish();
+    let chain = match &reading {
+        Reading::Chain(chain) => chain.evaluate(&asked(chain, records.clone()), &body, 0),
+        other => other.without_chain().unwrap(),
+    };
+    let results = AuthResults::new("mx.example.net").method("spf", "pass", None).arc(&chain);
+    let digest = body.digest(&super::BODY_FORM).unwrap();
+    let set = sealer.seal(&mut fields, &reading, chain.outcome, &results, digest, 1_700_000_000)?;
+    Some(set + message)
+}
+
+fn sealer(algorithm: Algorithm) -> (super::Sealer, Known) {
+    let domain = Name::parse("example.org").unwrap();
+    let sealer = super::Sealer::new(domain, "sel", &pem(algorithm)).unwrap();
+    (sealer, known(&[(KEY, &[&record(algorithm)])]))
+}
+
+#[test]
+fn what_we_seal_passes_and_can_be_sealed_again() {
+    for algorithm in [Algorithm::RsaSha256, Algorithm::Ed25519Sha256] {
+        let (sealer, known) = sealer(algorithm);
+        let mut message = TEXT.to_owned();
+        for count in 1..=3 {
+            message = sealed(&sealer, &message, &known).unwrap();
+            let found = evaluate_with(&message, &known);
+            assert_eq!((found.outcome, found.fault, found.sets), (Outcome::Pass, None, count), "{message}");
+            assert_eq!(found.oldest_pass, Some(0));
+        }
+        assert!(message.lines().all(|line| line.len() <= 78), "{message}");
+        let to = format!("To: {}\r\n", "a@example.org, ".repeat(30));
+        let long = [&to.repeat(20), TEXT].concat();
+        let long = sealed(&sealer, &long, &known).unwrap();
+        assert_eq!(evaluate_with(&long, &known).outcome, Outcome::Pass);
+        for (from, to) in [("Hello", "Hullo"), ("Subject: one", "Subject: two"), ("spf=pass", "spf=fail")] {
+            assert_eq!(
+                evaluate_with(&message.replacen(from, to, 1), &known).outcome,
+                Outcome::Fail,
+                "{from}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_broken_chain_is_sealed_as_such_once() {
+    let (sealer, known) = sealer(Algorithm::Ed25519Sha256);
+    let message = sealed(&sealer, TEXT, &known).unwrap().replace("Hello", "Hullo");
+    let message = sealed(&sealer, &message, &known).unwrap();
+    assert!(message.contains("cv=fail;") && message.contains("arc=fail"));
+    assert_eq!(evaluate_with(&message, &known).fault, Some(Fault::SealedAsFailed));
+    assert_eq!(sealed(&sealer, &message, &known), None);
+    let dup = format!("ARC-Seal: i=1; x=y\r\n{TEXT}");
+    assert_eq!(sealed(&sealer, &dup, &known), None);
+    let full = chain(SETS_MAX).message();
+    assert_eq!(sealed(&sealer, &full, &known), None);
+    let wide = [&"To: a\r\n".repeat(300), TEXT].concat();
+    assert_eq!(sealed(&sealer, &wide, &known), None);
+}
+
+#[test]
+fn a_key_file_is_a_key_or_says_what_it_is_not() {
+    let read = |pem: &str| super::Sealer::new(Name::parse("example.org").unwrap(), "s", pem).err();
+    let good = pem(Algorithm::Ed25519Sha256);
+    assert_eq!(read(&good), None);
+    assert_eq!(read(&good.replace('\n', "\r\n")), None);
+    for pem in [
+        "",
+        "x",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n",
+        &good.replace("M", "*"),
+        &good.replace("PRIVATE", "PUBLIC"),
+    ] {
+        assert_eq!(read(pem), Some(KeyFault::NotPem), "{pem}");
+    }
+    assert_eq!(read("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"), Some(KeyFault::Unknown));
 }

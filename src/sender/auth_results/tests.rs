@@ -255,6 +255,6 @@ proptest! {
         prop_assert_eq!(field.matches("\r\n").count(), field.matches("\r\n\t").count() + 1);
         let quotes = field.replace("\\\\", "").replace("\\\"", "").matches('"').count();
         prop_assert!(quotes == 0 || quotes == 2);
-        prop_assert!(quotes == 2 || !field[30..].contains(|c| matches!(c, '(' | ')' | ',')));
+        prop_assert!(quotes == 2 || !field[30..].contains(['(', ')', ',']));
     }
 }

@@ -100,11 +100,7 @@ impl BodyDigests {
     /// Compares what a signature says with what came. A form that was not asked for before the
     /// body came differs.
     pub fn check(&self, form: &BodyForm, expected: &Digest) -> BodyCheck {
-        let digests = match form.canonical {
-            Canonical::Simple => &self.simple,
-            Canonical::Relaxed => &self.relaxed,
-        };
-        let Some(digests) = digests else { return BodyCheck::Differs };
+        let Some(digests) = self.of(form.canonical) else { return BodyCheck::Differs };
         if form.length.is_some_and(|length| length > digests.length) {
             return BodyCheck::TooShort;
         }
@@ -113,6 +109,18 @@ impl BodyDigests {
                 octets_unsigned: form.length.map_or(0, |length| digests.length - length),
             },
             _ => BodyCheck::Differs,
+        }
+    }
+
+    /// None if it was not asked for before the body came, or covers more than there is.
+    pub fn digest(&self, form: &BodyForm) -> Option<&Digest> {
+        self.of(form.canonical)?.find(form)
+    }
+
+    const fn of(&self, canonical: Canonical) -> Option<&Digests> {
+        match canonical {
+            Canonical::Simple => self.simple.as_ref(),
+            Canonical::Relaxed => self.relaxed.as_ref(),
         }
     }
 }

@@ -58,7 +58,7 @@ impl Digest {
     }
 
     /// As the library takes it.
-    pub(super) fn imported(&self, hash: Hash) -> Option<aws_lc_rs::digest::Digest> {
+    pub(crate) fn imported(&self, hash: Hash) -> Option<aws_lc_rs::digest::Digest> {
         aws_lc_rs::digest::Digest::import_less_safe(self.octets(), hash.algorithm()).ok()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256};
@@ -30,7 +30,7 @@ pub(in crate::sender) fn encoded(octets: &[u8]) -> String {
     base64_simd::STANDARD.encode_to_string(octets)
 }
 
-fn record(algorithm: Algorithm) -> String {
+pub(in crate::sender) fn record(algorithm: Algorithm) -> String {
     match algorithm {
         Algorithm::Ed25519Sha256 => {
             format!("v=DKIM1; k=ed25519; p={}", encoded(ED25519.public_key().as_ref()))
@@ -40,6 +40,17 @@ fn record(algorithm: Algorithm) -> String {
             format!("v=DKIM1; k=rsa; p={}", encoded(key.as_ref()))
         }
     }
+}
+
+/// The key of `record`, as a file that an administrator would have.
+pub(in crate::sender) fn pem(algorithm: Algorithm) -> String {
+    let pkcs8 = match algorithm {
+        Algorithm::Ed25519Sha256 => ED25519.to_pkcs8v1().unwrap().as_ref().to_vec(),
+        _ => AsDer::<Pkcs8V1Der<'_>>::as_der(&*RSA).unwrap().as_ref().to_vec(),
+    };
+    let text = encoded(&pkcs8);
+    let lines = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n");
+    format!("x\n-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", lines.collect::<String>())
 }
 
 pub(in crate::sender) fn signature(algorithm: Algorithm, text: &[u8]) -> Vec<u8> {
@@ -463,7 +474,7 @@ fn the_dns_decides_between_missing_and_unanswered() {
     };
     let signatures = Signatures::read(&mut section.fields().unwrap());
     let signed = &signatures.read[0].as_ref().unwrap().signed;
-    assert_eq!(signed.check(false, &Known::default()).unwrap_err().0, [signed.key.clone()]);
+    assert_eq!(signed.check(false, &Known::default()).unwrap_err().0, std::slice::from_ref(&signed.key));
     let answers = [
         (Answer::Failed, Reason::KeyUnanswered),
         (Answer::NotFound, Reason::KeyMissing),
