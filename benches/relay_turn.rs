@@ -123,7 +123,12 @@ impl Stage {
         let event = match action {
             Action::CheckOut { .. } => {
                 let Some(client) = self.parked.take() else { return };
-                Event::CheckedOut(Lease { client, server: ([127, 0, 0, 1], 2526).into(), fresh: false })
+                Event::CheckedOut(Lease {
+                    client,
+                    server: ([127, 0, 0, 1], 2526).into(),
+                    fresh: false,
+                    secured: None,
+                })
             }
             Action::Confirm => Event::Confirmed,
             Action::CheckIn(client) => {

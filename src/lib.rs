@@ -20,6 +20,9 @@ pub mod scan;
 pub mod sender;
 
 #[forbid(unsafe_code)]
+pub mod tls;
+
+#[forbid(unsafe_code)]
 pub mod policy;
 
 #[forbid(unsafe_code)]

@@ -10,5 +10,6 @@ pub mod rule;
 pub mod score;
 pub mod settings;
 pub mod symbol;
+pub mod tls;
 pub mod users;
 pub mod verdict;

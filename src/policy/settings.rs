@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::inspect::Engine;
 use super::judge::Policy;
 use super::route::Routes;
+use super::tls::{DownstreamTls, UpstreamTls};
 
 /// One configuration. A transaction is judged by exactly one of these.
 #[derive(Clone, Debug)]
@@ -93,6 +94,7 @@ pub struct Listener {
     /// Networks that may use XCLIENT and XFORWARD toward us.
     pub xclient: Vec<IpNet>,
     pub bare_newline: BareNewlinePolicy,
+    pub tls: DownstreamTls,
 }
 
 impl Listener {
@@ -134,6 +136,7 @@ pub struct Upstream {
     pub servers: Vec<Server>,
     pub pool: PoolLimits,
     pub identity: IdentityMode,
+    pub tls: UpstreamTls,
     pub timeout: UpstreamTimeouts,
     /// BDAT is used where the server announces CHUNKING.
     pub chunking: bool,

@@ -23,6 +23,8 @@ pub enum DiscardReason {
     Ahead,
     /// The client left in the middle of DATA.
     Abandoned,
+    /// It has no TLS where mail must not go in clear.
+    Insecure,
     /// A bug of ours.
     Fault,
 }
@@ -57,6 +59,11 @@ pub enum Action {
     /// Receive from the client in steps of one buffer a turn, or freely again.
     Pace {
         stepwise: bool,
+    },
+    /// Speak TLS with the client behind what was said so far: answered by `Secured` or `Insecure`.
+    StartTls {
+        /// What it has sent of it already.
+        early: Vec<u8>,
     },
     /// Stop and go on reading from the client.
     Pause,

@@ -61,6 +61,8 @@ impl Relay {
         let session = &self.session;
         facts.client = facts::Client::at(session.client);
         facts.client.helo = session.helo.as_deref().map(facts::text).unwrap_or_default();
+        let tls = session.secured.as_ref().map_or("off", |secured| secured.version.name());
+        facts.client.tls = Known::new(tls.to_owned());
         facts.client.listener = Known::new(config.listeners[session.listener].name.clone());
         facts.sender.address = facts::text(&transaction.path);
         facts.sender.domain = facts::text(&domain(&transaction.path));

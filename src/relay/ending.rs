@@ -10,6 +10,7 @@ use super::{Context, Relay, Stage};
 use crate::policy::inspect::Evidence as Found;
 use crate::policy::judge::{Judgement, Policy};
 use crate::smtp::reply::Reply;
+use crate::tls::secured::Secured;
 
 /// Characters of a peer's text that a record keeps.
 const TEXT_CHARS_MAX: usize = 512;
@@ -141,6 +142,7 @@ impl Relay {
                 ip: self.session.client.ip(),
                 port: self.session.client.port(),
                 helo: text(self.session.helo.as_deref().unwrap_or_default(), TEXT_CHARS_MAX),
+                tls: self.session.secured.as_deref().map(shown_tls),
             },
             sender: SenderFacts { address: String::new() },
             recipients: Vec::new(),
@@ -250,5 +252,11 @@ fn next_hop(cx: &Context<'_>, transaction: &Transaction) -> Option<NextHop> {
         name: cx.shared.config.upstreams[index.0].name.clone(),
         server: transaction.server.map(|server| server.to_string()).unwrap_or_default(),
         reply: text(reply.as_bytes(), TEXT_CHARS_MAX),
+        tls: transaction.secured.as_deref().map(shown_tls),
     })
+}
+
+/// `TLSv1.3 TLS_AES_128_GCM_SHA256 authority`: the last is why the peer's certificate is believed.
+fn shown_tls(secured: &Secured) -> String {
+    [secured.version.name(), secured.cipher, secured.trust().name()].join(" ")
 }

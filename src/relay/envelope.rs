@@ -137,6 +137,7 @@ impl Relay {
         }
         let queued = out.len() - begin;
         transaction.server = Some(lease.server);
+        transaction.secured.clone_from(&lease.secured);
         transaction.hop = Hop::Bound(lease);
         self.note_queued(cx, queued);
         self.rearm_hop_deadline(cx);

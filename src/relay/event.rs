@@ -1,9 +1,11 @@
 //! Everything that can happen to a relay.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::question::{Answer, Query};
 use crate::smtp::client::Client;
+use crate::tls::secured::Secured;
 
 /// The two sides of a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +24,8 @@ pub struct Lease {
     pub server: SocketAddr,
     /// No transaction was seen on it yet, so it needs no RSET and cannot be stale.
     pub fresh: bool,
+    /// What TLS established with it; None: it is in clear.
+    pub secured: Option<Arc<Secured>>,
 }
 
 /// Why an upstream connection ended under us.
@@ -37,6 +41,10 @@ pub enum Ending {
 pub enum Event<'a> {
     /// The client is connected; nothing was said yet.
     Opened,
+    /// Hands were shaken with the client: all that comes from here on is under TLS.
+    Secured(Box<Secured>),
+    /// There is no TLS with the client, and nothing else: why, by a word of a closed set.
+    Insecure(&'static str),
     Received(Side, &'a [u8]),
     Ended(Side, Ending),
     /// The kernel took this many bytes of what we had queued for that side.

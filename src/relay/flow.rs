@@ -11,6 +11,7 @@ use super::action::Action;
 use super::ahead::Ahead;
 use super::content::{Content, Stand};
 use super::envelope::size_limit;
+use super::session::Session;
 use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Shared, Stage};
@@ -93,7 +94,8 @@ impl Relay {
                 .unwrap_or_default(),
             client: identity.and_then(|identity| identity.addr).unwrap_or_else(|| session.client.ip()),
             by: &cx.shared.config.hostname,
-            with: protocol(session.is_esmtp, transaction.declared.smtputf8),
+            with: protocol(session, transaction.declared.smtputf8),
+            secured: session.secured.as_deref(),
             id: transaction.id.array_to_str(&mut id),
             recipient: only_recipient(transaction),
             date: cx.shared.date.at(cx.now.wall),
@@ -368,10 +370,13 @@ fn pump_chunks(
     }
 }
 
-const fn protocol(is_esmtp: bool, smtputf8: bool) -> &'static str {
-    match (smtputf8, is_esmtp) {
-        (true, _) => "UTF8SMTP",
-        (false, true) => "ESMTP",
-        (false, false) => "SMTP",
+/// RFC 3848, RFC 6531 §4.3.
+const fn protocol(session: &Session, smtputf8: bool) -> &'static str {
+    match (smtputf8, session.is_esmtp, session.secured.is_some()) {
+        (true, _, false) => "UTF8SMTP",
+        (true, _, true) => "UTF8SMTPS",
+        (false, true, false) => "ESMTP",
+        (false, true, true) => "ESMTPS",
+        (false, false, _) => "SMTP",
     }
 }

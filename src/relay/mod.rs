@@ -123,6 +123,8 @@ enum Stage {
     /// A PROXY header must come first.
     ProxyHeader,
     Command,
+    /// Hands are being shaken: nothing is plaintext.
+    Handshake,
     /// Lines up to the end of data.
     Data,
     /// Octets of a BDAT chunk.
@@ -196,6 +198,8 @@ impl Relay {
         let cx = &mut Context { now, shared, actions };
         match event {
             Event::Opened => self.on_opened(cx),
+            Event::Secured(secured) => self.on_secured(cx, secured),
+            Event::Insecure(why) => self.on_insecure(cx, why),
             Event::Received(Side::Downstream, bytes) => self.on_client(cx, bytes),
             Event::Received(Side::Upstream, bytes) => self.on_next_hop(cx, bytes),
             Event::Ended(Side::Downstream, ending) => self.on_client_ended(cx, ending),
@@ -233,6 +237,11 @@ impl Relay {
     pub fn held_bytes(&self) -> usize {
         let content = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref());
         self.input.len() + content.map_or(0, |content| content.held.len())
+    }
+
+    /// Which listener of the configuration the client came to.
+    pub const fn listener(&self) -> usize {
+        self.session.listener
     }
 
     pub const fn is_over(&self) -> bool {
@@ -278,7 +287,7 @@ impl Relay {
                 Stage::Data => self.take_data(cx, rest),
                 Stage::Chunk { left, last } => self.take_chunk(cx, rest, left, last),
                 Stage::Swallow { left } => self.swallow(cx, rest, left),
-                Stage::Verdict => 0,
+                Stage::Verdict | Stage::Handshake => 0,
                 Stage::Over => rest.len(),
             };
             if taken == 0 {

@@ -49,6 +49,9 @@ pub struct ClientFacts {
     pub ip: IpAddr,
     pub port: u16,
     pub helo: String,
+    /// Version and cipher; none: in clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -79,6 +82,9 @@ pub struct NextHop {
     pub name: String,
     pub server: String,
     pub reply: String,
+    /// Version and cipher, and why its certificate is believed; none: in clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
 }
 
 /// Milliseconds from MAIL: to the end, to the first octet of content, spent waiting for the next

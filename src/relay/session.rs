@@ -1,6 +1,6 @@
-//! The dialogue outside of mail: greeting, PROXY header, HELO, and the small commands.
+//! The dialogue outside of mail: greeting, PROXY header, HELO, STARTTLS, and the small commands.
 //!
-//! RFC 5321 §3.1, §3.2, §4.1.1; the PROXY protocol; Postfix XCLIENT_README and XFORWARD_README.
+//! RFC 5321 §3.1, §3.2, §4.1.1; RFC 3207; the PROXY protocol; Postfix XCLIENT_README and XFORWARD_README.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,9 +17,12 @@ use crate::smtp::proxy_protocol::{self, Parsed};
 use crate::smtp::reply::Reply;
 use crate::smtp::server;
 use crate::smtp::xforward::{self, Identity, Proto};
+use crate::tls::secured::Secured;
 
 /// Commands that failed before a client is sent away (Postfix: smtpd_hard_error_limit).
 const ERRORS_MAX: u32 = 20;
+/// How long a client may take to shake hands.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a drained client may take for its next command before it hears 421 unasked.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
 /// How often the data rate is looked at.
@@ -29,12 +32,16 @@ const RATE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) listener: usize,
-    /// The client as we know it: the peer, or what PROXY or XCLIENT said.
+    /// The client as the connection says: the peer, or what PROXY said.
+    peer: SocketAddr,
+    /// The client as we know it: the same, or what XCLIENT said.
     pub(super) client: SocketAddr,
     /// Its name, if XCLIENT said one.
     name: Option<Box<[u8]>>,
     pub(super) local: SocketAddr,
     pub(super) must_speak_proxy: bool,
+    /// What TLS established; None: the session is in clear.
+    pub(super) secured: Option<Box<Secured>>,
     /// May use XCLIENT and XFORWARD.
     pub(super) is_trusted: bool,
     pub(super) bare_newline: BareNewline,
@@ -53,10 +60,12 @@ impl Session {
     pub(super) fn new(config: &Config, listener: usize, peer: SocketAddr, local: SocketAddr) -> Self {
         let mut session = Self {
             listener,
+            peer,
             client: peer,
             name: None,
             local,
             must_speak_proxy: config.listeners[listener].must_speak_proxy(peer.ip()),
+            secured: None,
             is_trusted: config.listeners[listener].may_xclient(peer.ip()),
             bare_newline: BareNewline::Refuse,
             helo: None,
@@ -77,6 +86,15 @@ impl Session {
         let listener = &config.listeners[self.listener];
         let replaces = listener.replaces_bare_newline(address.ip());
         self.bare_newline = if replaces { BareNewline::Replace } else { BareNewline::Refuse };
+    }
+
+    /// All that was said before TLS: anybody on the way may have said it (RFC 3207 §4.2).
+    fn forget(&mut self, config: &Config) {
+        self.set_client(config, self.peer);
+        self.name = None;
+        self.helo = None;
+        self.is_esmtp = false;
+        self.forwarded = None;
     }
 
     pub(super) const fn restart_rate(&mut self, now: Instant) {
@@ -117,8 +135,43 @@ impl Session {
 impl Relay {
     pub(super) fn on_opened(&mut self, cx: &mut Context<'_>) {
         if self.stage == Stage::Command {
+            self.begin(cx, Vec::new());
+        }
+    }
+
+    /// The first word is ours, or TLS comes before it. `early` came behind a PROXY header.
+    fn begin(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
+        if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
+            self.start_tls(cx, early);
+        } else {
             self.greet(cx);
         }
+    }
+
+    fn start_tls(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
+        self.stage = Stage::Handshake;
+        self.client_deadline = cx.now.instant + HANDSHAKE;
+        cx.actions.push(Action::StartTls { early });
+    }
+
+    /// RFC 3207 §4: the session begins anew; only the greeting is not said again.
+    pub(super) fn on_secured(&mut self, cx: &mut Context<'_>, secured: Box<Secured>) {
+        self.session.forget(&cx.shared.config);
+        self.session.secured = Some(secured);
+        self.await_command(cx);
+        if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
+            self.greet(cx);
+        }
+    }
+
+    /// No TLS came about, or it broke: nothing can be said any more.
+    pub(super) fn on_insecure(&mut self, cx: &mut Context<'_>, why: &'static str) {
+        if self.stage == Stage::Handshake {
+            self.refuse_connection(cx, why);
+        }
+        self.abandon_transaction(cx, "");
+        self.stage = Stage::Over;
+        cx.actions.push(Action::Finish { linger: true });
     }
 
     fn greet(&mut self, cx: &mut Context<'_>) {
@@ -138,6 +191,7 @@ impl Relay {
             }
             Parsed::Header { consumed, source, destination } => {
                 if let Some(source) = source {
+                    self.session.peer = source;
                     // The balancer may be trusted; whom it speaks for is somebody else.
                     let listener = &cx.shared.config.listeners[self.session.listener];
                     self.session.is_trusted = listener.may_xclient(source.ip());
@@ -145,7 +199,11 @@ impl Relay {
                 }
                 self.session.local = destination.unwrap_or(self.session.local);
                 self.stage = Stage::Command;
-                self.greet(cx);
+                if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
+                    self.begin(cx, input[consumed..].to_vec());
+                    return input.len();
+                }
+                self.begin(cx, Vec::new());
                 consumed
             }
         }
@@ -174,6 +232,10 @@ impl Relay {
             Ok(Command::Data) if self.server_stage().admits(Verb::Data) && consumed < input.len() => {
                 self.on_early_content(cx);
             }
+            // RFC 3207 §4: what was sent behind it in clear is nobody's command under TLS.
+            Ok(Command::Starttls) if consumed < input.len() && self.may_start_tls(cx) => {
+                self.on_early_handshake(cx);
+            }
             Ok(command) => self.on_command(cx, command),
             Err(refused) => self.on_refused_command(cx, refused),
         }
@@ -185,8 +247,13 @@ impl Relay {
         if self.draining && self.transaction.is_none() && verb != Verb::Quit {
             return self.say_and_close(cx, &Reply::new(421, "4.3.2", "shutting down, come again soon"));
         }
+        if self.needs_tls(cx, verb) {
+            let reply = Reply::new(530, "5.7.0", "must issue a STARTTLS command first");
+            return self.refuse_command(cx, command, reply);
+        }
         if !self.server_stage().admits(verb) {
-            return self.on_bad_sequence(cx, command);
+            let reply = self.server_stage().refusal(verb);
+            return self.refuse_command(cx, command, reply);
         }
         match command {
             Command::Helo(name) => self.on_helo(cx, name),
@@ -205,7 +272,8 @@ impl Relay {
             Command::Help => self.on_help(cx),
             Command::Xforward(arguments) => self.on_xforward(cx, arguments),
             Command::Xclient(arguments) => self.on_xclient(cx, arguments),
-            Command::Expn(_) | Command::Starttls | Command::Auth(_) | Command::Etrn => {
+            Command::Starttls => self.on_starttls(cx),
+            Command::Expn(_) | Command::Auth(_) | Command::Etrn => {
                 self.complain(cx, &Reply::new(502, "5.5.1", "command not implemented"));
             }
         }
@@ -228,8 +296,39 @@ impl Relay {
         }
     }
 
-    fn on_bad_sequence(&mut self, cx: &mut Context<'_>, command: Command<'_>) {
-        let reply = self.server_stage().refusal(command.verb());
+    /// RFC 3207 §4: where TLS is required, everything else has to wait.
+    fn needs_tls(&self, cx: &Context<'_>, verb: Verb) -> bool {
+        let comes_before = matches!(verb, Verb::Ehlo | Verb::Helo | Verb::Noop | Verb::Quit | Verb::Starttls);
+        let is_required = cx.shared.config.listeners[self.session.listener].tls.is_required();
+        is_required && self.session.secured.is_none() && !comes_before
+    }
+
+    fn on_starttls(&mut self, cx: &mut Context<'_>) {
+        if self.session.secured.is_some() {
+            return self.complain(cx, &Reply::new(503, "5.5.1", "TLS is active already"));
+        }
+        if !self.offers_starttls(cx) {
+            return self.complain(cx, &Reply::new(502, "5.5.1", "command not implemented"));
+        }
+        self.say(cx, &Reply::new(220, "2.0.0", "ready to start TLS"));
+        self.start_tls(cx, Vec::new());
+    }
+
+    fn offers_starttls(&self, cx: &Context<'_>) -> bool {
+        let listener = &cx.shared.config.listeners[self.session.listener];
+        listener.tls.offers_starttls() && self.session.secured.is_none()
+    }
+
+    fn may_start_tls(&self, cx: &Context<'_>) -> bool {
+        self.offers_starttls(cx) && self.server_stage().admits(Verb::Starttls)
+    }
+
+    fn on_early_handshake(&mut self, cx: &mut Context<'_>) {
+        self.say_and_close(cx, &Reply::new(554, "5.5.0", "nothing may follow STARTTLS before 220"));
+    }
+
+    /// A refused chunk is read all the same, and not as commands.
+    fn refuse_command(&mut self, cx: &mut Context<'_>, command: Command<'_>, reply: Reply) {
         match command {
             Command::Bdat(bdat) => self.swallow_chunk(cx, bdat, reply),
             _ => self.complain(cx, &reply),
@@ -304,6 +403,7 @@ impl Relay {
         let mut offer = cx.shared.offer.clone();
         offer.xforward = self.session.is_trusted;
         offer.xclient = self.session.is_trusted;
+        offer.starttls = self.offers_starttls(cx);
         let begin = cx.actions.downstream.len();
         offer.ehlo_reply(&cx.shared.config.hostname, &mut cx.actions.downstream);
         self.downstream_unsent += cx.actions.downstream.len() - begin;
@@ -322,8 +422,9 @@ impl Relay {
     }
 
     fn on_help(&mut self, cx: &mut Context<'_>) {
-        let text = "commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP";
-        self.say(cx, &Reply::new(214, "2.0.0", text));
+        let tls = if self.offers_starttls(cx) { " STARTTLS" } else { "" };
+        let text = format!("commands: HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP{tls}");
+        self.say(cx, &Reply::new(214, "2.0.0", &text));
     }
 
     fn on_xforward(&mut self, cx: &mut Context<'_>, arguments: &[u8]) {
@@ -389,8 +490,10 @@ impl Relay {
     }
 
     pub(super) fn on_client_late(&mut self, cx: &mut Context<'_>) {
-        if self.stage == Stage::ProxyHeader {
-            self.refuse_connection(cx, "no PROXY header in time");
+        if matches!(self.stage, Stage::ProxyHeader | Stage::Handshake) {
+            let in_proxy = self.stage == Stage::ProxyHeader;
+            let why = if in_proxy { "no PROXY header in time" } else { "no TLS handshake in time" };
+            self.refuse_connection(cx, why);
             self.stage = Stage::Over;
             return cx.actions.push(Action::Abort);
         }

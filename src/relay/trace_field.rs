@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, fmt::rfc2822};
 
 use crate::base::time::Wall;
+use crate::tls::secured::Secured;
 
 /// Who sent what to whom, as far as the field tells.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ pub struct Trace<'a> {
     pub client: IpAddr,
     pub by: &'a str,
     pub with: &'a str,
+    /// What TLS established.
+    pub secured: Option<&'a Secured>,
     pub id: &'a str,
     /// Given only for a single recipient: others must not learn of each other (RFC 5321 §7.2).
     pub recipient: Option<&'a [u8]>,
@@ -34,7 +37,14 @@ impl Trace<'_> {
             IpAddr::V4(ip) => write!(field, "[{ip}]"),
             IpAddr::V6(ip) => write!(field, "[IPv6:{ip}]"),
         };
-        let _ = write!(field, ")\r\n\tby {} (Postern) with {} id {}", self.by, self.with, self.id);
+        field.push_str(")\r\n");
+        if let Some(secured) = self.secured {
+            // Versions, ciphers and groups have names of a closed set: nothing of it is the peer's.
+            let Secured { cipher, cipher_bits, .. } = secured;
+            let version = secured.version.name();
+            let _ = write!(field, "\t(using {version} with cipher {cipher} ({cipher_bits} bits))\r\n");
+        }
+        let _ = write!(field, "\tby {} (Postern) with {} id {}", self.by, self.with, self.id);
         if let Some(recipient) = self.recipient {
             let _ = write!(field, "\r\n\tfor <{}>", Safe(recipient));
         }
@@ -191,6 +201,7 @@ mod tests {
             client: "::1".parse().unwrap(),
             by: "mx.example",
             with: "ESMTP",
+            secured: None,
             id: "01",
             recipient: Some(b"a>\r\n b@c"),
             date: dates.at(Wall::from_millis(1_795_366_104_000)),

@@ -1,6 +1,7 @@
 //! One transaction: MAIL to the reply for its content (RFC 5321 §3.3).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use ulid::Ulid;
 
@@ -16,6 +17,7 @@ use crate::policy::settings::UpstreamIndex;
 use crate::policy::verdict::Verdict;
 use crate::smtp::parameter::Declared;
 use crate::smtp::reply::Reply;
+use crate::tls::secured::Secured;
 
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -35,6 +37,8 @@ pub(super) struct Transaction {
     pub(super) ahead: Ahead,
     /// The server last used, for the record.
     pub(super) server: Option<std::net::SocketAddr>,
+    /// What TLS established with it.
+    pub(super) secured: Option<Arc<Secured>>,
     /// The next hop said more than it was asked for: its connection is good for nothing else.
     pub(super) spoilt: bool,
     /// The one silent retry was used.
@@ -111,6 +115,7 @@ impl Transaction {
             hop: Hop::None,
             ahead: Ahead::No,
             server: None,
+            secured: None,
             spoilt: false,
             retried: false,
             mail_refused: None,

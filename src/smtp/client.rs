@@ -18,6 +18,8 @@ pub enum Expect {
     Greeting,
     Ehlo,
     Helo,
+    /// 220 is followed by a handshake, in which none of this has a part (RFC 3207 §4).
+    Starttls,
     Rset,
     Xforward,
     /// Answered with a greeting; after it EHLO must be said again.
@@ -136,6 +138,10 @@ impl Client {
 
     pub fn ehlo(&mut self, name: &[u8], out: &mut Vec<u8>) {
         self.command(&[b"EHLO ", name], Expect::Ehlo, out);
+    }
+
+    pub fn starttls(&mut self, out: &mut Vec<u8>) {
+        self.command(&[b"STARTTLS"], Expect::Starttls, out);
     }
 
     pub fn rset(&mut self, out: &mut Vec<u8>) {

@@ -227,6 +227,8 @@ pub struct Offer {
     pub xforward: bool,
     /// As `xforward`.
     pub xclient: bool,
+    /// As `xforward`: it depends on where the client is connected, and in clear.
+    pub starttls: bool,
 }
 
 impl Offer {
@@ -245,6 +247,7 @@ impl Offer {
             limits: limits.in_transaction(all.limits),
             xforward: false,
             xclient: false,
+            starttls: false,
         }
     }
 
@@ -256,6 +259,7 @@ impl Offer {
             ("8BITMIME", Extensions::EIGHT_BIT_MIME),
             ("SMTPUTF8", Extensions::SMTPUTF8),
             ("DSN", Extensions::DSN),
+            ("STARTTLS", Extensions::STARTTLS),
         ] {
             if offered(extension) {
                 lines.push(keyword.to_owned());
@@ -284,6 +288,7 @@ impl Offer {
             (self.limits != Limits::NONE, Extensions::LIMITS),
             (self.xforward, Extensions::XFORWARD),
             (self.xclient, Extensions::XCLIENT),
+            (self.starttls, Extensions::STARTTLS),
         ] {
             if offered {
                 extensions.insert(extension);

@@ -42,6 +42,8 @@ pub struct Counters {
     pub sessions: Counter,
     pub sessions_now: Counter,
     pub sessions_refused_full: Counter,
+    pub tls_handshakes: Counter,
+    pub tls_failures: Counter,
 
     pub delivered: Counter,
     pub refused: Counter,
@@ -93,6 +95,7 @@ pub struct UpstreamCounters {
     pub discards_ahead: Counter,
     pub discards_abandoned: Counter,
     pub discards_fault: Counter,
+    pub discards_insecure: Counter,
 }
 
 impl UpstreamCounters {
@@ -106,6 +109,7 @@ impl UpstreamCounters {
             DiscardReason::Ahead => &self.discards_ahead,
             DiscardReason::Abandoned => &self.discards_abandoned,
             DiscardReason::Fault => &self.discards_fault,
+            DiscardReason::Insecure => &self.discards_insecure,
         }
     }
 }
@@ -199,11 +203,15 @@ const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) 
 }
 
 /// All of [`Counters`] but its upstreams.
-pub static METRICS: [Metric<Counters>; 27] = [
+pub static METRICS: [Metric<Counters>; 29] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
     Metric::counter("sessions_refused_total", "Connections turned away with 421: no room.", |c| {
         &c.sessions_refused_full
+    }),
+    Metric::counter("tls_handshakes_total", "TLS handshakes with clients.", |c| &c.tls_handshakes),
+    Metric::counter("tls_failures_total", "TLS handshakes and sessions with clients that failed.", |c| {
+        &c.tls_failures
     }),
     transaction(Disposition::Delivered, |c| &c.delivered),
     transaction(Disposition::Refused, |c| &c.refused),
@@ -234,7 +242,7 @@ pub static METRICS: [Metric<Counters>; 27] = [
 ];
 
 /// All of [`UpstreamCounters`].
-pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 13] = [
+pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 14] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
     Metric::counter(
         "upstream_connect_failures_total",
@@ -255,6 +263,7 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 13] = [
     discard("refused", |c| &c.discards_refused),
     discard("data_ahead_in_vain", |c| &c.discards_ahead),
     discard("abandoned", |c| &c.discards_abandoned),
+    discard("insecure", |c| &c.discards_insecure),
     discard("fault", |c| &c.discards_fault),
 ];
 

@@ -67,7 +67,7 @@ impl<R: Reactor> Worker<R> {
     ) {
         self.counters.sessions.increment();
         if self.clients.len() >= self.shared.config.workers.connections {
-            return self.turn_away(socket);
+            return self.turn_away(listener, socket);
         }
         let now = self.now();
         let relay = Relay::new(now, &self.shared.config, self.listeners[listener.0], peer, local);
@@ -78,9 +78,12 @@ impl<R: Reactor> Worker<R> {
         self.tell(key, Event::Opened);
     }
 
-    /// No room: 421 is kinder than silence (RFC 5321 §3.8).
-    fn turn_away(&mut self, socket: Socket) {
+    /// No room: 421 is kinder than silence (RFC 5321 §3.8), where it can be said in clear.
+    fn turn_away(&mut self, listener: Listener, socket: Socket) {
         self.counters.sessions_refused_full.increment();
+        if self.shared.config.listeners[self.listeners[listener.0]].tls.is_implicit() {
+            return self.reactor.close(socket);
+        }
         let mut client = Downstream::new(socket, None);
         let mut farewell = Vec::new();
         Reply::new(421, "4.3.2", "too many connections, come again").write(&mut farewell);
@@ -100,9 +103,17 @@ impl<R: Reactor> Worker<R> {
         self.carry_out(key);
     }
 
+    /// Tells a relay what happened; [`carry_out`](Self::carry_out) has to follow.
+    pub(super) fn hear(&mut self, key: Key, event: Event<'_>) {
+        let now = self.reactor.now();
+        handle(&mut self.clients, &mut self.shared, &self.counters, &mut self.actions, key, now, event);
+    }
+
+    /// Under TLS an end that the client did not announce may be somebody else's.
     pub(super) fn on_client_ended(&mut self, key: Key, ending: Ending) {
         match self.clients.at(key) {
             Some(client) if client.relay.is_some() => {
+                let ending = if client.pipe.ends_cleanly() { ending } else { Ending::Broken };
                 self.tell(key, Event::Ended(Side::Downstream, ending));
             }
             Some(_) => self.close_client(key),
@@ -112,8 +123,7 @@ impl<R: Reactor> Worker<R> {
 
     /// Tells a relay what happened, and does what it asks for.
     pub(super) fn tell(&mut self, key: Key, event: Event<'_>) {
-        let now = self.reactor.now();
-        handle(&mut self.clients, &mut self.shared, &self.counters, &mut self.actions, key, now, event);
+        self.hear(key, event);
         self.carry_out(key);
     }
 
@@ -178,6 +188,7 @@ impl<R: Reactor> Worker<R> {
             Action::Pace { stepwise } => {
                 self.on_socket(key, |reactor, socket| reactor.pace(socket, stepwise))
             }
+            Action::StartTls { early } => self.start_client_tls(key, early),
             Action::Pause => self.on_socket(key, R::pause),
             Action::Resume => self.on_socket(key, R::receive),
             Action::Finish { linger } => self.finish(key, linger),
@@ -205,7 +216,7 @@ impl<R: Reactor> Worker<R> {
         let Some(client) = self.clients.at_mut(key) else { return };
         client.relay = None;
         client.linger = linger;
-        client.pipe.close = Close::WhenSent;
+        client.pipe.end();
         self.dirty.push(Owner::Client(key));
     }
 
@@ -213,6 +224,9 @@ impl<R: Reactor> Worker<R> {
         let now = self.now();
         let Some(client) = self.clients.at_mut(key) else { return };
         client.pipe.flush(&mut self.reactor);
+        if client.pipe.is_broken() {
+            return self.on_client_ended(key, Ending::Broken);
+        }
         if client.pipe.close != Close::WhenSent || !client.pipe.is_drained() {
             return;
         }
@@ -261,7 +275,7 @@ impl<R: Reactor> Worker<R> {
     /// The worker ends: the client hears so, if it is not in the middle of something.
     pub(super) fn interrupt(&mut self, key: Key) {
         let Some(client) = self.clients.at_mut(key) else { return };
-        if client.relay.is_some() {
+        if client.relay.is_some() && client.pipe.can_speak() {
             Reply::new(421, "4.3.2", "shutting down, come again soon").write(&mut self.actions.downstream);
             client.pipe.queue(&mut self.actions.downstream);
             self.dirty.push(Owner::Client(key));

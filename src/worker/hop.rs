@@ -1,7 +1,10 @@
-//! An upstream connection outside of transactions: connect, greeting, EHLO, XCLIENT, RSET, QUIT.
+//! An upstream connection outside of transactions: connect, greeting, EHLO, STARTTLS, XCLIENT, RSET,
+//! QUIT.
 //!
-//! RFC 5321 §3.1, §3.2; Postfix XCLIENT_README (back to the greeting). In a transaction the relay
+//! RFC 5321 §3.1, §3.2; RFC 3207; Postfix XCLIENT_README (back to the greeting). In a transaction the relay
 //! drives the dialogue; before and after it this file does.
+
+use std::sync::Arc;
 
 use crate::base::slab::Key;
 use crate::base::time::Instant;
@@ -10,6 +13,7 @@ use crate::smtp::client::{Client, Expect};
 use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::reply::{Class, Reply};
 use crate::smtp::xforward::Identity;
+use crate::tls::secured::Secured;
 
 use super::conn::Pipe;
 
@@ -37,12 +41,25 @@ pub(super) struct Dedicated {
     pub(super) told: bool,
 }
 
+/// Whether TLS is asked for on a connection (RFC 3207).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Nothing,
+    /// Where the server announces it; in clear where not.
+    IfAnnounced,
+    /// No mail without it.
+    Always,
+}
+
 #[derive(Debug)]
 pub(super) struct Hop {
     pub(super) pipe: Pipe,
     pub(super) upstream: usize,
     pub(super) server: usize,
     pub(super) state: State,
+    pub(super) tls: Wanted,
+    /// What TLS established; None: it is in clear.
+    pub(super) secured: Option<Arc<Secured>>,
     pub(super) dedicated: Option<Dedicated>,
     pub(super) expires: Instant,
     pub(super) messages: u32,
@@ -56,6 +73,8 @@ pub(super) struct Hop {
 pub(super) enum Progress {
     /// More is to come.
     Going,
+    /// STARTTLS was answered 220, and nothing behind it.
+    StartTls,
     /// Greeted, EHLO done: ready for a first transaction.
     Ready,
     /// RSET was answered: ready for another one.
@@ -82,34 +101,86 @@ impl Hop {
             if let Some((expect, reply)) = reply {
                 progress = self.on_reply(hostname, expect, &reply, out);
             }
+            // What stands behind the reply was written by somebody who had no part in the handshake.
+            if matches!(progress, Progress::StartTls) && !bytes.is_empty() {
+                return Progress::Spoilt(DiscardReason::Insecure);
+            }
         }
         progress
     }
 
     fn on_reply(&mut self, hostname: &str, expect: Expect, reply: &Reply, out: &mut Vec<u8>) -> Progress {
-        match (&mut self.state, expect) {
-            (State::Opening(client), Expect::Greeting) if reply.code().to_u16() == 220 => {
-                client.ehlo(hostname.as_bytes(), out);
-                Progress::Going
-            }
-            (State::Opening(client), Expect::Xclient) if reply.code().to_u16() == 220 => {
-                client.ehlo(hostname.as_bytes(), out);
-                Progress::Going
-            }
-            (State::Opening(_), Expect::Ehlo) if reply.is_positive() => self.introduce(out),
-            // RFC 5321 §3.2: a server that knows no EHLO may know HELO.
-            (State::Opening(client), Expect::Ehlo) if reply.class() == Class::Permanent => {
-                client.helo(hostname.as_bytes(), out);
-                Progress::Going
-            }
-            (State::Opening(_), Expect::Helo) if reply.is_positive() => Progress::Ready,
-            (State::Opening(_), _) => Progress::Spoilt(DiscardReason::Protocol),
-            (State::Resetting(_), Expect::Rset) if !reply.is_positive() => {
+        match &self.state {
+            State::Opening(_) => self.on_opening_reply(hostname, expect, reply, out),
+            State::Resetting(_) if expect == Expect::Rset && !reply.is_positive() => {
                 Progress::Spoilt(DiscardReason::Protocol)
             }
-            (State::Resetting(client), _) if client.is_quiet() => Progress::Clean,
+            State::Resetting(client) if client.is_quiet() => Progress::Clean,
             _ => Progress::Going,
         }
+    }
+
+    fn on_opening_reply(
+        &mut self,
+        hostname: &str,
+        expect: Expect,
+        reply: &Reply,
+        out: &mut Vec<u8>,
+    ) -> Progress {
+        let is_ready = reply.code().to_u16() == 220;
+        match expect {
+            Expect::Greeting | Expect::Xclient if is_ready => {
+                self.say_hello(|client| client.ehlo(hostname.as_bytes(), out))
+            }
+            Expect::Ehlo if reply.is_positive() => self.secure_or_introduce(out),
+            // A server without EHLO has no STARTTLS.
+            Expect::Ehlo if self.lacks_tls() => Progress::Spoilt(DiscardReason::Insecure),
+            // RFC 5321 §3.2: a server that knows no EHLO may know HELO.
+            Expect::Ehlo if reply.class() == Class::Permanent => {
+                self.say_hello(|client| client.helo(hostname.as_bytes(), out))
+            }
+            Expect::Helo if reply.is_positive() => Progress::Ready,
+            Expect::Starttls if is_ready => Progress::StartTls,
+            Expect::Starttls if self.lacks_tls() => Progress::Spoilt(DiscardReason::Insecure),
+            Expect::Starttls => self.introduce(out),
+            _ => Progress::Spoilt(DiscardReason::Protocol),
+        }
+    }
+
+    fn say_hello(&mut self, hello: impl FnOnce(&mut Client)) -> Progress {
+        if let State::Opening(client) = &mut self.state {
+            hello(client);
+        }
+        Progress::Going
+    }
+
+    /// Behind EHLO: first TLS, then all else.
+    fn secure_or_introduce(&mut self, out: &mut Vec<u8>) -> Progress {
+        let State::Opening(client) = &mut self.state else { return Progress::Going };
+        let is_announced = client.capabilities().extensions.contains(Extensions::STARTTLS);
+        if self.secured.is_some() || self.tls == Wanted::Nothing {
+            return self.introduce(out);
+        }
+        if is_announced {
+            client.starttls(out);
+            return Progress::Going;
+        }
+        if self.lacks_tls() { Progress::Spoilt(DiscardReason::Insecure) } else { self.introduce(out) }
+    }
+
+    /// No mail may go over it as it is.
+    fn lacks_tls(&self) -> bool {
+        self.tls == Wanted::Always && self.secured.is_none()
+    }
+
+    /// Hands were shaken: what was learned in clear is forgotten, and EHLO is said anew (RFC 3207
+    /// §4.2).
+    pub(super) fn on_secured(&mut self, secured: Secured, hostname: &str, out: &mut Vec<u8>) -> Progress {
+        self.secured = Some(Arc::new(secured));
+        self.say_hello(|client| {
+            client.set_capabilities(Capabilities::none());
+            client.ehlo(hostname.as_bytes(), out);
+        })
     }
 
     /// Tells the next hop whom the connection is for, where that is by XCLIENT.
@@ -151,6 +222,10 @@ impl Hop {
             State::Lent(relay) => Some(relay),
             _ => None,
         }
+    }
+
+    pub(super) const fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening(_))
     }
 
     /// QUIT was said: no pool counts it any more.

@@ -5,6 +5,7 @@
 //!
 //! * `downstream`: clients, from accept to close, and what their relays ask for;
 //! * `upstream`: connections to next hops, and what the pools ask for;
+//! * `tls`: records between chunks and what is heard, on both legs;
 //! * `ask`: questions to the service side, and its answers;
 //! * `conn`, `hop`, `pool`: the things themselves.
 //!
@@ -20,6 +21,7 @@ mod downstream;
 mod hop;
 pub mod pool;
 pub mod record_queue;
+mod tls;
 mod upstream;
 
 use std::collections::VecDeque;
@@ -37,6 +39,7 @@ use crate::relay::Shared;
 use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::extension::Capabilities;
+use crate::tls::server_policy::ServerPolicy;
 
 use ask::Asker;
 use conn::Pipe;
@@ -88,6 +91,8 @@ pub struct Worker<R> {
     clients: Slab<Downstream>,
     hops: Slab<Hop>,
     pools: Vec<Pool>,
+    /// Until when each server of each upstream is not asked for TLS.
+    clear_until: Vec<Vec<Option<Instant>>>,
     /// What each server of each upstream last announced.
     heard: Vec<Vec<Option<Capabilities>>>,
     /// By index of the socket.
@@ -101,6 +106,10 @@ pub struct Worker<R> {
     /// Relays whose next hop said 2xx, to be looked at again a turn later.
     confirming: Vec<Key>,
     actions: Actions,
+    /// Records of TLS that are being opened.
+    wire: Vec<u8>,
+    /// What sessions of each listener are made from.
+    server_policies: Vec<Option<ServerPolicy>>,
     /// Records as JSON lines, not handed over yet.
     batch: Vec<u8>,
     drain_until: Option<Instant>,
@@ -117,6 +126,7 @@ impl<R: Reactor> Worker<R> {
         let pools =
             config.upstreams.iter().map(|up| Pool::new(up.pool, &up.servers, seeds.u64(..))).collect();
         Self {
+            clear_until: config.upstreams.iter().map(|up| vec![None; up.servers.len()]).collect(),
             heard: config.upstreams.iter().map(|up| vec![None; up.servers.len()]).collect(),
             pools,
             shared: Shared::new(Arc::clone(config), parts.index, seeds.u64(..)),
@@ -135,6 +145,8 @@ impl<R: Reactor> Worker<R> {
             orders_of_pools: VecDeque::new(),
             confirming: Vec::new(),
             actions: Actions::default(),
+            wire: Vec::new(),
+            server_policies: config.listeners.iter().map(|listener| listener.tls.policy().cloned()).collect(),
             batch: Vec::new(),
             drain_until: None,
             stopping: false,
@@ -257,7 +269,10 @@ impl<R: Reactor> Worker<R> {
     }
 
     fn on_received(&mut self, socket: Socket, chunk: Chunk) {
-        match self.owner(socket) {
+        let owner = self.owner(socket);
+        let has_tls = owner.and_then(|owner| self.pipe(owner)).is_some_and(|pipe| pipe.has_tls());
+        match owner {
+            Some(owner) if has_tls => self.on_records(owner, &chunk),
             Some(Owner::Client(key)) => self.on_client_bytes(key, &chunk),
             Some(Owner::Hop(key)) => self.on_hop_bytes(key, &chunk),
             None => {}
@@ -267,10 +282,15 @@ impl<R: Reactor> Worker<R> {
 
     fn on_ended(&mut self, socket: Socket, error: Option<Errno>) {
         let ending = if error.is_none() { Ending::Closed } else { Ending::Broken };
-        match self.owner(socket) {
-            Some(Owner::Client(key)) => self.on_client_ended(key, ending),
-            Some(Owner::Hop(key)) => self.on_hop_ended(key, ending),
-            None => {}
+        if let Some(owner) = self.owner(socket) {
+            self.on_stream_ended(owner, ending);
+        }
+    }
+
+    fn on_stream_ended(&mut self, owner: Owner, ending: Ending) {
+        match owner {
+            Owner::Client(key) => self.on_client_ended(key, ending),
+            Owner::Hop(key) => self.on_hop_ended(key, ending),
         }
     }
 
@@ -278,16 +298,16 @@ impl<R: Reactor> Worker<R> {
         self.shared.spare.put(buffer);
         let Some(owner) = self.owner(socket) else { return };
         let Some(pipe) = self.pipe(owner) else { return };
-        pipe.on_sent();
+        let plain = pipe.on_sent();
         match (owner, result) {
             (_, Err(_)) => self.on_ended(socket, Some(Errno(0))),
             (Owner::Client(key), Ok(bytes)) => {
                 self.counters.sent_bytes.add(bytes as u64);
-                self.tell(key, Event::Sent(Side::Downstream, bytes));
+                self.tell(key, Event::Sent(Side::Downstream, plain));
             }
-            (Owner::Hop(key), Ok(bytes)) => {
+            (Owner::Hop(key), Ok(_)) => {
                 if let Some(relay) = self.hops.at(key).and_then(Hop::lent_to) {
-                    self.tell(relay, Event::Sent(Side::Upstream, bytes));
+                    self.tell(relay, Event::Sent(Side::Upstream, plain));
                 }
             }
         }
@@ -306,12 +326,16 @@ impl<R: Reactor> Worker<R> {
         for owner in std::mem::take(&mut self.dirty) {
             match owner {
                 Owner::Client(key) => self.flush_client(key),
-                Owner::Hop(key) => {
-                    if let Some(hop) = self.hops.at_mut(key) {
-                        hop.pipe.flush(&mut self.reactor);
-                    }
-                }
+                Owner::Hop(key) => self.flush_hop(key),
             }
+        }
+    }
+
+    fn flush_hop(&mut self, key: Key) {
+        let Some(hop) = self.hops.at_mut(key) else { return };
+        hop.pipe.flush(&mut self.reactor);
+        if hop.pipe.is_broken() {
+            self.on_hop_ended(key, Ending::Broken);
         }
     }
 

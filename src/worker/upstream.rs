@@ -1,13 +1,16 @@
 //! Connections to next hops: opened for the pools, lent to relays, taken back or given up.
 
-use super::conn::{Close, Pipe};
+use std::time::Duration;
+
+use super::conn::Pipe;
 use super::downstream::Downstream;
-use super::hop::{Dedicated, Hop, Progress, State};
+use super::hop::{Dedicated, Hop, Progress, State, Wanted};
 use super::pool::{Member, Order, Purpose};
 use super::{Owner, Worker};
 use crate::base::slab::Key;
 use crate::base::time::Instant;
 use crate::policy::settings::IdentityMode;
+use crate::policy::tls::UpstreamTls;
 use crate::reactor::{Chunk, Errno, Reactor, Socket};
 use crate::relay::action::DiscardReason;
 use crate::relay::event::{Ending, Event, Lease, Side};
@@ -15,6 +18,9 @@ use crate::smtp::client::Client;
 use crate::smtp::extension::Capabilities;
 use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
+
+/// How long a server that failed to do TLS is not asked for it again.
+const IN_CLEAR: Duration = Duration::from_secs(600);
 
 impl<R: Reactor> Worker<R> {
     pub(super) fn check_out(
@@ -86,6 +92,8 @@ impl<R: Reactor> Worker<R> {
             upstream,
             server,
             state: State::Opening(Box::new(Client::new())),
+            tls: self.wanted_tls(upstream, server, now),
+            secured: None,
             dedicated,
             expires,
             messages: 0,
@@ -94,6 +102,27 @@ impl<R: Reactor> Worker<R> {
         });
         self.own(socket, Owner::Hop(key));
         self.set_hop_deadline(key, Some(deadline));
+    }
+
+    /// What a new connection asks for: nothing of a server that could not do it a moment ago, where mail
+    /// may go in clear.
+    fn wanted_tls(&self, upstream: usize, server: usize, now: Instant) -> Wanted {
+        let tls = &self.shared.config.upstreams[upstream].tls;
+        let in_clear = self.clear_until[upstream][server].is_some_and(|until| now < until);
+        match tls {
+            UpstreamTls::Off => Wanted::Nothing,
+            UpstreamTls::Offer(_) if in_clear => Wanted::Nothing,
+            UpstreamTls::Offer(_) => Wanted::IfAnnounced,
+            UpstreamTls::Require(_) | UpstreamTls::Verify(_) | UpstreamTls::Dane(_) => Wanted::Always,
+        }
+    }
+
+    /// A handshake failed. Where TLS is only offered, mail goes in clear for a while.
+    pub(super) fn note_tls_failure(&mut self, upstream: usize, server: usize) {
+        let now = self.now();
+        if matches!(self.shared.config.upstreams[upstream].tls, UpstreamTls::Offer(_)) {
+            self.clear_until[upstream][server] = Some(now + IN_CLEAR);
+        }
     }
 
     pub(super) fn on_connected(&mut self, socket: Socket, result: Result<(), Errno>) {
@@ -120,12 +149,19 @@ impl<R: Reactor> Worker<R> {
         let mut out = Vec::new();
         let bytes = self.reactor.bytes(chunk);
         let progress = hop.receive(&self.shared.config.hostname, bytes, &mut out);
+        self.on_hop_progress(key, progress, &mut out);
+    }
+
+    /// What a dialogue outside of transactions led to, and what is to be said in it.
+    pub(super) fn on_hop_progress(&mut self, key: Key, progress: Progress, out: &mut Vec<u8>) {
+        let Some(hop) = self.hops.at_mut(key) else { return };
         if !out.is_empty() {
-            hop.pipe.queue(&mut out);
+            hop.pipe.queue(out);
             self.dirty.push(Owner::Hop(key));
         }
         match progress {
             Progress::Going => {}
+            Progress::StartTls => self.start_hop_tls(key),
             Progress::Ready => self.on_ready(key),
             Progress::Clean => self.on_clean(key),
             Progress::Spoilt(reason) => self.spoil(key, reason),
@@ -209,12 +245,13 @@ impl<R: Reactor> Worker<R> {
         let Some(hop) = self.hops.at_mut(conn) else { return };
         let Some(client) = hop.lend(relay) else { return };
         let server = self.shared.config.upstreams[hop.upstream].servers[hop.server].address;
+        let secured = hop.secured.clone();
         let fresh = fresh || hop.messages == 0;
         if let Some(downstream) = self.clients.at_mut(relay) {
             downstream.waits = false;
             downstream.hop = Some(conn);
         }
-        self.tell(relay, Event::CheckedOut(Lease { client, server, fresh }));
+        self.tell(relay, Event::CheckedOut(Lease { client, server, fresh, secured }));
     }
 
     /// Nobody wants it any more.
@@ -280,16 +317,19 @@ impl<R: Reactor> Worker<R> {
     /// A connection that no relay has is of no use any more.
     pub(super) fn spoil(&mut self, key: Key, reason: DiscardReason) {
         match self.hops.at(key).map(|hop| &hop.state) {
-            Some(State::Opening(_)) => self.fail_opening(key),
+            Some(State::Opening(_)) => self.fail_opening(key, reason),
             Some(State::Leaving) => self.close_hop(key),
             Some(State::Parked(_) | State::Resetting(_) | State::Lent(_)) => self.remove_hop(key, reason),
             None => {}
         }
     }
 
-    fn fail_opening(&mut self, key: Key) {
+    fn fail_opening(&mut self, key: Key, reason: DiscardReason) {
         let Some(hop) = self.hops.at_mut(key) else { return };
         let (upstream, server) = (hop.upstream, hop.server);
+        if reason == DiscardReason::Insecure {
+            self.counters.upstreams[upstream].discards_insecure.increment();
+        }
         let relay = hop.dedicated.as_ref().map(|dedicated| (dedicated.relay, dedicated.number));
         self.close_hop(key);
         self.on_open_failed(upstream, server, relay);
@@ -338,7 +378,7 @@ impl<R: Reactor> Worker<R> {
         let upstream = hop.upstream;
         hop.state = State::Leaving;
         hop.pipe.queue(&mut b"QUIT\r\n".to_vec());
-        hop.pipe.close = Close::WhenSent;
+        hop.pipe.end();
         let limit = self.shared.config.upstreams[upstream].timeout.connect;
         self.dirty.push(Owner::Hop(key));
         self.counters.upstreams[upstream].retired.increment();

@@ -19,10 +19,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("mime", &["base"]),
     ("scan", &["base"]),
     ("sender", &["base"]),
-    ("policy", &["base", "smtp", "mime", "scan", "sender"]),
-    ("relay", &["base", "smtp", "policy", "sender"]),
+    ("tls", &["base"]),
+    ("policy", &["base", "smtp", "mime", "scan", "sender", "tls"]),
+    ("relay", &["base", "smtp", "policy", "sender", "tls"]),
     ("reactor", &["base"]),
-    ("worker", &["base", "smtp", "policy", "relay", "reactor"]),
+    ("worker", &["base", "smtp", "policy", "relay", "reactor", "tls"]),
     (
         "service",
         &[
@@ -36,18 +37,18 @@ const FLOORS: &[(&str, &[&str])] = &[
             "worker::record_queue",
         ],
     ),
-    ("load", &["base", "smtp", "reactor"]),
+    ("load", &["base", "smtp", "reactor", "tls"]),
     (
         "control",
         &[
-            "base", "smtp", "sender", "policy", "relay", "reactor", "worker", "service", "load", "mime",
-            "scan",
+            "base", "smtp", "sender", "tls", "policy", "relay", "reactor", "worker", "service", "load",
+            "mime", "scan",
         ],
     ),
 ];
 
 /// The mail half: no IO, no clock, no thread, no kernel.
-const MAIL_HALF: &[&str] = &["limits", "base", "smtp", "mime", "scan", "sender", "policy", "relay"];
+const MAIL_HALF: &[&str] = &["limits", "base", "smtp", "mime", "scan", "sender", "tls", "policy", "relay"];
 const NOT_IN_MAIL_HALF: &[&str] = &[
     "axum",
     "core_affinity",

@@ -10,6 +10,7 @@
 mod inspect;
 mod policy;
 mod section;
+mod tls;
 mod unit;
 
 use std::fmt;

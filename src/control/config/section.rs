@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
-use super::unit;
+use super::{tls, unit};
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
@@ -62,8 +62,8 @@ pub(super) fn config(
     let quarantine = quarantine(root.section("quarantine"));
     let workers = workers(root.section("workers"), quarantine.is_some());
     let mut taken = Addresses::default();
-    let listeners = listeners(&mut root, &mut taken);
-    let upstreams = upstreams(&mut root);
+    let listeners = listeners(&mut root, &mut taken, outside);
+    let upstreams = upstreams(&mut root, outside);
     let routes = routes(&mut root, &upstreams);
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
@@ -210,22 +210,27 @@ fn cpus(item: Item<'_>) -> Option<Cpus> {
     Some(Cpus::List(cores))
 }
 
-fn listeners(root: &mut Section<'_>, taken: &mut Addresses) -> Vec<Listener> {
+fn listeners(root: &mut Section<'_>, taken: &mut Addresses, outside: &dyn Outside) -> Vec<Listener> {
     let sections = root.sections("listener", "");
     let mut names = Names::default();
-    sections.into_iter().map(|section| listener(section, &mut names, taken)).collect()
+    sections.into_iter().map(|section| listener(section, &mut names, taken, outside)).collect()
 }
 
-fn listener(mut section: Section<'_>, names: &mut Names, taken: &mut Addresses) -> Listener {
+fn listener(
+    mut section: Section<'_>,
+    names: &mut Names,
+    taken: &mut Addresses,
+    outside: &dyn Outside,
+) -> Listener {
     let name = names.read(&mut section, "listener");
     let addresses = section.required("address").map(|item| taken.listen(item)).unwrap_or_default();
-    tls(section.item("tls"));
+    let tls = tls::downstream(section.item("tls"), outside);
     let mut networks = |key| section.item(key).map(|item| item.list(unit::network)).unwrap_or_default();
     let (proxy_protocol, xclient) = (networks("proxy_protocol"), networks("xclient"));
     let bare_newline =
         section.item("bare_newline").and_then(bare_newline).unwrap_or(BareNewlinePolicy::Reject);
     section.finish();
-    Listener { name, addresses, proxy_protocol, xclient, bare_newline }
+    Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls }
 }
 
 /// `"reject"` or `{ replace = [networks] }`.
@@ -239,31 +244,16 @@ fn bare_newline(item: Item<'_>) -> Option<BareNewlinePolicy> {
     networks.map(BareNewlinePolicy::Replace)
 }
 
-/// `"off"` or `{ mode = "off" }`; all else needs what this version has not got.
-fn tls(item: Option<Item<'_>>) {
-    let Some(item) = item else { return };
-    let off = if item.is_table() {
-        item.section("tls").and_then(|mut section| section.item("mode")?.as_text())
-    } else {
-        item.text()
-    };
-    if off.is_some_and(|mode| mode != "off") {
-        item.fault("TLS is not available in this version; write tls = \"off\"");
-    } else if off.is_none() && item.is_table() {
-        item.fault("`mode` is missing in tls");
-    }
-}
-
-fn upstreams(root: &mut Section<'_>) -> Vec<Upstream> {
+fn upstreams(root: &mut Section<'_>, outside: &dyn Outside) -> Vec<Upstream> {
     let sections = root.sections("upstream", "");
     let mut names = Names::default();
-    sections.into_iter().map(|section| upstream(section, &mut names)).collect()
+    sections.into_iter().map(|section| upstream(section, &mut names, outside)).collect()
 }
 
-fn upstream(mut section: Section<'_>, names: &mut Names) -> Upstream {
+fn upstream(mut section: Section<'_>, names: &mut Names, outside: &dyn Outside) -> Upstream {
     let name = names.read(&mut section, "upstream");
     let servers = section.required("servers").map(servers).unwrap_or_default();
-    tls(section.item("tls"));
+    let tls = tls::upstream(section.item("tls"), outside);
     let identity =
         section.item("identity").and_then(|item| item.choice(IDENTITIES)).unwrap_or(IdentityMode::None);
     let pool = pool(section.section("pool"), identity);
@@ -277,6 +267,7 @@ fn upstream(mut section: Section<'_>, names: &mut Names) -> Upstream {
         servers,
         pool,
         identity,
+        tls,
         timeout,
         chunking,
         data_ahead: data_ahead.unwrap_or(DATA_AHEAD),

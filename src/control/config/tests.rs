@@ -389,13 +389,6 @@ fn what_is_not_built_is_said() {
     ] {
         check_added(text, &[wanted]);
     }
-    let tls = "TLS is not available in this version; write tls = \"off\"";
-    check_line(7, "servers = [\"127.0.0.1:1\"]\ntls = \"dane\"", &[&format!("8:7: {tls}")]);
-    check_line(
-        4,
-        "address = [\"127.0.0.1:1\"]\ntls = { mode = \"offer\", key = \"k\" }",
-        &[&format!("5:7: {tls}")],
-    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
     reason = "the peers of the product are plain blocking programs"
 )]
 
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod name_server;
 pub(crate) mod program;

@@ -157,7 +157,12 @@ impl World {
                 Next::CheckedOut => {
                     self.hop = Some(Hop::default());
                     let server = "198.51.100.1:25".parse().unwrap();
-                    self.handle(Event::CheckedOut(Lease { client: greeted(), server, fresh: true }));
+                    self.handle(Event::CheckedOut(Lease {
+                        client: greeted(),
+                        server,
+                        fresh: true,
+                        secured: None,
+                    }));
                 }
                 Next::Confirmed => self.handle(Event::Confirmed),
                 Next::Answered(query, answer) => self.handle(Event::Answered(query, answer)),

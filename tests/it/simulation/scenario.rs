@@ -15,6 +15,7 @@ use postern::policy::settings::{
     Quarantine, RecordSink, Server as ServerSetting, Spool, Upstream, UpstreamIndex, UpstreamTimeouts,
     Workers,
 };
+use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::verdict::Verdict;
 use postern::scan;
 
@@ -239,6 +240,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
             proxy_protocol: Vec::new(),
             xclient: Vec::new(),
             bare_newline: BareNewlinePolicy::Reject,
+            tls: DownstreamTls::Off,
         }],
         upstreams: (0..upstreams)
             .map(|index| {
@@ -298,6 +300,7 @@ fn upstream(random: &mut Random, mood: Mood, identity: IdentityMode, servers: Ve
             wait: Duration::from_secs(if calm { 300 } else { 5 }),
         },
         identity,
+        tls: UpstreamTls::Off,
         timeout: UpstreamTimeouts {
             connect: Duration::from_secs(2),
             reply: Duration::from_secs(3),

@@ -8,9 +8,9 @@ use postern::tls::secured::Trust;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256, Sha512};
 
-use super::authority::{HOST, Issued, world};
 use super::handshake::listener;
 use super::peer::{Ours, converse, exchange};
+use crate::harness::authority::{HOST, Issued, world};
 
 /// 2026-01-01, inside of what the test's certificates are valid for.
 const NOW: u64 = 1_767_225_600;

@@ -6,10 +6,10 @@ use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
 use rustls::version::{TLS12, TLS13};
 use rustls::{SignatureScheme, SupportedProtocolVersion};
 
-use super::authority::{HOST, Issued, world};
 use super::peer::{
     Ours, Peer, Reference, Wire, converse, exchange, exchange_over, reference_client, reference_server,
 };
+use crate::harness::authority::{HOST, Issued, world};
 
 pub(super) fn listener(own: &[&Issued]) -> ServerPolicy {
     let identities = own.iter().map(|own| own.identity()).collect();

@@ -5,10 +5,10 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use super::authority::world;
 use super::handshake::{listener, verifying};
 use super::peer::{Ours, Peer, Reference, exchange, reference_client, reference_server};
 use super::records::secured;
+use crate::harness::authority::world;
 
 fn fresh() -> Ours {
     Ours::server(&listener(&[&world().ecdsa]))

@@ -3,7 +3,6 @@
 //! A session is half `rustls` and half ours, so every version and cipher is also spoken with
 //! `rustls::Connection`, which knows nothing of our half.
 
-mod authority;
 mod dane;
 mod handshake;
 mod hostile;

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, Connection, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
-use super::authority::{HOST, Issued, world};
+use crate::harness::authority::{HOST, Issued, world};
 
 pub(super) trait Peer {
     fn take(&mut self, wire: &[u8]);

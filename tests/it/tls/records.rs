@@ -6,11 +6,11 @@ use proptest::prelude::{ProptestConfig, proptest};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use super::authority::world;
 use super::handshake::listener;
 use super::peer::{
     Ours, Peer, Reference, Wire, converse, exchange, reference_client, reference_server, text,
 };
+use crate::harness::authority::world;
 
 /// A connection with the library's client that has shaken hands.
 pub(super) fn secured(version: &'static SupportedProtocolVersion) -> (Reference, Ours) {

@@ -6,9 +6,9 @@ use postern::tls::server_policy::{ClientCertificates, ServerPolicy, Trusted};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind};
 
-use super::authority::world;
 use super::handshake::{listener, verifying};
 use super::peer::{Ours, Peer, Reference, converse, exchange, reference_client, reference_server};
+use crate::harness::authority::world;
 
 /// Whether the library's client, which keeps tickets in `config`, resumed at `policy`.
 #[track_caller]

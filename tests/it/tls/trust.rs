@@ -8,9 +8,9 @@ use postern::tls::trust::Authorities;
 use rustls::version::{TLS12, TLS13};
 use sha2::{Digest, Sha256};
 
-use super::authority::{HOST, Issued, self_signed, world};
 use super::handshake::{listener, verifying};
 use super::peer::{Ours, Reference, converse, exchange, reference_client};
+use crate::harness::authority::{HOST, Issued, self_signed, world};
 
 fn print(issued: &Issued) -> Fingerprint {
     Fingerprint(Sha256::digest(&issued.der).into())

@@ -32,6 +32,10 @@ pub(super) enum Input {
     Client(Vec<u8>),
     NextHop(Vec<u8>),
     ClientEnds(Ending),
+    /// Hands were shaken with the client.
+    Secured,
+    /// They were not.
+    Insecure,
     NextHopEnds(Ending),
     /// Whether a side takes our bytes off the wire.
     ClientReads(bool),
@@ -65,6 +69,8 @@ impl Input {
             ("U~", rest) => Self::NextHop(raw(rest)),
             ("T:", rest) => Self::Wait(duration(rest.trim().strip_prefix('+')?)?),
             _ => match line {
+                "C! secured" => Self::Secured,
+                "C! insecure" => Self::Insecure,
                 "C! fin" => Self::ClientEnds(Ending::Closed),
                 "C! reset" => Self::ClientEnds(Ending::Broken),
                 "C! stalls" => Self::ClientReads(false),
@@ -97,6 +103,8 @@ impl Input {
             | Self::NextHopReads(_)
             | Self::Grant { .. }
             | Self::Refuse => Actor::NextHop,
+            // Nobody speaks while hands are shaken.
+            Self::Secured | Self::Insecure => Actor::Else,
             Self::Wait(_) | Self::Drain | Self::Answer(_) => Actor::Else,
         }
     }

@@ -14,10 +14,13 @@ use postern::policy::settings::{
     Quarantine, RecordSink, Server, Spool, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 
+use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::verdict::Verdict;
 use postern::scan::{self, Choice, pattern};
+use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
 
 use super::script::duration;
+use crate::harness::authority::world;
 
 /// How far the dialogue has got before its first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +197,7 @@ impl Settings {
             "replace" => listener.bare_newline = BareNewlinePolicy::Replace(vec![value.parse().ok()?]),
             "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
             "xclient" => listener.xclient.push(value.parse().ok()?),
+            "tls" => listener.tls = downstream_tls(value)?,
             "chunking" => self.config.upstreams[0].chunking = value != "off",
             "data_ahead" => self.config.upstreams[0].data_ahead = value.parse().ok()?,
             "tag" => self.config.policy.thresholds.tag = value.parse().ok(),
@@ -223,6 +227,7 @@ fn config() -> Config {
             proxy_protocol: Vec::new(),
             xclient: Vec::new(),
             bare_newline: BareNewlinePolicy::Reject,
+            tls: DownstreamTls::Off,
         }],
         upstreams: vec![upstream("mailstore", "198.51.100.1:25")],
         routes: Routes::new([(Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0))]),
@@ -269,6 +274,7 @@ fn upstream(name: &str, address: &str) -> Upstream {
             wait: Duration::from_secs(10),
         },
         identity: IdentityMode::None,
+        tls: UpstreamTls::Off,
         timeout: UpstreamTimeouts {
             connect: Duration::from_secs(5),
             reply: Duration::from_secs(30),
@@ -276,5 +282,16 @@ fn upstream(name: &str, address: &str) -> Upstream {
         },
         chunking: true,
         data_ahead: 0,
+    }
+}
+
+fn downstream_tls(mode: &str) -> Option<DownstreamTls> {
+    let identity = world().ecdsa.identity();
+    let policy = ServerPolicy::new(vec![identity], &ClientCertificates::None).ok()?;
+    match mode {
+        "offer" => Some(DownstreamTls::Offer(policy)),
+        "require" => Some(DownstreamTls::Require(policy)),
+        "implicit" => Some(DownstreamTls::Implicit(policy)),
+        _ => None,
     }
 }

@@ -16,6 +16,7 @@ use postern::relay::record::Record;
 use postern::relay::{Relay, Shared};
 use postern::smtp::client::{Client, Expect};
 use postern::smtp::extension::Capabilities;
+use postern::tls::secured::{Secured, Version};
 
 use super::script::{Dialogue, Input, Step};
 use super::settings::{Opening, Pool, Settings};
@@ -233,6 +234,8 @@ impl World {
             }
             Input::ClientEnds(ending) => self.deliver(Event::Ended(Side::Downstream, *ending)),
             Input::NextHopEnds(ending) => self.next_hop_ends(*ending),
+            Input::Secured => self.deliver(Event::Secured(Box::new(secured()))),
+            Input::Insecure => self.deliver(Event::Insecure("not_tls")),
             Input::ClientReads(reads) => self.client_reads = *reads,
             Input::NextHopReads(reads) => self.next_hop_reads = *reads,
             Input::Grant { fresh } => self.grant(*fresh),
@@ -330,6 +333,11 @@ impl World {
             }
             Action::Discard(reason) => self.end_connection(&format!("abort {reason:?}").to_lowercase()),
             Action::Confirm => self.confirming = true,
+            Action::StartTls { early } => {
+                let early =
+                    if early.is_empty() { String::new() } else { format!(" after {} octets", early.len()) };
+                self.output.client.push(format!("C! handshake{early}"));
+            }
             Action::Pause => self.output.client.push("C! pause".to_owned()),
             Action::Resume => self.output.client.push("C! resume".to_owned()),
             Action::Finish { linger } => self.end_client(if linger { "linger" } else { "close" }),
@@ -403,7 +411,7 @@ impl World {
         let client = parked.unwrap_or_else(|| Box::new(greeted(announced.map_or("", String::as_str))));
         let server = self.settings.config.upstreams[self.upstream].servers[0].address;
         self.hop = Hop::Lent;
-        self.deliver(Event::CheckedOut(Lease { client, server, fresh }));
+        self.deliver(Event::CheckedOut(Lease { client, server, fresh, secured: None }));
     }
 
     /// The kernel takes what was queued, and a confirmation that was asked for comes.
@@ -542,5 +550,18 @@ fn pieces(bytes: &[u8], cut: Cut, index: usize) -> Vec<&[u8]> {
         }
         Cut::EveryByte => bytes.chunks(1).collect(),
         _ => vec![bytes],
+    }
+}
+
+/// What most handshakes establish.
+fn secured() -> Secured {
+    Secured {
+        version: Version::Tls13,
+        cipher: "TLS_AES_128_GCM_SHA256",
+        cipher_bits: 128,
+        key_exchange: "X25519MLKEM768",
+        server_name: None,
+        is_resumed: false,
+        peer: None,
     }
 }
