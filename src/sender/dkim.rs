@@ -47,7 +47,7 @@ use super::header_section::Fields;
 /// Signatures of one message that are evaluated.
 pub const SIGNATURES_MAX: usize = 10;
 /// Octets of header fields that are hashed for all signatures of one message together.
-pub(super) const EFFORT_OCTETS: usize = 1024 * 1024;
+pub(super) const EFFORT_OCTETS: usize = 512 * 1024;
 
 /// What a message is signed with.
 #[derive(Debug, Default)]

@@ -128,7 +128,7 @@ pub(crate) struct Covering<'a, 'b> {
     pub(crate) effort: &'a mut usize,
 }
 
-impl Covering<'_, '_> {
+impl<'b> Covering<'_, 'b> {
     /// Fields of one name are taken from the bottom up, one each time that the name is listed; a
     /// name with no field left stands for that there is none (RFC 6376 §5.4.2).
     pub(crate) fn digest(
@@ -141,9 +141,8 @@ impl Covering<'_, '_> {
         let mut taken = vec![0_u16; self.fields.all().len()];
         for name in names.iter().filter(|name| !name.is_empty()) {
             let Some(found) = self.next(name, &mut taken) else { continue };
+            self.spend(found.raw.len())?;
             field(self.canonical, &found, &mut text);
-            let octets = found.raw.len();
-            self.spend(octets)?;
         }
         self.spend(self.own.raw.len())?;
         signing_field(self.canonical, &self.own, place, &mut text);
@@ -152,7 +151,7 @@ impl Covering<'_, '_> {
         Ok(hashing.digest())
     }
 
-    fn next(&self, name: &[u8], taken: &mut [u16]) -> Option<Field<'_>> {
+    fn next(&self, name: &[u8], taken: &mut [u16]) -> Option<Field<'b>> {
         let (group, places) = self.fields.places(name);
         let taken = taken.get_mut(group)?;
         loop {
