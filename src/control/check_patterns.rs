@@ -8,7 +8,7 @@ use crate::limits::{FACTS_BYTES_MAX, Holder};
 use crate::mime::archive::NAME_BYTES_MAX;
 use crate::mime::content_type::PARAMETER_BYTES_MAX;
 use crate::mime::delimiter::BOUNDARY_BYTES_MAX;
-use crate::mime::{FIELD_BYTES_MAX, html, raw_view};
+use crate::mime::{self, FIELD_BYTES_MAX, buffers, html, raw_view};
 use crate::policy::inspect::{Engine, INSPECTIONS_IDLE_MAX, STREAMS_OPEN_MAX};
 use crate::reactor::clock;
 use crate::scan::cost::{self, PLACE_NS_PER_KIB_MAX, Row, Sheet};
@@ -16,13 +16,17 @@ use crate::scan::{IDLE_STREAMS_MAX, Rules, STREAM_BUFFER_BYTES, Set};
 
 /// Rows that are shown, the dearest first; the rest is summed.
 const ROWS_MAX: usize = 200;
-/// An inflating decoder: its window of 32 KiB (RFC 1951), its tables, its output.
-const INFLATE_BYTES: usize = 128 * 1024;
-/// What one reading of a part grows its buffers to, pieces of 64 KiB being decoded at a time: the octets,
-/// three times as much for what a charset makes of them, and the text of HTML as it is seen and held.
-const READING_BYTES: usize = 8 * 64 * 1024;
-/// One part within another: its boundary, its head, its decoders.
+/// An archive: the decoder with its window of 32 KiB (RFC 1951) and its tables, the record that is gathered.
+const ARCHIVE_BYTES: usize = 64 * 1024;
+/// One part within another: its boundary, its head.
 const PART_BYTES: usize = BOUNDARY_BYTES_MAX + NAME_BYTES_MAX + 2048;
+/// A message that was encoded: the same, its decoders, the blocks that several readers share.
+const MESSAGE_BYTES: usize = PART_BYTES + mime::MESSAGE_BYTES + 3 * 4096;
+/// What one reading holds of its content: a field and its parameters while they are read, attributes,
+/// links and gathered text of HTML that is read in two ways, lines that may be encoded.
+const READING_BYTES: usize = 2 * FIELD_BYTES_MAX
+    + PARAMETER_BYTES_MAX
+    + 4 * (html::VALUE_BYTES_MAX + html::LINK_TEXT_BYTES_MAX + raw_view::LINE_BYTES_MAX);
 
 /// Measures all patterns.
 pub(super) fn measure(rules: &Rules, progress: &mut dyn FnMut(usize, usize)) -> Sheet {
@@ -113,19 +117,16 @@ fn counted(set: &Set) -> String {
 }
 
 /// What inspection may hold in one worker with so many messages in flight.
-pub(super) fn holders(engine: &Engine, messages: usize) -> [Holder; 4] {
+pub(super) fn holders(engine: &Engine, messages: usize) -> [Holder; 5] {
     let bounds = engine.bounds();
     let sets = engine.rules().sets().iter();
     let stream = sets.map(|set| STREAM_BUFFER_BYTES + set.sizes().1).max().unwrap_or(0);
     let own = |set: usize| if set > 0 { STREAMS_OPEN_MAX + set } else { 0 };
     let streams = own(engine.rules().sets().len());
-    let lines = html::VALUE_BYTES_MAX + html::LINK_TEXT_BYTES_MAX + raw_view::LINE_BYTES_MAX;
-    // Archives are counted anew within a message that lies in one, so that only the depth of everything
-    // bounds how many are open at a time.
-    let walker = FIELD_BYTES_MAX
-        + PARAMETER_BYTES_MAX
-        + 2 * (READING_BYTES + lines)
-        + bounds.depth.saturating_mul(PART_BYTES + INFLATE_BYTES);
+    let walker = (1 + mime::SECOND_READINGS_MAX) * READING_BYTES
+        + mime::MESSAGES_MAX * MESSAGE_BYTES
+        + bounds.depth.saturating_mul(PART_BYTES)
+        + mime::archives_max(&bounds.archive).saturating_mul(ARCHIVE_BYTES);
     let inspections = messages.saturating_add(INSPECTIONS_IDLE_MAX);
     [
         Holder { name: "streams of inspections", count: messages.saturating_mul(streams), each: stream },
@@ -135,6 +136,7 @@ pub(super) fn holders(engine: &Engine, messages: usize) -> [Holder; 4] {
             each: stream,
         },
         Holder { name: "walkers", count: inspections, each: walker },
+        Holder { name: "what is decoded", count: 2 * buffers::BUFFERS_MAX, each: buffers::BUFFER_BYTES_MAX },
         Holder { name: "facts", count: inspections, each: 2 * FACTS_BYTES_MAX },
     ]
 }

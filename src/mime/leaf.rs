@@ -15,6 +15,7 @@ mod thin;
 mod uuencode;
 
 use content::Content;
+pub(crate) use file::Around;
 pub(crate) use raw::Raw;
 use thin::Thin;
 pub use uuencode::LINE_BYTES_MAX as UUENCODE_LINE_BYTES_MAX;
@@ -22,11 +23,11 @@ pub use uuencode::LINE_BYTES_MAX as UUENCODE_LINE_BYTES_MAX;
 use crate::mime::content_type::{Section, TransferEncoding};
 use crate::mime::defect::{Defect, Defects};
 use crate::mime::kind::Kind;
-use crate::mime::walker::Shared;
+use crate::mime::walker::{Opened, SECOND_READINGS_MAX, Shared};
 use crate::mime::{Event, PartId, Reading, Sink, base64, quoted_printable};
 
-/// Octets decoded at a time: what the buffers of a view grow to.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Octets decoded at a time: what bounds the buffers they are decoded into.
+const PIECE_BYTES: usize = 32 * 1024;
 /// Octets that two views take in turns.
 const BLOCK_BYTES: usize = 1024;
 
@@ -66,8 +67,15 @@ impl Declared<'_> {
 }
 
 impl Leaf {
-    /// Begins a leaf with the header section that was read.
-    pub(crate) fn begin(&mut self, part: PartId, section: &Section, depth: usize) {
+    /// Begins a leaf with the header section that was read; false if there is no room for its second
+    /// reading.
+    pub(crate) fn begin(
+        &mut self,
+        part: PartId,
+        section: &Section,
+        around: Around,
+        shared: &mut Shared,
+    ) -> bool {
         self.part = part;
         self.only_raw = false;
         self.octets = 0;
@@ -82,12 +90,13 @@ impl Leaf {
         let other_type = Some(section.other_type.as_str()).filter(|it| !it.is_empty());
         // Decoders differ most about quoted-printable, and files are rarely sent in it.
         let quoted_file = head.encoding == TransferEncoding::QuotedPrintable && !declared.is_lines();
-        let two = section.other_encoding.is_some()
+        let ambiguous = section.other_encoding.is_some()
             || other_charset.is_some()
             || other_type.is_some()
             || quoted_file;
+        let two = ambiguous && Opened::count(&mut shared.open.second_readings, SECOND_READINGS_MAX);
         // The strict view takes what was said first, the lenient one what was said otherwise.
-        self.strict.begin(Reading::Strict, head.encoding, declared, depth);
+        self.strict.begin(Reading::Strict, head.encoding, declared, around);
         self.strict.content.alone = !two;
         if two {
             let declared = Declared {
@@ -97,20 +106,21 @@ impl Leaf {
             };
             let encoding = section.other_encoding.unwrap_or(head.encoding);
             let lenient = self.lenient.get_or_insert_default();
-            lenient.begin(Reading::Lenient, encoding, declared, depth);
+            lenient.begin(Reading::Lenient, encoding, declared, around);
             let thin = quoted_file && section.other_encoding.is_none();
             lenient.thin = thin.then(Thin::default);
             lenient.content.alone = false;
         }
+        two == ambiguous
     }
 
     /// Begins a leaf that is only read raw; its lines alone, if what they may decode to is told
     /// elsewhere.
-    pub(crate) fn begin_raw(&mut self, part: PartId, only_lines: bool) {
+    pub(crate) fn begin_raw(&mut self, part: PartId, only_lines: bool, archives: usize) {
         self.part = part;
         self.only_raw = true;
         self.octets = 0;
-        self.raw = Some(Box::new(Raw::new(only_lines)));
+        self.raw = Some(Box::new(Raw::new(only_lines, archives)));
     }
 
     /// Takes the next octets of the body, as they stand in the message.
@@ -163,6 +173,7 @@ impl Leaf {
         let mut defects = self.strict.finish(self.part, shared, sink);
         if let Some(mut lenient) = self.lenient.take() {
             lenient.finish(self.part, shared, sink);
+            shared.open.second_readings = shared.open.second_readings.saturating_sub(1);
             let kind = lenient.content.kind().filter(|kind| !is_shapeless(*kind));
             if let Some(kind) = kind.filter(|_| self.strict.content.kind().is_none_or(is_shapeless)) {
                 sink.on(Event::Kind { part: self.part, kind });
@@ -197,8 +208,6 @@ struct View {
     bare_lines: bool,
     /// What no encoder writes is left out.
     thin: Option<Thin>,
-    lines: Vec<u8>,
-    decoded: Vec<u8>,
     content: Content,
 }
 
@@ -213,7 +222,13 @@ enum Transfer {
 }
 
 impl View {
-    fn begin(&mut self, reading: Reading, encoding: TransferEncoding, declared: Declared<'_>, depth: usize) {
+    fn begin(
+        &mut self,
+        reading: Reading,
+        encoding: TransferEncoding,
+        declared: Declared<'_>,
+        around: Around,
+    ) {
         self.transfer = match encoding {
             TransferEncoding::Identity => Transfer::Identity,
             TransferEncoding::Base64 => Transfer::Base64(base64::Decoder::new(base64::Padding::Concatenate)),
@@ -222,48 +237,57 @@ impl View {
         };
         self.thin = None;
         self.bare_lines = encoding == TransferEncoding::QuotedPrintable && !declared.is_lines();
-        self.content.begin(reading, declared, depth);
+        self.content.begin(reading, declared, around);
         self.content.encoded = encoding != TransferEncoding::Identity;
     }
 
     fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        self.decoded.clear();
-        let mut octets = octets;
-        if self.bare_lines {
-            self.lines.clear();
-            match &mut self.thin {
-                Some(thin) => thin.push(octets, &mut self.lines),
-                None => self.lines.extend(octets.iter().copied().filter(|byte| *byte != b'\r')),
-            }
-            octets = &self.lines;
+        if !self.bare_lines {
+            return self.decode(octets, part, shared, sink);
         }
+        let mut lines = shared.buffers.octets();
+        match &mut self.thin {
+            Some(thin) => thin.push(octets, &mut lines),
+            None => lines.extend(octets.iter().copied().filter(|byte| *byte != b'\r')),
+        }
+        self.decode(&lines, part, shared, sink);
+        shared.buffers.put_octets(lines);
+    }
+
+    fn decode(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        if matches!(self.transfer, Transfer::Identity) {
+            return self.content.push(octets, part, shared, sink);
+        }
+        let mut decoded = shared.buffers.octets();
         match &mut self.transfer {
-            Transfer::Identity => return self.content.push(octets, part, shared, sink),
-            Transfer::Base64(decoder) => decoder.push(octets, &mut self.decoded),
-            Transfer::QuotedPrintable(decoder) => decoder.push(octets, &mut self.decoded),
-            Transfer::Uuencode(decoder) => decoder.push(octets, &mut self.decoded),
+            Transfer::Identity => {}
+            Transfer::Base64(decoder) => decoder.push(octets, &mut decoded),
+            Transfer::QuotedPrintable(decoder) => decoder.push(octets, &mut decoded),
+            Transfer::Uuencode(decoder) => decoder.push(octets, &mut decoded),
         }
-        self.content.push(&self.decoded, part, shared, sink);
+        self.content.push(&decoded, part, shared, sink);
+        shared.buffers.put_octets(decoded);
     }
 
     fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) -> Defects {
-        self.decoded.clear();
+        let mut decoded = shared.buffers.octets();
         let defects = match &mut self.transfer {
             Transfer::Identity => Defects::EMPTY,
             Transfer::Base64(decoder) => {
-                decoder.finish(&mut self.decoded);
+                decoder.finish(&mut decoded);
                 of_base64(decoder.defects())
             }
             Transfer::QuotedPrintable(decoder) => {
-                decoder.finish(&mut self.decoded);
+                decoder.finish(&mut decoded);
                 of_quoted_printable(decoder.defects(), self.bare_lines)
             }
             Transfer::Uuencode(decoder) => {
-                decoder.finish(&mut self.decoded);
+                decoder.finish(&mut decoded);
                 Defects::EMPTY
             }
         };
-        self.content.push(&self.decoded, part, shared, sink);
+        self.content.push(&decoded, part, shared, sink);
+        shared.buffers.put_octets(decoded);
         self.content.finish(part, shared, sink);
         defects
     }

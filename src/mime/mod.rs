@@ -10,6 +10,7 @@
 
 pub mod archive;
 pub mod base64;
+pub mod buffers;
 pub mod charset;
 pub mod content_type;
 pub mod defect;
@@ -23,11 +24,12 @@ pub mod quoted_printable;
 pub mod raw_view;
 pub mod walker;
 
+pub use buffers::Buffers;
 pub use content_type::{Head, TransferEncoding};
 pub use defect::{Defect, Limit, Severity};
 pub use html::Trick;
 pub use kind::Kind;
-pub use walker::Walker;
+pub use walker::{MESSAGE_BYTES, MESSAGES_MAX, SECOND_READINGS_MAX, Walker, archives_max};
 
 /// A part's number in order of appearance; 0 is the message itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

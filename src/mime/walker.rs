@@ -4,11 +4,13 @@
 
 mod message;
 
+pub use message::MESSAGE_BYTES;
 pub(crate) use message::Message;
 
 use memchr::memmem::Finder;
 
-use crate::mime::{Bounds, Origin, PartId, Sink, archive};
+use crate::mime::leaf::Around;
+use crate::mime::{Bounds, Buffers, Origin, PartId, Sink, archive};
 
 /// What all messages and archives within one message share.
 #[derive(Debug)]
@@ -16,20 +18,52 @@ pub(crate) struct Shared {
     pub(crate) bounds: Bounds,
     /// What archives may still unpack.
     pub(crate) archives: archive::Budget,
+    pub(crate) buffers: Buffers,
+    pub(crate) open: Opened,
     /// Finds what delimiters begin with.
     pub(crate) hyphens: Finder<'static>,
     next_part: u32,
+}
+
+/// What is open at a time, in all readings together: each second reading may open as much as the first
+/// one, so that depth alone would not bound it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Opened {
+    pub(crate) archives: usize,
+    /// Messages that were encoded.
+    pub(crate) messages: usize,
+    pub(crate) second_readings: usize,
+}
+
+/// Second readings that are open at a time.
+pub const SECOND_READINGS_MAX: usize = 4;
+/// Messages that were encoded, open at a time. One in another, they do not reach it.
+pub const MESSAGES_MAX: usize = 128;
+
+/// Archives that are open at a time: in two readings as many as may lie in each other.
+pub const fn archives_max(bounds: &archive::Bounds) -> usize {
+    2 * (bounds.depth_max + 1)
+}
+
+impl Opened {
+    /// Counts one more in `count`, unless there are `max`.
+    pub(crate) const fn count(count: &mut usize, max: usize) -> bool {
+        let fits = *count < max;
+        *count += fits as usize;
+        fits
+    }
 }
 
 impl Shared {
     fn new(bounds: Bounds) -> Self {
         let archives = archive::Budget::new(&bounds.archive);
         let hyphens = Finder::new(b"--");
-        Self { bounds, archives, hyphens, next_part: 0 }
+        Self { bounds, archives, buffers: Buffers::default(), open: Opened::default(), hyphens, next_part: 0 }
     }
 
     fn reset(&mut self) {
         self.archives = archive::Budget::new(&self.bounds.archive);
+        self.open = Opened::default();
         self.next_part = 0;
     }
 
@@ -69,6 +103,11 @@ impl Walker {
         self.message.finish(&mut self.shared, sink);
     }
 
+    /// Exchanges the buffers it works in for those of `buffers`: a worker lends its own for each push.
+    pub const fn lend(&mut self, buffers: &mut Buffers) {
+        std::mem::swap(&mut self.shared.buffers, buffers);
+    }
+
     /// Ready for the next message; buffers are kept, large ones given back.
     pub fn reset(&mut self) {
         self.message.reset();
@@ -78,7 +117,8 @@ impl Walker {
 
     fn begin(&mut self, sink: &mut dyn Sink) {
         if !std::mem::replace(&mut self.begun, true) {
-            self.message.begin(PartId::MESSAGE, Origin::Message, 0, &mut self.shared, sink);
+            let around = Around::default();
+            self.message.begin(PartId::MESSAGE, Origin::Message, around, &mut self.shared, sink);
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) struct Gzip {
     flags: u8,
     members: u64,
     header: Crc,
-    inflate: Inflate,
+    pub(super) inflate: Inflate,
     /// What members before this one unpacked to; the trailer counts its own only.
     octets_before: u64,
 }

@@ -1,14 +1,15 @@
 //! DEFLATE (RFC 1951) in pieces, by the library; what is ours is the bounds.
 //!
-//! Output is given away in whole buffers, and the bounds are looked at only then: so the same
-//! octets hit a bound at the same place whatever the cuts were.
+//! The bounds are looked at where a block of output is full, and at the stream's end: so the same octets
+//! hit a bound at the same place whatever the cuts were. What a block may take of the budget is set aside
+//! when it begins, so that archives within this one find the same left at every cut.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::{Limit, Report, take};
 
-/// Octets per `Data`. Twice as many would be 3 % quicker, and as much more memory for each level.
-const OUTPUT_BYTES: usize = 32 * 1024;
+/// Octets of a block. Twice as many would be 3 % quicker.
+const BLOCK_BYTES: usize = 32 * 1024;
 
 /// Where a stream stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,21 +22,19 @@ pub(super) enum Inflated {
     Over,
 }
 
-/// One stream after another, in the same buffers. They are made when the first is begun.
+/// One stream after another, in the same decoder. It is made when the first is begun.
 #[derive(Default)]
 pub(super) struct Inflate {
-    engine: Option<Box<Engine>>,
+    decompress: Option<Box<Decompress>>,
+    /// Room for output, of no meaning between pushes.
+    pub room: Vec<u8>,
     /// Octets taken and given, of this stream.
     pub packed: u64,
     pub octets: u64,
     pub crc: Crc,
-    /// Octets in the output buffer.
+    /// Octets given of the block, and what was set aside for it.
     filled: usize,
-}
-
-struct Engine {
-    decompress: Decompress,
-    output: [u8; OUTPUT_BYTES],
+    reserved: u64,
 }
 
 impl std::fmt::Debug for Inflate {
@@ -50,33 +49,35 @@ impl Inflate {
         self.continue_with_next();
         self.packed = 0;
         self.octets = 0;
-        self.filled = 0;
+        (self.filled, self.reserved) = (0, 0);
     }
 
     /// Begins a stream that counts on: a gzip member behind another is no reason for a new allowance.
     pub(super) fn continue_with_next(&mut self) {
         self.crc.reset();
-        if let Some(engine) = &mut self.engine {
-            engine.decompress.reset(false);
+        if let Some(decompress) = &mut self.decompress {
+            decompress.reset(false);
         }
     }
 
     /// Inflates `input` to its end, or to the stream's; what is left of it is not the stream's.
     pub(super) fn push(&mut self, input: &mut &[u8], report: &mut Report<'_>) -> Inflated {
+        if self.room.len() < BLOCK_BYTES {
+            self.room.resize(BLOCK_BYTES, 0);
+        }
         loop {
-            let engine = self.engine.get_or_insert_with(Engine::new);
-            let decompress = &mut engine.decompress;
+            let decompress = self.decompress.get_or_insert_with(|| Box::new(Decompress::new(false)));
             let (taken, given) = (decompress.total_in(), decompress.total_out());
-            let output = engine.output.get_mut(self.filled..).unwrap_or_default();
+            let output = self.room.get_mut(..BLOCK_BYTES - self.filled).unwrap_or_default();
             let result = decompress.decompress(input, output, FlushDecompress::None);
             let (taken, given) = (decompress.total_in() - taken, decompress.total_out() - given);
             take(input, taken);
             self.packed += taken;
-            self.filled += usize::try_from(given).unwrap_or_default();
+            self.give(usize::try_from(given).unwrap_or_default(), report);
             let state = match result {
                 Err(_) => Inflated::Broken,
                 Ok(Status::StreamEnd) => Inflated::End,
-                Ok(_) if self.filled == OUTPUT_BYTES => {
+                Ok(_) if self.filled == BLOCK_BYTES => {
                     if !self.flush(report) {
                         return Inflated::Over;
                     }
@@ -91,29 +92,31 @@ impl Inflate {
         }
     }
 
-    /// Gives away what has been unpacked; false when a bound was hit by it.
-    pub(super) fn flush(&mut self, report: &mut Report<'_>) -> bool {
-        let Some(engine) = &self.engine else { return true };
-        let output = engine.output.get(..std::mem::take(&mut self.filled)).unwrap_or_default();
+    /// Gives away what has been unpacked, whatever bound it hits: it is scanned.
+    fn give(&mut self, octets: usize, report: &mut Report<'_>) {
+        if self.filled == 0 && octets > 0 {
+            self.reserved = report.budget.expanded_bytes.min(BLOCK_BYTES as u64);
+            report.budget.expanded_bytes -= self.reserved;
+        }
+        let output = self.room.get(..octets).unwrap_or_default();
+        self.filled += octets;
+        self.octets += octets as u64;
         self.crc.update(output);
-        self.octets += output.len() as u64;
-        let spent = report.budget.expanded_bytes.checked_sub(output.len() as u64);
-        report.budget.expanded_bytes = spent.unwrap_or_default();
-        // Told before the bound is looked at: whatever has been unpacked is scanned.
         report.data(output);
+    }
+
+    /// The block is over, full or not; false when a bound was hit by it.
+    pub(super) fn flush(&mut self, report: &mut Report<'_>) -> bool {
+        let filled = std::mem::take(&mut self.filled) as u64;
+        let reserved = std::mem::take(&mut self.reserved);
+        report.budget.expanded_bytes += reserved.saturating_sub(filled);
         let bounds = report.bounds;
-        if spent.is_none() {
+        if filled > reserved {
             report.limit(Limit::Expansion);
         } else if self.octets > bounds.ratio_free_bytes && self.octets / bounds.ratio_max.max(1) > self.packed
         {
             report.limit(Limit::Ratio);
         }
         !report.over()
-    }
-}
-
-impl Engine {
-    fn new() -> Box<Self> {
-        Box::new(Self { decompress: Decompress::new(false), output: [0; OUTPUT_BYTES] })
     }
 }

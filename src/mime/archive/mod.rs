@@ -302,6 +302,16 @@ impl Archive {
         Self { reader, progress: Progress::default(), bounds, depth }
     }
 
+    /// Exchanges the room that it unpacks in for `room`, to be called before and after each push: what
+    /// lies there has no meaning in between.
+    pub(crate) const fn lend(&mut self, room: &mut Vec<u8>) {
+        match &mut self.reader {
+            Reader::Zip(zip) => std::mem::swap(&mut zip.inflate.room, room),
+            Reader::Gzip(gzip) => std::mem::swap(&mut gzip.inflate.room, room),
+            Reader::Tar(_) | Reader::Rar(_) | Reader::Closed(_) => {}
+        }
+    }
+
     /// Takes the next octets. `on` is also given the budget, for the archives within this one.
     pub fn push(
         &mut self,

@@ -14,7 +14,7 @@ pub(super) enum Engine {
     Utf7(utf7::Decoder),
     Utf32(Utf32),
     Loose(loose::Decoder),
-    Shifted { unshifter: Unshifter, octets: Vec<u8>, decoder: encoding_rs::Decoder },
+    Shifted { unshifter: Unshifter, decoder: encoding_rs::Decoder },
     Legacy(encoding_rs::Decoder),
 }
 
@@ -31,7 +31,7 @@ impl Engine {
             Charset::Shifted(shifted) => {
                 let encoding = if shifted == Shifted::Iso2022Kr { EUC_KR } else { GBK };
                 let decoder = encoding.new_decoder_without_bom_handling();
-                Self::Shifted { unshifter: Unshifter::new(shifted), octets: Vec::new(), decoder }
+                Self::Shifted { unshifter: Unshifter::new(shifted), decoder }
             }
             Charset::Legacy(encoding) => Self::Legacy(encoding.new_decoder_without_bom_handling()),
         }
@@ -44,10 +44,10 @@ impl Engine {
             Self::Utf32(decoder) => decoder.push(input, out, defects),
             Self::Loose(decoder) => decoder.push(input, out),
             Self::Legacy(decoder) => decode(decoder, input, false, out, defects),
-            Self::Shifted { unshifter, octets, decoder } => {
-                octets.clear();
-                unshifter.push(input, octets);
-                decode(decoder, octets, false, out, defects);
+            Self::Shifted { unshifter, decoder } => {
+                let mut octets = Vec::new();
+                unshifter.push(input, &mut octets);
+                decode(decoder, &octets, false, out, defects);
             }
         }
         self.tell(defects);

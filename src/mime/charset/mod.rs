@@ -121,7 +121,8 @@ impl Decoder {
     pub fn take_second(&mut self, out: &mut String) {
         if !self.second_text.is_empty() {
             out.push_str(&self.second_text);
-            self.second_text.clear();
+            // There seldom is one: no room for it is held between pieces.
+            self.second_text = String::new();
         }
     }
 

@@ -57,6 +57,8 @@ pub enum HtmlEvent<'a> {
 pub const VALUE_BYTES_MAX: usize = 4096;
 /// Octets of a link's text that are told with its target.
 pub const LINK_TEXT_BYTES_MAX: usize = 512;
+/// Octets of text that are gathered before they are told.
+const GATHERED_BYTES_MAX: usize = 4096;
 /// Letters written as numbers above which this is told; an occasional one is nothing.
 pub const NUMBERED_LETTERS_MIN: u32 = 8;
 
@@ -630,11 +632,22 @@ impl Out {
             self.flush(sink);
             self.hidden = hidden;
         }
-        self.text.push_str(text);
+        self.gather(text, sink);
         self.ends_in_space = last.is_ascii_whitespace();
         if !hidden {
             self.seen_ends_in_space = self.ends_in_space;
         }
+    }
+
+    /// Short texts are told together; a long one is neither copied nor held.
+    fn gather(&mut self, text: &str, sink: &mut Sink<'_>) {
+        if self.text.len() + text.len() > GATHERED_BYTES_MAX {
+            self.flush(sink);
+        }
+        if text.len() > GATHERED_BYTES_MAX {
+            return sink(if self.hidden { HtmlEvent::Hidden(text) } else { HtmlEvent::Text(text) });
+        }
+        self.text.push_str(text);
     }
 
     /// Ends the line, unless there is white space already.

@@ -12,7 +12,7 @@ use crate::mime::content_type;
 use crate::mime::defect::{Defect, Defects, Limit};
 use crate::mime::kind::{Kind, Sniffer};
 use crate::mime::raw_view::RawView;
-use crate::mime::walker::{Message, Shared};
+use crate::mime::walker::{self, MESSAGES_MAX, Message, Shared};
 use crate::mime::{Event, Origin, PartId, Reading, Sink, archive};
 
 /// Octets after the transfer decoding, and all that reads them.
@@ -42,10 +42,7 @@ pub(crate) struct Content {
     embedded: Embedded,
     /// Octets for several readers, until there is a block of them.
     block: Vec<u8>,
-    /// Messages, multiparts and archives around it.
-    depth: usize,
-    /// Archives around it.
-    pub(super) archives: usize,
+    around: Around,
 }
 
 /// What is kept of [`Declared`].
@@ -59,7 +56,7 @@ struct Kept {
 
 impl Content {
     /// Begins other content in the same buffers.
-    pub(crate) fn begin(&mut self, reading: Reading, declared: Declared<'_>, depth: usize) {
+    pub(crate) fn begin(&mut self, reading: Reading, declared: Declared<'_>, around: Around) {
         self.reading = Some(reading);
         let kept = &mut self.declared;
         for (to, from) in [
@@ -80,8 +77,7 @@ impl Content {
         self.is_entity = false;
         self.defects = Defects::EMPTY;
         self.octets = 0;
-        self.depth = depth;
-        self.archives = 0;
+        self.around = around;
     }
 
     fn reading(&self) -> Reading {
@@ -131,9 +127,11 @@ impl Content {
         self.embedded.finish(part, shared, sink);
         if let Some(mut message) = self.message.take() {
             message.finish(shared, sink);
+            shared.open.messages = shared.open.messages.saturating_sub(1);
         }
         if let Some(mut opened) = self.opened.take() {
             opened.finish(part, shared, sink);
+            shared.open.archives = shared.open.archives.saturating_sub(1);
         }
         if let Some(mut signed) = self.signed.take() {
             self.defects.insert_all(signed.finish(shared, sink).into_iter().collect());
@@ -168,10 +166,10 @@ impl Content {
         }
         if let Some(defect) = self.undeclared(kind) {
             sink.on(Event::Defect { part, defect });
-            self.raw = Some(Box::new(Raw::within(self.archives)));
+            self.raw = Some(Box::new(Raw::new(false, self.around.archives)));
         }
         if !self.begin_message(kind, part, shared, sink) {
-            self.begin_archive(kind, shared);
+            self.begin_archive(kind, part, shared, sink);
             self.begin_signed();
             self.begin_text(kind);
         }
@@ -248,13 +246,9 @@ impl Content {
         let undeclared_html = declared && !declared_html && kind == Kind::Html;
         let label = Some(self.declared.charset.as_str()).filter(|label| !label.is_empty());
         self.embedded.wanted = !html && self.reading() == Reading::Strict;
-        self.embedded.around = self.around();
+        self.embedded.around = self.around;
         let manner = Manner { html, undeclared_html, alone: self.alone };
-        self.text = Some(Box::new(Text::new(label, manner, self.around())));
-    }
-
-    const fn around(&self) -> Around {
-        Around { depth: self.depth, archives: self.archives }
+        self.text = Some(Box::new(Text::new(label, manner, self.around)));
     }
 
     /// Signed data is opened where its first octets say so, or its type or name, if it is written in
@@ -273,7 +267,7 @@ impl Content {
             }
             None if !armoured => {}
             Some(Wrapping::Clear) | None => {
-                self.signed = Some(Box::new(Signed::new(name, armoured, self.around())));
+                self.signed = Some(Box::new(Signed::new(name, armoured, self.around)));
             }
         }
     }
@@ -308,27 +302,33 @@ impl Content {
         if !declared && !found && !named() {
             return false;
         }
-        if self.depth >= shared.bounds.depth {
+        let deep = self.around.depth >= shared.bounds.depth;
+        if deep || !walker::Opened::count(&mut shared.open.messages, MESSAGES_MAX) {
             sink.on(Event::Defect { part, defect: Defect::Limit(Limit::Depth) });
-            self.raw = Some(Box::new(Raw::within(self.archives)));
+            self.raw = Some(Box::new(Raw::new(false, self.around.archives)));
             return false;
         }
         let mut message = Box::<Message>::default();
-        message.begin(part, Origin::Rfc822, self.depth + 1, shared, sink);
+        let around = Around { depth: self.around.depth + 1, ..self.around };
+        message.begin(part, Origin::Rfc822, around, shared, sink);
         self.message = Some(message);
         declared || found
     }
 
     /// An archive is what begins as one; a zip may also have anything before it, and be known by its
     /// name only.
-    fn begin_archive(&mut self, found: Kind, shared: &Shared) {
+    fn begin_archive(&mut self, found: Kind, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let named = || Kind::from_name(&self.declared.name).kind == Kind::Zip && !self.shows_text(found);
         let kind = match self.sniffer.archive() {
             Some(kind) => kind,
             None if named() => Kind::Zip,
             None => return,
         };
-        let opened = Opened::new(found, kind, self.reading(), self.depth, self.archives, shared);
+        let max = walker::archives_max(&shared.bounds.archive);
+        if !walker::Opened::count(&mut shared.open.archives, max) {
+            return sink.on(Event::Defect { part, defect: Defect::Limit(Limit::ArchiveDepth) });
+        }
+        let opened = Opened::new(found, kind, self.reading(), self.around, shared);
         self.opened = Some(Box::new(opened));
     }
 

@@ -28,7 +28,6 @@ struct Decoder {
     begun: bool,
     escape: Escape,
     base64: Option<Box<base64::Decoder>>,
-    unescaped: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +40,8 @@ enum Escape {
 
 impl Decoder {
     /// Appends to `out` what the next octets of the address hold; whether the comma has passed.
-    fn push(&mut self, address: &[u8], out: &mut Vec<u8>) -> bool {
+    /// `unescaped` is room to work in.
+    fn push(&mut self, address: &[u8], unescaped: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
         let mut rest = address;
         while !self.begun {
             let Some((&octet, after)) = rest.split_first() else {
@@ -50,11 +50,9 @@ impl Decoder {
             rest = after;
             self.before_comma(octet);
         }
-        let mut unescaped = std::mem::take(&mut self.unescaped);
         unescaped.clear();
-        rest.iter().for_each(|octet| self.escape = unescape(self.escape, *octet, &mut unescaped));
-        self.take(&unescaped, out);
-        self.unescaped = unescaped;
+        rest.iter().for_each(|octet| self.escape = unescape(self.escape, *octet, unescaped));
+        self.take(unescaped, out);
         true
     }
 
@@ -139,7 +137,6 @@ pub(super) struct DataLinks {
     /// There was no room for it.
     dropped: bool,
     limits: Defects,
-    octets: Vec<u8>,
 }
 
 impl DataLinks {
@@ -161,8 +158,9 @@ impl DataLinks {
             Some(decoder) => (decoder, piece),
             None => (Box::default(), piece.get("data:".len()..).unwrap_or_default()),
         };
-        self.octets.clear();
-        let begun = decoder.push(address.as_bytes(), &mut self.octets);
+        let (mut unescaped, mut octets) = (shared.buffers.octets(), shared.buffers.octets());
+        let begun = decoder.push(address.as_bytes(), &mut unescaped, &mut octets);
+        shared.buffers.put_octets(unescaped);
         if begun && self.file.is_none() && !self.dropped {
             let head = decoder.head();
             self.file =
@@ -170,13 +168,14 @@ impl DataLinks {
             self.dropped = self.file.is_none();
         }
         if last {
-            decoder.finish(&mut self.octets);
+            decoder.finish(&mut octets);
         } else {
             self.decoder = Some(decoder);
         }
         if let Some(file) = &mut self.file {
-            file.push(&self.octets, shared, sink);
+            file.push(&octets, shared, sink);
         }
+        shared.buffers.put_octets(octets);
         if last {
             self.dropped = false;
             if let Some(file) = self.file.take() {
@@ -195,8 +194,8 @@ mod tests {
     fn check(address: &str, want: &str, media_type: &str) {
         for cut in 0..=address.len() {
             let (mut decoder, mut out) = (Decoder::default(), Vec::new());
-            decoder.push(&address.as_bytes()[..cut], &mut out);
-            decoder.push(&address.as_bytes()[cut..], &mut out);
+            decoder.push(&address.as_bytes()[..cut], &mut Vec::new(), &mut out);
+            decoder.push(&address.as_bytes()[cut..], &mut Vec::new(), &mut out);
             decoder.finish(&mut out);
             assert_eq!(String::from_utf8_lossy(&out), want, "cut at {cut}");
             assert_eq!(decoder.head().media_type, media_type, "cut at {cut}");

@@ -14,11 +14,18 @@ use crate::mime::{Event, Origin, PartId, Reading, Sink};
 
 /// What lies around a file.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Around {
+pub(crate) struct Around {
     /// Messages, multiparts, archives and such files.
-    pub(super) depth: usize,
-    /// Archives and such files, since the last message.
-    pub(super) archives: usize,
+    pub(crate) depth: usize,
+    /// Archives and such files.
+    pub(crate) archives: usize,
+}
+
+impl Around {
+    /// The same, and one more archive or such file.
+    pub(super) const fn and_archive(self) -> Self {
+        Self { depth: self.depth + 1, archives: self.archives + 1 }
+    }
 }
 
 /// Such a file.
@@ -57,8 +64,7 @@ impl File {
             name: head.name(),
             ..Declared::NOTHING
         };
-        content.begin(Reading::Strict, declared, around.depth + 1);
-        content.archives = around.archives + 1;
+        content.begin(Reading::Strict, declared, around.and_archive());
         content.encoded = true;
         Some(Self { part, content })
     }

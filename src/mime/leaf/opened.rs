@@ -5,6 +5,7 @@
 //! entry's own content.
 
 use super::content::Content;
+use super::file::Around;
 use super::{Declared, Raw};
 use crate::mime::archive::{self, Archive, ArchiveEvent, Entry};
 use crate::mime::content_type::Head;
@@ -33,20 +34,13 @@ struct Entries {
     beyond: Option<Box<Raw>>,
     /// Which reading of its part the archive is.
     reading: Reading,
-    depth: usize,
-    archives: usize,
+    /// What lies around an entry.
+    around: Around,
 }
 
 impl Opened {
-    /// `found` is the kind by the first octets, `kind` what it is opened as; it lies `archives` archives deep.
-    pub(super) fn new(
-        found: Kind,
-        kind: Kind,
-        reading: Reading,
-        depth: usize,
-        archives: usize,
-        shared: &Shared,
-    ) -> Self {
+    /// `found` is the kind by the first octets, `kind` what it is opened as.
+    pub(super) fn new(found: Kind, kind: Kind, reading: Reading, around: Around, shared: &Shared) -> Self {
         let entries = Entries {
             current: None,
             content: Box::default(),
@@ -54,21 +48,23 @@ impl Opened {
             kind: found,
             beyond: None,
             reading,
-            depth: depth + 1,
-            archives: archives + 1,
+            around: around.and_archive(),
         };
-        Self { archive: Archive::new(kind, archives, shared.bounds.archive), entries }
+        Self { archive: Archive::new(kind, around.archives, shared.bounds.archive), entries }
     }
 
     pub(super) fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         let Self { archive, entries } = self;
-        let mut budget = shared.archives;
+        let (mut budget, mut room) = (shared.archives, shared.buffers.octets());
+        archive.lend(&mut room);
         archive.push(octets, &mut budget, &mut |budget, event| {
             shared.archives = *budget;
             entries.on(event, part, shared, sink);
             *budget = shared.archives;
         });
         shared.archives = budget;
+        archive.lend(&mut room);
+        shared.buffers.put_octets(room);
     }
 
     pub(super) fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
@@ -126,10 +122,9 @@ impl Entries {
             head.media_type.push_str(if entry.directory { "inode/directory" } else { "" });
         });
         let declared = Declared { name: Some(entry.name), ..Declared::NOTHING };
-        self.content.begin(Reading::Strict, declared, self.depth);
+        self.content.begin(Reading::Strict, declared, self.around);
         self.content.alone = true;
         self.content.encoded = true;
-        self.content.archives = self.archives;
     }
 
     /// A part of its own for an entry, unless there are too many.
@@ -144,7 +139,7 @@ impl Entries {
         let Some(entry) = shared.part() else {
             if self.beyond.is_none() {
                 sink.on(Event::Defect { part, defect: Defect::Limit(Limit::Parts) });
-                self.beyond = Some(Box::new(Raw::new(true)));
+                self.beyond = Some(Box::new(Raw::new(true, self.around.archives)));
             }
             return None;
         };

@@ -22,7 +22,7 @@ pub(crate) struct Raw {
     lines: Voice,
     decoded: Voice,
     view: RawView,
-    /// What the view gave and nobody has taken yet.
+    /// What the view gave and nobody has taken yet: between pushes the beginning of a line at most.
     octets: Vec<u8>,
     /// The beginning of a line that may end a stretch.
     start: Vec<u8>,
@@ -43,42 +43,43 @@ pub(crate) struct Raw {
 struct Voice {
     reading: Reading,
     charset: charset::Decoder,
-    text: String,
 }
 
 impl Voice {
     fn new(reading: Reading) -> Self {
-        Self { reading, charset: charset::Decoder::new(None), text: String::new() }
+        Self { reading, charset: charset::Decoder::new(None) }
     }
 
-    fn push(&mut self, octets: &[u8], part: PartId, sink: &mut dyn Sink) {
+    fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         if octets.is_empty() {
             return;
         }
         sink.on(Event::Data { part, reading: self.reading, bytes: octets });
-        self.charset.push(octets, &mut self.text);
-        self.tell(part, sink);
+        let mut text = shared.buffers.text();
+        self.charset.push(octets, &mut text);
+        self.tell(text, part, shared, sink);
     }
 
-    fn finish(&mut self, part: PartId, sink: &mut dyn Sink) {
-        self.charset.finish(&mut self.text);
-        self.tell(part, sink);
+    fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        let mut text = shared.buffers.text();
+        self.charset.finish(&mut text);
+        self.tell(text, part, shared, sink);
     }
 
-    fn tell(&mut self, part: PartId, sink: &mut dyn Sink) {
-        if !self.text.is_empty() {
-            sink.on(Event::Text { part, reading: self.reading, text: &self.text });
-            self.text.clear();
+    fn tell(&mut self, mut text: String, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        if !text.is_empty() {
+            sink.on(Event::Text { part, reading: self.reading, text: &text });
         }
         // A second reading is kept until it is taken; here it has no place.
-        self.charset.take_second(&mut self.text);
-        self.text.clear();
+        self.charset.take_second(&mut text);
+        shared.buffers.put_text(text);
     }
 }
 
 impl Raw {
-    /// `only_lines`: nothing is decoded, because that is done elsewhere or must not be.
-    pub(crate) fn new(only_lines: bool) -> Self {
+    /// `only_lines`: nothing is decoded, because that is done elsewhere or must not be. It lies `archives`
+    /// archives deep.
+    pub(crate) fn new(only_lines: bool, archives: usize) -> Self {
         Self {
             lines: Voice::new(Reading::Raw),
             decoded: Voice::new(Reading::Decoded),
@@ -91,31 +92,30 @@ impl Raw {
             is_text: true,
             only_lines,
             limits: Defects::EMPTY,
-            archives: 0,
+            archives,
         }
-    }
-
-    /// The same, within so many archives.
-    pub(super) fn within(archives: usize) -> Self {
-        Self { archives, ..Self::new(false) }
     }
 
     /// Takes the next lines of `part`, in pieces of any size.
     pub(crate) fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
+        let small = std::mem::replace(&mut self.octets, shared.buffers.octets());
+        self.octets.extend_from_slice(&small);
         for piece in octets.chunks(PIECE_BYTES) {
-            self.lines.push(piece, part, sink);
+            self.lines.push(piece, part, shared, sink);
             if !self.only_lines {
                 self.stretches(piece, part, shared, sink);
             }
         }
+        let left = self.octets.as_slice().to_vec();
+        shared.buffers.put_octets(std::mem::replace(&mut self.octets, left));
     }
 
     pub(crate) fn finish(&mut self, part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        self.lines.finish(part, sink);
+        self.lines.finish(part, shared, sink);
         let start = std::mem::take(&mut self.start);
         self.view.push(&start, &mut self.octets);
         self.end_stretch(part, shared, sink);
-        self.decoded.finish(part, sink);
+        self.decoded.finish(part, shared, sink);
     }
 
     /// Gives the view whole stretches, one after the other. Without these, what stands encoded in two
@@ -206,7 +206,7 @@ impl Raw {
     fn take(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         match &mut self.file {
             Some(file) => file.push(octets, shared, sink),
-            None if self.is_text => self.decoded.push(octets, part, sink),
+            None if self.is_text => self.decoded.push(octets, part, shared, sink),
             None => sink.on(Event::Data { part, reading: Reading::Decoded, bytes: octets }),
         }
     }

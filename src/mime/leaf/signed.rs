@@ -216,25 +216,25 @@ struct Armour {
     line_start: bool,
     /// `-----BEGIN PKCS7-----` and the like.
     in_mark: bool,
-    characters: Vec<u8>,
 }
 
 impl Armour {
     fn new() -> Self {
         let decoder = base64::Decoder::new(base64::Padding::Concatenate);
-        Self { decoder, line_start: true, in_mark: false, characters: Vec::new() }
+        Self { decoder, line_start: true, in_mark: false }
     }
 
-    fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        self.characters.clear();
+    /// `characters` is room to work in.
+    fn push(&mut self, octets: &[u8], characters: &mut Vec<u8>, out: &mut Vec<u8>) {
+        characters.clear();
         for octet in octets {
             self.in_mark = if self.line_start { *octet == b'-' } else { self.in_mark };
             self.line_start = *octet == b'\n';
             if !self.in_mark {
-                self.characters.push(*octet);
+                characters.push(*octet);
             }
         }
-        self.decoder.push(&self.characters, out);
+        self.decoder.push(characters, out);
     }
 }
 
@@ -250,8 +250,6 @@ pub(super) struct Signed {
     limits: Defects,
     /// What says what the whole is, where lines had to be decoded first.
     front: Vec<u8>,
-    octets: Vec<u8>,
-    content: Vec<u8>,
 }
 
 impl Signed {
@@ -267,33 +265,38 @@ impl Signed {
             file: None,
             limits: Defects::EMPTY,
             front: Vec::new(),
-            octets: Vec::new(),
-            content: Vec::new(),
         }
     }
 
     pub(super) fn push(&mut self, octets: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
-        self.content.clear();
+        let mut content = shared.buffers.octets();
         match &mut self.armour {
-            None => self.reader.push(octets, &mut self.content),
+            None => self.reader.push(octets, &mut content),
             Some(armour) => {
-                self.octets.clear();
-                armour.push(octets, &mut self.octets);
-                let room = self.octets.len().min(TYPE_BYTES_MAX - self.front.len());
-                self.front.extend_from_slice(&self.octets[..room]);
-                self.reader.push(&self.octets, &mut self.content);
+                let (mut characters, mut lines) = (shared.buffers.octets(), shared.buffers.octets());
+                armour.push(octets, &mut characters, &mut lines);
+                let room = lines.len().min(TYPE_BYTES_MAX - self.front.len());
+                self.front.extend_from_slice(&lines[..room]);
+                self.reader.push(&lines, &mut content);
+                shared.buffers.put_octets(characters);
+                shared.buffers.put_octets(lines);
             }
         }
-        if self.content.is_empty() {
-            return;
+        if !content.is_empty() {
+            self.read(&content, part, shared, sink);
         }
+        shared.buffers.put_octets(content);
+    }
+
+    /// Some of the content: a part of its own.
+    fn read(&mut self, content: &[u8], part: PartId, shared: &mut Shared, sink: &mut dyn Sink) {
         if self.file.is_none() && self.limits.is_empty() {
             let (head, around) = (&self.head, self.around);
             let file = File::begin(part, Origin::Archive, head, around, &mut self.limits, shared, sink);
             self.file = file.map(File::of_entity);
         }
         if let Some(file) = &mut self.file {
-            file.push(&self.content, shared, sink);
+            file.push(content, shared, sink);
         }
     }
 

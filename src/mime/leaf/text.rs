@@ -20,7 +20,6 @@ pub(crate) struct Text {
     /// charset makes of it. Only the strict view has it, for there is one lenient stream.
     second: Second,
     data: DataLinks,
-    decoded: String,
 }
 
 /// Where what is read goes.
@@ -143,7 +142,7 @@ impl Text {
         };
         let charset = charset::Decoder::new(label.map(str::as_bytes));
         let first = Shown::new(manner.html);
-        Self { charset, first, second, data: DataLinks::new(around), decoded: String::new() }
+        Self { charset, first, second, data: DataLinks::new(around) }
     }
 
     /// Whether it may tell links and tricks.
@@ -160,8 +159,9 @@ impl Text {
         shared: &mut Shared,
         sink: &mut dyn Sink,
     ) {
-        self.charset.push(octets, &mut self.decoded);
-        self.tell(Voice { part, reading, links: true }, shared, sink);
+        let mut decoded = shared.buffers.text();
+        self.charset.push(octets, &mut decoded);
+        self.tell(decoded, Voice { part, reading, links: true }, shared, sink);
     }
 
     /// The text is over; what was wrong with it.
@@ -173,8 +173,9 @@ impl Text {
         sink: &mut dyn Sink,
     ) -> Defects {
         let voice = Voice { part, reading, links: true };
-        self.charset.finish(&mut self.decoded);
-        self.tell(voice, shared, sink);
+        let mut decoded = shared.buffers.text();
+        self.charset.finish(&mut decoded);
+        self.tell(decoded, voice, shared, sink);
         let mut out = Out { data: &mut self.data, shared, sink };
         self.first.finish(voice, &mut out);
         match &mut self.second {
@@ -187,21 +188,21 @@ impl Text {
         of_charset(self.charset.defects())
     }
 
-    fn tell(&mut self, voice: Voice, shared: &mut Shared, sink: &mut dyn Sink) {
+    fn tell(&mut self, mut decoded: String, voice: Voice, shared: &mut Shared, sink: &mut dyn Sink) {
         let mut out = Out { data: &mut self.data, shared, sink };
-        self.first.push(&self.decoded, voice, &mut out);
+        self.first.push(&decoded, voice, &mut out);
         if let Second::Undeclared(reader) = &mut self.second {
-            reader.push(&self.decoded, &mut |event| voice.undeclared().tell(event, &mut out));
+            reader.push(&decoded, &mut |event| voice.undeclared().tell(event, &mut out));
         }
-        self.decoded.clear();
-        self.charset.take_second(&mut self.decoded);
+        decoded.clear();
+        self.charset.take_second(&mut decoded);
         if let Second::Charset { html, shown } = &mut self.second
-            && !self.decoded.is_empty()
+            && !decoded.is_empty()
         {
             let shown = shown.get_or_insert_with(|| Shown::new(*html));
-            shown.push(&self.decoded, voice.of_charset(), &mut out);
+            shown.push(&decoded, voice.of_charset(), &mut out);
         }
-        self.decoded.clear();
+        out.shared.buffers.put_text(decoded);
     }
 }
 

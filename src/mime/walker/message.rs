@@ -18,7 +18,7 @@ use crate::mime::defect::{Defect, Defects};
 use crate::mime::delimiter::{Boundaries, Match};
 use crate::mime::encoded_word;
 use crate::mime::header::Splitter;
-use crate::mime::leaf::{Leaf, Raw};
+use crate::mime::leaf::{Around, Leaf, Raw};
 use crate::mime::walker::Shared;
 use crate::mime::{Event, Origin, PartId, Sink};
 
@@ -26,6 +26,9 @@ use crate::mime::{Event, Origin, PartId, Sink};
 const BLOCK_BYTES: usize = 1024;
 /// Capacity that a buffer may keep for the next message.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// What one takes beside what it holds of its content.
+pub const MESSAGE_BYTES: usize = size_of::<Message>();
 
 /// The walker of one message: the whole content, or a message that was encoded within it.
 #[derive(Debug, Default)]
@@ -57,8 +60,8 @@ pub(crate) struct Message {
     fresh: bool,
     /// The part that is the message itself.
     root: PartId,
-    /// Messages around this one and multiparts around them.
-    depth: usize,
+    /// Messages around this one and multiparts around them; archives.
+    around: Around,
     /// Octets that have been read.
     seen: u64,
 }
@@ -133,8 +136,6 @@ struct Fields {
     count: usize,
     /// A continuation line of white space was seen.
     blank: bool,
-    unfolded: Vec<u8>,
-    text: String,
     words: encoded_word::Reader,
 }
 
@@ -152,11 +153,11 @@ impl Message {
         &mut self,
         parent: PartId,
         origin: Origin,
-        depth: usize,
+        around: Around,
         shared: &mut Shared,
         sink: &mut dyn Sink,
     ) {
-        self.depth = depth;
+        self.around = around;
         self.root = parent;
         self.begin_part(parent, origin, false, shared, sink);
         if self.state != State::Opaque {
@@ -242,8 +243,6 @@ impl Message {
         self.block.clear();
         self.seen = 0;
         self.splitter.shrink(KEPT_BYTES_MAX);
-        self.fields.unfolded.shrink_to(KEPT_BYTES_MAX);
-        self.fields.text.shrink_to(KEPT_BYTES_MAX);
     }
 
     /// Octets whose meaning is settled: counted, and shown to the raw reading if it began in them.
@@ -276,7 +275,7 @@ impl Message {
     /// From here on the message is also read raw, if a defect makes its structure doubtful.
     fn doubt(&mut self, defect: Defect) {
         if defect.unsettles() && self.raw.is_none() {
-            self.raw = Some(Box::new(Raw::new(false)));
+            self.raw = Some(Box::new(Raw::new(false, self.around.archives)));
             self.fresh = true;
         }
     }

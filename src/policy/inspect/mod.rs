@@ -19,7 +19,7 @@ pub mod outline;
 use std::sync::Arc;
 
 use super::facts::Facts;
-use crate::mime::Walker;
+use crate::mime::{Buffers, Walker};
 use crate::scan::Scratch;
 
 pub use engine::Engine;
@@ -36,6 +36,7 @@ pub const INSPECTIONS_IDLE_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Bench {
     scratch: Scratch,
+    buffers: Buffers,
     #[expect(clippy::vec_box, reason = "they are handed out and taken back as they are: large")]
     idle: Vec<Box<Inspection>>,
     /// For which engine all of this is.
@@ -44,7 +45,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new() -> Self {
-        Self { scratch: Scratch::new(), idle: Vec::new(), served: None }
+        Self { scratch: Scratch::new(), buffers: Buffers::default(), idle: Vec::new(), served: None }
     }
 
     /// Begins to look into a message.
@@ -87,15 +88,19 @@ impl Inspection {
 
     /// Takes the next piece of content: unstuffed, CRLF line ends only.
     pub fn push(&mut self, content: &[u8], bench: &mut Bench) {
-        let scratch = &mut bench.scratch;
+        let Bench { scratch, buffers, .. } = bench;
         self.finder.on_raw(content, scratch);
+        self.walker.lend(buffers);
         self.walker.push(content, &mut Finding { finder: &mut self.finder, scratch });
+        self.walker.lend(buffers);
     }
 
     /// The content is over: all facts of it are known.
     pub fn finish(&mut self, bench: &mut Bench) {
-        let scratch = &mut bench.scratch;
+        let Bench { scratch, buffers, .. } = bench;
+        self.walker.lend(buffers);
         self.walker.finish(&mut Finding { finder: &mut self.finder, scratch });
+        self.walker.lend(buffers);
         self.finder.finish(scratch);
     }
 

@@ -75,7 +75,7 @@ pub(super) struct Zip {
     /// Octets taken from the input, held ones included.
     at: u64,
     open: Option<Open>,
-    inflate: Inflate,
+    pub(super) inflate: Inflate,
     crc: Crc,
     search: Search,
     directory: Directory,

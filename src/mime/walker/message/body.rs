@@ -206,7 +206,7 @@ impl Message {
         };
         sink.on(Event::Begin { part: id, parent, origin: Origin::Preamble });
         self.content = Content::Outside(id);
-        self.leaf.begin_raw(id, self.raw.is_some());
+        self.leaf.begin_raw(id, self.raw.is_some(), self.around.archives);
         self.leaf.push(octets, shared, sink);
     }
 }

@@ -9,8 +9,12 @@ use crate::mime::defect::{Defect, Defects, Limit};
 use crate::mime::delimiter;
 use crate::mime::encoded_word;
 use crate::mime::header::{self, Cursor, Item};
+use crate::mime::leaf::Around;
 use crate::mime::walker::Shared;
 use crate::mime::{Event, Origin, PartId, Sink};
+
+/// Capacity that a body leaves of the longest field of its header section.
+const FIELD_BYTES_KEPT: usize = 4096;
 
 impl Message {
     /// Begins a part at its header section. If there are too many, nothing has structure any more,
@@ -69,6 +73,9 @@ impl Message {
             }
             splitter.release(&mut cursor);
         }
+        if self.state != State::Header {
+            splitter.shrink(FIELD_BYTES_KEPT);
+        }
         self.splitter = splitter;
         cursor.at()
     }
@@ -119,7 +126,7 @@ impl Message {
         let first = self.fields.count == 1;
         match header::split(octets) {
             None => self.no_field(octets, first, sink),
-            Some(field) => self.well_formed(field, within, sink),
+            Some(field) => self.well_formed(field, within, shared, sink),
         }
         self.pass(octets, shared, sink);
     }
@@ -152,9 +159,15 @@ impl Message {
     }
 
     /// A field with a name and a value, however odd. What it says of structure counts in any case.
-    fn well_formed(&mut self, field: header::Field<'_>, within: bool, sink: &mut dyn Sink) {
+    fn well_formed(
+        &mut self,
+        field: header::Field<'_>,
+        within: bool,
+        shared: &mut Shared,
+        sink: &mut dyn Sink,
+    ) {
         let name = header::read_name(field.name);
-        let mut unfolded = std::mem::take(&mut self.fields.unfolded);
+        let mut unfolded = shared.buffers.octets();
         let header::Unfolded { value, blank } = header::unfold(field.value, &mut unfolded);
         if name.disguised || (field.spaced && name.structure.is_some()) {
             self.tell(Defect::StructureFieldDisguised, sink);
@@ -181,22 +194,31 @@ impl Message {
             self.tell(Defect::BlankContinuation, sink);
         }
         if within {
-            self.tell_field(field.name, value, survey.mark, sink);
+            self.tell_field(field.name, value, survey.mark, shared, sink);
         }
-        self.fields.unfolded = unfolded;
+        shared.buffers.put_octets(unfolded);
     }
 
     /// Most values are their own text and are told as they stand; only what has words or octets
     /// above 127 is put together anew.
-    fn tell_field(&mut self, name: &[u8], value: &[u8], mark: bool, sink: &mut dyn Sink) {
+    fn tell_field(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        mark: bool,
+        shared: &mut Shared,
+        sink: &mut dyn Sink,
+    ) {
         let part = self.part.id;
         if !(mark && encoded_word::suspected(value))
             && let Ok(text) = std::str::from_utf8(value)
         {
             return sink.on(Event::Field { part, name, value, text });
         }
-        let defects = self.fields.words.decode(value, &mut self.fields.text);
-        sink.on(Event::Field { part, name, value, text: &self.fields.text });
+        let mut text = shared.buffers.text();
+        let defects = self.fields.words.decode(value, &mut text);
+        sink.on(Event::Field { part, name, value, text: &text });
+        shared.buffers.put_text(text);
         for defect in defects.iter() {
             self.tell(defect, sink);
         }
@@ -218,7 +240,7 @@ impl Message {
         // An encoded message has no delimiters of ours in it: it is decoded as a leaf, and walked there.
         let is_encoded = self.section.head.encoding != TransferEncoding::Identity;
         let opens = !(body == Body::Leaf || body == Body::Message && is_encoded);
-        if opens && self.levels.len() + self.depth >= shared.bounds.depth {
+        if opens && self.levels.len() + self.around.depth >= shared.bounds.depth {
             self.tell(Defect::Limit(Limit::Depth), sink);
             self.content = Content::Unread;
             return;
@@ -226,14 +248,14 @@ impl Message {
         match body {
             Body::Multipart => self.open(Kind::Multipart { place: Place::Before }, sink),
             Body::Armed => {
-                self.begin_leaf();
+                self.begin_leaf(shared, sink);
                 self.open(Kind::Armed, sink);
             }
             Body::Message if opens => {
                 self.open(Kind::Message, sink);
                 self.begin_part(self.part.id, Origin::Rfc822, false, shared, sink);
             }
-            Body::Message | Body::Leaf => self.begin_leaf(),
+            Body::Message | Body::Leaf => self.begin_leaf(shared, sink),
         }
     }
 
@@ -245,9 +267,12 @@ impl Message {
     }
 
     /// The part has no others within it, as far as its header section says.
-    fn begin_leaf(&mut self) {
+    fn begin_leaf(&mut self, shared: &mut Shared, sink: &mut dyn Sink) {
         self.content = Content::Leaf;
-        self.leaf.begin(self.part.id, &self.section, self.depth + self.levels.len());
+        let around = Around { depth: self.around.depth + self.levels.len(), ..self.around };
+        if !self.leaf.begin(self.part.id, &self.section, around, shared) {
+            self.tell(Defect::Limit(Limit::Depth), sink);
+        }
     }
 
     /// The part that was being read is one that has others within it.

@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use postern::mime::{Bounds, Event, Walker};
+use postern::mime::{Bounds, Buffers, Event, Walker};
 
 use crate::harness::program::output;
 use crate::inspection::specimen::{DEFLATE, attached, base64_lines, crlf, html, zip};
@@ -26,6 +26,7 @@ const CASES: &[Case] = &[
     ("zips in zips", || attached("a.zip", &zips(8, random_octets(512 * KIB)))),
     ("zips read in two ways", zips_in_two_ways),
     ("zips in messages in zips", zips_in_messages),
+    ("messages read in two ways", messages_in_two_ways),
     ("parts in parts", parts_in_parts),
 ];
 
@@ -50,7 +51,17 @@ fn zips_in_two_ways() -> Vec<u8> {
     [head.to_owned(), lines.collect()].concat().into_bytes()
 }
 
-/// Archives count anew in each message: all there is bounds them together is the depth of everything.
+/// Each message in two ways, and so all that is in it: twice as many readings with each.
+fn messages_in_two_ways() -> Vec<u8> {
+    let head = "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\
+                Content-Transfer-Encoding: 8bit\r\n";
+    let text = "Subject: x\r\n\r\n".to_owned() + &"some words of a line\r\n".repeat(20_000);
+    (0..40)
+        .fold(text, |inner, n| format!("X-Field: {}\r\n{head}\r\n{inner}", "n".repeat(n * 10)))
+        .into_bytes()
+}
+
+/// Archives count on in messages that lie in them.
 fn zips_in_messages() -> Vec<u8> {
     let mut octets = zips(7, random_octets(256 * KIB));
     for _ in 0..9 {
@@ -84,12 +95,14 @@ fn rss_bytes() -> u64 {
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * rustix::param::page_size() as u64
 }
 
-/// A walker that has taken all but the last eighth of `message`.
-fn amid(message: &[u8]) -> Walker {
+/// A walker that has taken all but the last eighth of `message`; what it decoded into is shared by all.
+fn amid(message: &[u8], buffers: &mut Buffers) -> Walker {
     let mut walker = Walker::new(Bounds::default());
-    message[..message.len() - message.len() / 8]
-        .chunks(PIECE_BYTES)
-        .for_each(|piece| walker.push(piece, &mut |_: Event<'_>| {}));
+    for piece in message[..message.len() - message.len() / 8].chunks(PIECE_BYTES) {
+        walker.lend(buffers);
+        walker.push(piece, &mut |_: Event<'_>| {});
+        walker.lend(buffers);
+    }
     walker
 }
 
@@ -100,9 +113,10 @@ fn the_child_holds_its_case() {
     let (_, make) = CASES.iter().find(|(known, _)| *known == name).unwrap();
     let message = make();
     // The first ones take what was freed before, which would not be seen to grow.
-    let first: Vec<Walker> = (0..WALKERS).map(|_| amid(&message)).collect();
+    let buffers = &mut Buffers::default();
+    let first: Vec<Walker> = (0..WALKERS).map(|_| amid(&message, buffers)).collect();
     let before = rss_bytes();
-    let walkers: Vec<Walker> = (0..WALKERS).map(|_| amid(&message)).collect();
+    let walkers: Vec<Walker> = (0..WALKERS).map(|_| amid(&message, buffers)).collect();
     println!("HELD {} of {}", rss_bytes().saturating_sub(before) / WALKERS, first.len() + walkers.len());
 }
 
