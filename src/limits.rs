@@ -40,6 +40,9 @@ pub const CONTENT_IN_FLIGHT_BYTES_MAX: usize = UNSENT_BYTES_HIGH + HELD_BYTES_HI
 pub const UNSENT_BYTES_HIGH: usize = 64 * 1024;
 /// Content that waits behind them (a little more than what goes up at a time) before the client is not read any more.
 pub const HELD_BYTES_HIGH: usize = 80 * 1024;
+/// The same once it streams, and what could go up has gone: with one more step of receiving it fits into
+/// one buffer.
+pub const FLOW_BYTES_HIGH: usize = 32 * 1024;
 /// One receive buffer of the reactor: what one completion brings at most.
 pub const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;
 /// How many of them there are.

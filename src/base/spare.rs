@@ -8,7 +8,7 @@ use crate::limits::{SPARE_BUFFERS_MAX, SPARE_GROWN_BYTES_MAX as GROWN_BYTES_MAX}
 
 /// Capacity of a buffer for content that may be small, and for content that is not.
 const MEDIUM_BYTES: usize = 16 * 1024;
-const LARGE_BYTES: usize = 130 * 1024;
+const LARGE_BYTES: usize = 96 * 1024;
 const LARGE_BYTES_PLUS: usize = LARGE_BYTES + 1;
 
 #[derive(Debug, Default)]
@@ -41,7 +41,11 @@ impl Spare {
         if buffer.capacity() >= wanted {
             return;
         }
-        let mut larger = if wanted <= LARGE_BYTES { self.take_large() } else { self.take_grown(wanted) };
+        let mut larger = match wanted {
+            ..=MEDIUM_BYTES => self.take_medium(),
+            ..=LARGE_BYTES => self.take_large(),
+            _ => self.take_grown(wanted),
+        };
         larger.extend_from_slice(buffer);
         self.put(std::mem::replace(buffer, larger));
     }
@@ -100,7 +104,7 @@ mod tests {
         let mut spare = Spare::default();
         let mut buffer = spare.take_medium();
         buffer.extend_from_slice(b"begin");
-        spare.make_room(&mut buffer, 100_000);
+        spare.make_room(&mut buffer, 90_000);
         assert_eq!((&buffer[..], buffer.capacity()), (&b"begin"[..], LARGE_BYTES));
         assert_eq!(spare.medium.len(), 1);
     }

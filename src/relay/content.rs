@@ -180,25 +180,29 @@ impl Content {
         self.looking = false;
     }
 
+    /// Forgets what is held, and its room with it: a message that waits for more holds none.
+    pub(super) fn forget_held(&mut self, spare: &mut Spare) {
+        spare.put(std::mem::take(&mut self.held));
+    }
+
     /// Moves everything held into `out`, as it is for BDAT.
     pub(super) fn move_plain(&mut self, out: &mut Vec<u8>, spare: &mut Spare) {
         self.own = None;
         spare.make_room(out, self.held.len());
-        out.append(&mut self.held);
+        out.extend_from_slice(&self.held);
+        self.forget_held(spare);
     }
 
-    /// Moves everything held into `out`, dot-stuffed for DATA. `spare` takes the place of what was
-    /// held.
+    /// Moves everything held into `out`, dot-stuffed for DATA.
     pub(super) fn move_stuffed(&mut self, out: &mut Vec<u8>, spare: &mut Spare) {
         self.own = None;
         let dotted = self.decoder.take_dotted() && data::needs_stuffing(&self.held, self.at_line_start);
         if dotted || !out.is_empty() {
             data::stuff(&self.held, &mut self.at_line_start, out);
-            self.held.clear();
+            self.forget_held(spare);
         } else if let Some(&last) = self.held.last() {
             self.at_line_start = last == b'\n';
-            let next = if self.complete { Vec::new() } else { spare.take_large() };
-            spare.put(std::mem::replace(out, std::mem::replace(&mut self.held, next)));
+            spare.put(std::mem::replace(out, std::mem::take(&mut self.held)));
         }
         if self.complete {
             data::write_end_of_data(self.ends_with_crlf, out);

@@ -16,7 +16,7 @@ use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
 use super::{Context, Relay, Shared, Stage};
 use crate::base::spare::Spare;
-use crate::limits::{RECEIVE_BUFFER_BYTES, UNSENT_BYTES_HIGH};
+use crate::limits::{COMMAND_LINE_BYTES_MAX, RECEIVE_BUFFER_BYTES};
 use crate::policy::condition::Phase;
 use crate::policy::settings::Config;
 use crate::policy::verdict::Refusal;
@@ -26,9 +26,9 @@ use crate::smtp::data::{ContentFault, Framing};
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 
-/// Content that goes up at a time while a message streams, in a BDAT chunk or behind DATA: one step
-/// of receiving, for two would be held at a stalled next hop.
-const CHUNK_BYTES: usize = RECEIVE_BUFFER_BYTES;
+/// Content from which on it goes up while a message streams, in a BDAT chunk or behind DATA: a step of
+/// receiving always does, and what is left of one does not with the next one outgrow a buffer.
+const CHUNK_BYTES: usize = RECEIVE_BUFFER_BYTES / 2 - COMMAND_LINE_BYTES_MAX;
 /// Held content from which the rest is received in steps: a large message, most likely.
 const STEPWISE_BYTES: usize = 32 * 1024;
 /// Chunks under way at a time (RFC 3030 has one reply for each).
@@ -177,7 +177,7 @@ impl Relay {
             }
         };
         if settled {
-            content.held.clear();
+            content.forget_held(&mut cx.shared.spare);
         } else if content.octets > size_limit(cx) {
             self.refuse_content(cx, Refusal::TooLarge);
         } else {
@@ -282,8 +282,8 @@ impl Relay {
             cx.actions.list.push(Action::Pace { stepwise: true });
         }
         let begin = cx.actions.upstream.len();
-        // A kernel that did not take all of it gets no more than it can hold.
-        let flows = !stalled || self.upstream_unsent < UNSENT_BYTES_HIGH;
+        // A kernel that did not take all of the last step gets the next one when it has.
+        let flows = !stalled;
         let chunking =
             transaction.upstream.is_some_and(|index| sends_chunks(&lease.client, &cx.shared.config, index.0));
         let out = &mut cx.actions.upstream;

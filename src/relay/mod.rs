@@ -38,7 +38,9 @@ use std::sync::Arc;
 
 use crate::base::spare::Spare;
 use crate::base::time::{Instant, Moment};
-use crate::limits::{HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX, UNSENT_BYTES_HIGH};
+use crate::limits::{
+    FLOW_BYTES_HIGH, HELD_BYTES_HIGH, INPUT_BYTES_HIGH, REPLIES_PENDING_BYTES_MAX, UNSENT_BYTES_HIGH,
+};
 use crate::policy::inspect::Bench;
 use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
@@ -396,7 +398,7 @@ impl Relay {
                     }
                     _ if self.is_stalled(now) => content.held.is_empty(),
                     // What could go up has gone: the rest waits for replies.
-                    Stand::Data | Stand::Bdat { .. } | Stand::Ended => content.held.len() <= HELD_BYTES_HIGH,
+                    Stand::Data | Stand::Bdat { .. } | Stand::Ended => content.held.len() <= FLOW_BYTES_HIGH,
                 },
             );
         content_fits
