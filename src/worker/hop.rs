@@ -16,6 +16,7 @@ use crate::smtp::xforward::Identity;
 use crate::tls::secured::Secured;
 
 use super::conn::Pipe;
+use super::pool::Purpose;
 
 /// What an upstream connection is doing.
 #[derive(Debug)]
@@ -39,6 +40,12 @@ pub(super) struct Dedicated {
     pub(super) number: u32,
     pub(super) identity: Box<Identity>,
     pub(super) told: bool,
+}
+
+impl From<Dedicated> for Purpose {
+    fn from(Dedicated { relay, number, identity, .. }: Dedicated) -> Self {
+        Self::Dedicated { relay, number, identity }
+    }
 }
 
 /// Whether TLS is asked for on a connection (RFC 3207).
@@ -226,6 +233,11 @@ impl Hop {
 
     pub(super) const fn is_opening(&self) -> bool {
         matches!(self.state, State::Opening(_))
+    }
+
+    /// Between STARTTLS and the first word under TLS.
+    pub(super) const fn is_shaking_hands(&self) -> bool {
+        self.pipe.has_tls() && self.secured.is_none()
     }
 
     /// QUIT was said: no pool counts it any more.

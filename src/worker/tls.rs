@@ -168,10 +168,10 @@ impl<R: Reactor> Worker<R> {
     /// A hop in the middle of something is broken; one that was just opening has no TLS to offer.
     fn on_hop_insecure(&mut self, key: Key) {
         let Some(hop) = self.hops.at_mut(key) else { return };
-        let (upstream, server) = (hop.upstream, hop.server);
         hop.pipe.flush(&mut self.reactor);
         if hop.is_opening() {
-            self.note_tls_failure(upstream, server);
+            // With TLS 1.3 a server may say no when hands seem shaken to us.
+            hop.secured = None;
             return self.spoil(key, DiscardReason::Insecure);
         }
         self.on_hop_ended(key, Ending::Broken);

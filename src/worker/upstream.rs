@@ -117,12 +117,15 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    /// A handshake failed. Where TLS is only offered, mail goes in clear for a while.
-    pub(super) fn note_tls_failure(&mut self, upstream: usize, server: usize) {
+    /// A handshake failed. Where TLS is only offered, mail goes in clear for a while; says whether it
+    /// does.
+    fn note_tls_failure(&mut self, upstream: usize, server: usize) -> bool {
         let now = self.now();
-        if matches!(self.shared.config.upstreams[upstream].tls, UpstreamTls::Offer(_)) {
+        let is_offered = matches!(self.shared.config.upstreams[upstream].tls, UpstreamTls::Offer(_));
+        if is_offered {
             self.clear_until[upstream][server] = Some(now + IN_CLEAR);
         }
+        is_offered
     }
 
     pub(super) fn on_connected(&mut self, socket: Socket, result: Result<(), Errno>) {
@@ -327,11 +330,18 @@ impl<R: Reactor> Worker<R> {
     fn fail_opening(&mut self, key: Key, reason: DiscardReason) {
         let Some(hop) = self.hops.at_mut(key) else { return };
         let (upstream, server) = (hop.upstream, hop.server);
-        if reason == DiscardReason::Insecure {
+        // However it ended: a server that hangs or falls silent in a handshake cannot do TLS either.
+        let in_handshake = hop.is_shaking_hands();
+        let dedicated = hop.dedicated.take();
+        if in_handshake || reason == DiscardReason::Insecure {
             self.counters.upstreams[upstream].discards_insecure.increment();
         }
-        let relay = hop.dedicated.as_ref().map(|dedicated| (dedicated.relay, dedicated.number));
         self.close_hop(key);
+        if in_handshake && self.note_tls_failure(upstream, server) {
+            // Nobody has to come again for what can be had in clear now.
+            return self.connect(upstream, server, dedicated.map_or(Purpose::Pooled, Purpose::from));
+        }
+        let relay = dedicated.map(|dedicated| (dedicated.relay, dedicated.number));
         self.on_open_failed(upstream, server, relay);
     }
 

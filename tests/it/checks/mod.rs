@@ -15,6 +15,7 @@ mod framing;
 mod process;
 mod quarantine;
 mod resources;
+mod tls;
 mod trust;
 
 use super::harness::client::{Client, Heard};

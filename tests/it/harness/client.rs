@@ -1,12 +1,16 @@
 //! A scripted client: sends bytes as told, and expects replies in time.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use socket2::SockRef;
 
 use super::PATIENCE;
+use super::authority::HOST;
+use super::secure::Tls;
 
 /// One reply as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ impl Heard {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) stream: TcpStream,
+    tls: Option<Tls>,
     input: Vec<u8>,
     /// How long a reply may take.
     pub(crate) patience: Duration,
@@ -75,10 +80,10 @@ impl Client {
     fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream, input: Vec::new(), patience: PATIENCE }
+        Self { stream, tls: None, input: Vec::new(), patience: PATIENCE }
     }
 
-    /// Another hand on the same connection, to write while the first one reads.
+    /// Another hand on the same connection in clear, to write while the first one reads.
     pub(crate) fn share(of: &Self) -> Self {
         Self::over(of.stream.try_clone().unwrap())
     }
@@ -90,19 +95,81 @@ impl Client {
         client
     }
 
+    /// Shakes hands at once, with a server that calls itself [`HOST`].
+    pub(crate) fn start_tls(&mut self, config: &Arc<ClientConfig>) -> io::Result<()> {
+        self.start_tls_behind(b"", config)
+    }
+
+    /// The same, in one segment with what is said `before` it.
+    pub(crate) fn start_tls_behind(&mut self, before: &[u8], config: &Arc<ClientConfig>) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(self.patience)).unwrap();
+        self.tls = Some(Tls::client(config, HOST, before, &mut self.stream)?);
+        Ok(())
+    }
+
+    /// Connects to a listener that begins with TLS, and reads its greeting.
+    #[track_caller]
+    pub(crate) fn implicit(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
+        let mut client = Self::connect(address);
+        client.start_tls(config).unwrap();
+        assert_eq!(client.reply().code, 220);
+        client
+    }
+
+    /// STARTTLS, which must be announced, the handshake, and EHLO anew.
+    #[track_caller]
+    pub(crate) fn starttls(&mut self, config: &Arc<ClientConfig>) {
+        let announced = self.command("EHLO client.example");
+        assert!(announced.lines.iter().any(|line| line == "STARTTLS"), "{announced:?}");
+        assert_eq!(self.command("STARTTLS").code, 220);
+        self.start_tls(config).unwrap();
+        let announced = self.command("EHLO client.example");
+        assert!(announced.lines.iter().all(|line| line != "STARTTLS"), "{announced:?}");
+    }
+
+    /// The session, for what it established.
+    pub(crate) fn tls(&self) -> &rustls::Connection {
+        &self.tls.as_ref().unwrap().0
+    }
+
+    /// Ends its half of the session as TLS wants it.
+    pub(crate) fn close_notify(&mut self) {
+        self.tls.as_mut().unwrap().close(&mut self.stream).unwrap();
+    }
+
+    /// Whether the server's half has ended, and was ended by the server itself.
+    pub(crate) fn was_closed_cleanly(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(self.patience)).unwrap();
+        matches!(self.read(&mut [0; 1]), Ok(0))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.write(&mut self.stream, bytes),
+            None => self.stream.write_all(bytes),
+        }
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => tls.read(&mut self.stream, into),
+            None => self.stream.read(into),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.write(bytes).unwrap();
     }
 
     /// A peer that may be gone by now is told all the same.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        self.write(bytes).is_ok()
     }
 
     /// In writes of `size` bytes; says whether all of them were taken.
     pub(crate) fn send_in_pieces(&mut self, bytes: &[u8], size: usize) -> bool {
-        bytes.chunks(size).all(|piece| self.stream.write_all(piece).is_ok())
+        bytes.chunks(size).all(|piece| self.write(piece).is_ok())
     }
 
     pub(crate) fn hear_within(&mut self, limit: Duration) -> Heard {
@@ -117,7 +184,7 @@ impl Client {
             }
             self.stream.set_read_timeout(Some(left)).unwrap();
             let mut piece = [0; 16 * 1024];
-            match self.stream.read(&mut piece) {
+            match self.read(&mut piece) {
                 Ok(0) => return Heard::Closed,
                 Ok(count) => self.input.extend_from_slice(&piece[..count]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}

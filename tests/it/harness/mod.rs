@@ -15,6 +15,7 @@ pub(crate) mod client;
 pub(crate) mod name_server;
 pub(crate) mod program;
 pub(crate) mod proxy;
+pub(crate) mod secure;
 pub(crate) mod upstream;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     upstream: String,
     /// Whole sections beside the usual ones.
     sections: String,
+    /// Files beside the configuration.
+    files: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -58,6 +60,7 @@ impl Setup {
             routes: empty(),
             upstream: empty(),
             sections: empty(),
+            files: Vec::new(),
         }
     }
 
@@ -85,6 +88,12 @@ impl Setup {
         self
     }
 
+    /// A file beside the configuration.
+    pub(crate) fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
     pub(crate) fn text(&self, listen: SocketAddr, admin: SocketAddr) -> String {
         let timeout = if self.upstream.contains("timeout") {
             ""
@@ -94,7 +103,7 @@ impl Setup {
         // Tests run side by side: their workers take turns over the cores.
         let cpus =
             if self.workers.contains("cpus") { String::new() } else { format!("cpus = [{}]\n", next_core()) };
-        let Self { workers, listener, upstreams, routes, upstream, sections } = self;
+        let Self { workers, listener, upstreams, routes, upstream, sections, .. } = self;
         format!(
             "hostname = \"postern.example\"\n\n[workers]\n{cpus}{workers}\n\
              [[listener]]\nname = \"in\"\naddress = [\"{listen}\"]\n{listener}\n\
@@ -128,6 +137,9 @@ impl Proxy {
         let (address, admin) = (free_address(), free_address());
         let folder = Folder::new();
         std::fs::write(folder.join("postern.toml"), setup.text(address, admin)).unwrap();
+        for (name, content) in &setup.files {
+            std::fs::write(folder.join(name), content).unwrap();
+        }
         let program = launch(&folder);
         Self { program, folder, address, admin }
     }
@@ -147,6 +159,11 @@ impl Proxy {
         let mut client = self.client();
         assert_eq!(client.command("EHLO client.example").code, 250);
         client
+    }
+
+    /// Writes a file beside its configuration.
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.folder.join(name), content).unwrap();
     }
 
     /// Its configuration.
@@ -188,9 +205,21 @@ impl Proxy {
 
     /// A page of the admin plane: head and body.
     pub(crate) fn page(&self, path: &str) -> String {
+        self.request("GET", path)
+    }
+
+    /// What an order was answered.
+    pub(crate) fn order(&self, path: &str) -> String {
+        self.request("POST", path)
+    }
+
+    fn request(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        let address = self.admin;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();
@@ -199,6 +228,15 @@ impl Proxy {
 
     pub(crate) fn terminate(&self) {
         self.program.signal(Signal::TERM);
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.program.signal(Signal::HUP);
+    }
+
+    pub(crate) fn await_line(&mut self, word: &str) -> Result<String, String> {
+        self.program.await_line(word)
     }
 
     pub(crate) fn kill(&mut self) {

@@ -11,9 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use memchr::memmem;
+use rustls::{HandshakeKind, ServerConfig};
 use socket2::SockRef;
 
 use super::PATIENCE;
+use super::secure::Tls;
 
 /// Where a session stands when the script is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,9 @@ pub(crate) enum At {
     Helo,
     Xforward,
     Xclient,
+    Starttls,
+    /// The first octets of the client's handshake are there.
+    Handshake,
     Mail,
     Rcpt,
     Data,
@@ -80,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) script: Box<Script>,
     /// Closes connections that are silent for so long.
     pub(crate) idle: Option<Duration>,
+    /// Announces STARTTLS and has this to show.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
 pub(crate) const EXTENSIONS: [&str; 7] =
@@ -98,11 +105,16 @@ impl Plan {
 
     pub(crate) fn with(extensions: &[&str]) -> Self {
         let extensions = extensions.iter().map(ToString::to_string).collect();
-        Self { extensions, script: Box::new(|_| Do::Usual), idle: None }
+        Self { extensions, script: Box::new(|_| Do::Usual), idle: None, tls: None }
     }
 
     pub(crate) fn script(mut self, script: impl Fn(Step<'_>) -> Do + Send + Sync + 'static) -> Self {
         self.script = Box::new(script);
+        self
+    }
+
+    pub(crate) fn tls(mut self, config: Arc<ServerConfig>) -> Self {
+        self.tls = Some(config);
         self
     }
 
@@ -160,6 +172,12 @@ pub(crate) struct Seen {
     pub(crate) sessions: usize,
     pub(crate) open: usize,
     pub(crate) commands: Vec<(usize, String)>,
+    /// Those of them that came in clear.
+    pub(crate) in_clear: Vec<String>,
+    /// Connections on which hands were shaken, and how.
+    pub(crate) secured: Vec<(usize, HandshakeKind)>,
+    /// Handshakes that came to nothing.
+    pub(crate) insecure: usize,
     pub(crate) messages: Vec<Message>,
     /// Times that content began and the script has had its say.
     pub(crate) bodies: usize,
@@ -239,6 +257,7 @@ impl Upstream {
         let mut seen = self.seen();
         seen.messages.clear();
         seen.commands.clear();
+        seen.in_clear.clear();
         seen.raw.iter_mut().for_each(Vec::clear);
         seen.aborted = 0;
     }
@@ -302,6 +321,7 @@ impl From<std::io::Error> for Over {
 
 struct Session {
     stream: TcpStream,
+    tls: Option<Tls>,
     session: usize,
     shared: Arc<Shared>,
     input: Vec<u8>,
@@ -318,6 +338,7 @@ impl Session {
     const fn new(stream: TcpStream, session: usize, shared: Arc<Shared>) -> Self {
         Self {
             stream,
+            tls: None,
             session,
             shared,
             input: Vec::new(),
@@ -335,7 +356,12 @@ impl Session {
         self.step(At::Connect, "", "220 hop.example ESMTP")?;
         loop {
             let line = self.line()?;
-            self.shared.note(|seen| seen.commands.push((self.session, line.clone())));
+            self.shared.note(|seen| {
+                seen.commands.push((self.session, line.clone()));
+                if self.tls.is_none() {
+                    seen.in_clear.push(line.clone());
+                }
+            });
             self.commands.push(line.clone());
             self.command(&line)?;
         }
@@ -348,6 +374,7 @@ impl Session {
             "HELO" => self.step(At::Helo, line, "250 hop.example").map(drop),
             "XFORWARD" => self.step(At::Xforward, line, "250 2.0.0 ok").map(drop),
             "XCLIENT" => self.step(At::Xclient, line, "220 hop.example ESMTP").map(drop),
+            "STARTTLS" if self.announces_tls() => self.starttls(line),
             "MAIL" => self.mail(line),
             "RCPT" => self.rcpt(line),
             "DATA" => self.data(line),
@@ -369,6 +396,7 @@ impl Session {
         self.forget();
         let mut lines = vec!["hop.example".to_owned()];
         lines.extend(self.shared.plan.extensions.iter().cloned());
+        lines.extend(self.announces_tls().then(|| "STARTTLS".to_owned()));
         let last = lines.len() - 1;
         let reply = lines.iter().enumerate().map(|(n, text)| {
             let (dash, end) = if n == last { (' ', "") } else { ('-', "\r\n") };
@@ -376,6 +404,38 @@ impl Session {
         });
         let reply: String = reply.collect();
         self.step(At::Ehlo, line, &reply).map(drop)
+    }
+
+    fn announces_tls(&self) -> bool {
+        self.shared.plan.tls.is_some() && self.tls.is_none()
+    }
+
+    fn starttls(&mut self, line: &str) -> Result<(), Over> {
+        let Some(config) = self.shared.plan.tls.clone() else { return Err(Over) };
+        self.forget();
+        if !self.step(At::Starttls, line, "220 2.0.0 go")? {
+            return Ok(());
+        }
+        // What is read up to here is the client's hello; who sends none is counted as well.
+        let shaken = self.read().and_then(|()| match self.ask(At::Handshake, line) {
+            Do::Usual => {
+                let early = std::mem::take(&mut self.input);
+                Ok(Tls::server(&config, &early, &mut self.stream)?)
+            }
+            other => self.answer(other, "").and(Err(Over)),
+        });
+        match shaken {
+            Ok(tls) => {
+                let kind = tls.0.handshake_kind().ok_or(Over)?;
+                self.tls = Some(tls);
+                self.shared.note(|seen| seen.secured.push((self.session, kind)));
+                Ok(())
+            }
+            Err(over) => {
+                self.shared.note(|seen| seen.insecure += 1);
+                Err(over)
+            }
+        }
     }
 
     fn mail(&mut self, line: &str) -> Result<(), Over> {
@@ -547,7 +607,10 @@ impl Session {
     }
 
     fn say(&mut self, bytes: &[u8]) -> Result<(), Over> {
-        Ok(self.stream.write_all(bytes)?)
+        match &mut self.tls {
+            Some(tls) => Ok(tls.write(&mut self.stream, bytes)?),
+            None => Ok(self.stream.write_all(bytes)?),
+        }
     }
 
     /// Reads to the end of the connection.
@@ -577,7 +640,11 @@ impl Session {
         self.stream.set_read_timeout(limit)?;
         let mut piece = vec![0; 64 * 1024];
         loop {
-            match self.stream.read(&mut piece) {
+            let read = match &mut self.tls {
+                Some(tls) => tls.read(&mut self.stream, &mut piece),
+                None => self.stream.read(&mut piece),
+            };
+            match read {
                 Ok(0) => return Err(Over),
                 Ok(count) => {
                     self.input.extend_from_slice(&piece[..count]);
