@@ -47,7 +47,7 @@ enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
-    /// Asks a running proxy: status, drain, stop
+    /// Asks a running proxy: status, reload (certificates are read again), drain, stop
     Ctl {
         #[arg(value_enum)]
         request: Request,
@@ -192,7 +192,9 @@ fn dispatch() -> ExitCode {
     }
     match Arguments::parse().command {
         Command::Run { demo: true, .. } => run_demo(),
-        Command::Run { file, .. } => with_config(&file.config, boot::run),
+        Command::Run { file, .. } => {
+            with_config(&file.config, |config| boot::run(config, Some(&file.config)))
+        }
         Command::Check { file } => with_config(&file.config, |config| check::main(&config)),
         Command::Ctl { request, admin } => ctl_main(request, &admin),
         Command::Passwd { file, user, delete } => {
@@ -241,7 +243,7 @@ fn run_demo() -> ExitCode {
     };
     let arguments = DEMO_SINK.iter().map(OsString::from).collect();
     match std::thread::Builder::new().name("sink".to_owned()).spawn(move || load::sink::main(arguments)) {
-        Ok(_) => boot::run(config),
+        Ok(_) => boot::run(config, None),
         Err(error) => {
             say(format_args!("the sink cannot start: {error}"));
             ExitCode::from(1)
@@ -261,7 +263,7 @@ fn ctl_main(request: Request, admin: &str) -> ExitCode {
         Request::Status => ctl::main(ctl::Request::Status, admin),
         Request::Drain => ctl::main(ctl::Request::Drain, admin),
         Request::Stop => ctl::main(ctl::Request::Stop, admin),
-        Request::Reload => not_available("ctl reload"),
+        Request::Reload => ctl::main(ctl::Request::Reload, admin),
     }
 }
 

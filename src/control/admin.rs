@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Json};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::boot::Notice;
@@ -108,6 +109,7 @@ fn router(state: State) -> Router {
         .route("/readyz", get(ready))
         .route("/api/status", get(async |Given(state): Given<State>| Json(status(&state.0))))
         .route("/api/drain", post(async |state, headers: HeaderMap| order(state, &headers, Order::Drain)))
+        .route("/api/reload", post(reload))
         .route("/api/stop", post(async |state, headers: HeaderMap| order(state, &headers, Order::Stop)))
         .with_state(state)
         .merge(quarantine)
@@ -123,16 +125,41 @@ async fn ready(Given(state): Given<State>) -> (StatusCode, String) {
     (code, format!("{phase}\n"))
 }
 
-fn order(Given(state): Given<State>, headers: &HeaderMap, order: Order) -> (StatusCode, Json<Value>) {
+type Answer = (StatusCode, Json<Value>);
+
+fn order(Given(state): Given<State>, headers: &HeaderMap, order: Order) -> Answer {
     if headers.contains_key(header::ORIGIN) {
-        return (StatusCode::FORBIDDEN, Json(json!({ "error": "orders do not come from web pages" })));
+        return from_a_web_page();
     }
+    let ordered = format!("{order:?}").to_ascii_lowercase();
     match state.0.notices.send(Notice::Ordered(order)) {
-        Ok(()) => {
-            (StatusCode::ACCEPTED, Json(json!({ "ordered": format!("{order:?}").to_ascii_lowercase() })))
-        }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "the process is ending" }))),
+        Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "ordered": ordered }))),
+        Err(_) => is_ending(),
     }
+}
+
+/// Certificates, read again; 409 with every fault where they cannot be used.
+async fn reload(Given(state): Given<State>, headers: HeaderMap) -> Answer {
+    if headers.contains_key(header::ORIGIN) {
+        return from_a_web_page();
+    }
+    let (answer, reloaded) = oneshot::channel();
+    if state.0.notices.send(Notice::Reload(Some(answer))).is_err() {
+        return is_ending();
+    }
+    match reloaded.await {
+        Ok(Ok(listeners)) => (StatusCode::OK, Json(json!({ "listeners_with_certificates": listeners }))),
+        Ok(Err(rejected)) => (StatusCode::CONFLICT, Json(json!({ "errors": rejected.0 }))),
+        Err(_) => is_ending(),
+    }
+}
+
+fn from_a_web_page() -> Answer {
+    (StatusCode::FORBIDDEN, Json(json!({ "error": "orders do not come from web pages" })))
+}
+
+fn is_ending() -> Answer {
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "the process is ending" })))
 }
 
 fn text(state: &Inner) -> String {

@@ -6,6 +6,7 @@
 //!
 //! Invariant: the process ends with success only if every worker ended because it was told to.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -14,9 +15,10 @@ use std::time::Duration;
 
 use core_affinity::CoreId;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::oneshot;
 
 use super::admin::{Admin, Phase, State};
-use super::config::MEANT_FROM;
+use super::config::{MEANT_FROM, Rejected, certificates};
 use super::{check, quarantine_command, signal};
 use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus};
@@ -28,6 +30,7 @@ use crate::service::event_log::{self, EventLog};
 use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
 use crate::service::quarantine::{NextHops, Store};
+use crate::tls::server_policy::ServerPolicy;
 use crate::worker::ask::{Asked, Asker, QuestionQueue};
 use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
 use crate::worker::counters::Counters;
@@ -45,15 +48,21 @@ pub enum Notice {
     Signal,
     /// The admin plane said so.
     Ordered(Order),
+    /// Certificates are to be read again; whoever asked hears what came of it.
+    Reload(Option<oneshot::Sender<Reloaded>>),
     WorkerEnded {
         worker: usize,
         panicked: bool,
     },
 }
 
-/// Runs until told to end. The exit code is the program's.
-pub fn run(config: Config) -> ExitCode {
-    match start(Arc::new(config)) {
+/// How many listeners have new certificates, or why all go on with what they had.
+pub type Reloaded = Result<usize, Rejected>;
+
+/// Runs until told to end. The exit code is the program's. Certificates are read again from beside
+/// `path`, if the configuration came from there.
+pub fn run(config: Config, path: Option<&Path>) -> ExitCode {
+    match start(Arc::new(config), path) {
         Ok(running) => running.supervise(),
         Err(message) => {
             say(format_args!("{message}"));
@@ -89,7 +98,7 @@ pub fn descriptors(config: &Config, workers: usize) -> usize {
     check::descriptors(config).saturating_mul(workers).saturating_add(PROCESS_DESCRIPTORS)
 }
 
-fn start(config: Arc<Config>) -> Result<Running, String> {
+fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     let cores = cores(&config)?;
     // A huge page holds thirty sessions' memory for the sake of one: bounds would be off by that.
     memory::refuse_huge_pages();
@@ -117,7 +126,8 @@ fn start(config: Arc<Config>) -> Result<Running, String> {
     let workers = await_workers(orders, &started)?;
     phase.set(Phase::SERVING);
     say(format_args!("serving on {}", addresses(&config)));
-    Ok(Running { config, workers, inbox, phase, log_thread })
+    let path = path.map(Path::to_path_buf);
+    Ok(Running { config, path, workers, inbox, phase, log_thread })
 }
 
 /// The service thread: signals, answers to workers and, if configured, the admin plane.
@@ -296,6 +306,7 @@ enum Ending {
 #[derive(Debug)]
 struct Running {
     config: Arc<Config>,
+    path: Option<PathBuf>,
     workers: Vec<Handle>,
     inbox: Receiver<Notice>,
     phase: Arc<Phase>,
@@ -316,6 +327,7 @@ impl Running {
                     ending = self.order(ending, Order::Drain);
                 }
                 Some(Notice::Ordered(order)) => ending = self.order(ending, order),
+                Some(Notice::Reload(asked)) => self.reload(asked),
                 Some(Notice::Signal) => ending = self.order(ending, on_signal(ending)),
                 None if ending == Ending::Stopping => {
                     say(format_args!("{alive} workers do not end"));
@@ -326,6 +338,33 @@ impl Running {
         }
         self.finish_log();
         ExitCode::from(if failed { 70 } else { 0 })
+    }
+
+    /// New sessions get the certificates that are there now.
+    fn reload(&self, asked: Option<oneshot::Sender<Reloaded>>) {
+        let reloaded = self.read_certificates().map(|policies| {
+            let renewed = policies.iter().flatten().count();
+            let policies: Arc<[_]> = policies.into();
+            for worker in &self.workers {
+                worker.send(Order::Certificates(Arc::clone(&policies)));
+            }
+            renewed
+        });
+        match &reloaded {
+            Ok(renewed) => say(format_args!("certificates of {renewed} listeners were read again")),
+            Err(rejected) => {
+                say(format_args!("certificates were not replaced, those in use stay:\n{rejected}"));
+            }
+        }
+        // Who asked may have gone.
+        let _ = asked.map(|asked| asked.send(reloaded));
+    }
+
+    fn read_certificates(&self) -> Result<Vec<Option<ServerPolicy>>, Rejected> {
+        match &self.path {
+            Some(path) => certificates(path, &self.config),
+            None => Err(Rejected(vec!["a built-in configuration has no files to read again".to_owned()])),
+        }
     }
 
     /// The next notice, or `None` when an ending takes longer than it may.
@@ -340,14 +379,14 @@ impl Running {
 
     /// Passes `order` on if it goes further than what was ordered before.
     fn order(&self, ending: Ending, order: Order) -> Ending {
-        let next = match (ending, order) {
+        let next = match (ending, &order) {
             (Ending::No, Order::Drain) => Ending::Draining,
             (Ending::No | Ending::Draining, Order::Stop) => Ending::Stopping,
             _ => return ending,
         };
         self.phase.set(Phase::DRAINING);
         say(format_args!("{}", if next == Ending::Draining { "draining" } else { "stopping" }));
-        self.workers.iter().for_each(|worker| worker.send(order));
+        self.workers.iter().for_each(|worker| worker.send(order.clone()));
         next
     }
 
@@ -383,7 +422,8 @@ mod tests {
         for notice in notices {
             let copy = match notice {
                 Notice::Signal => Notice::Signal,
-                Notice::Ordered(order) => Notice::Ordered(*order),
+                Notice::Ordered(order) => Notice::Ordered(order.clone()),
+                Notice::Reload(_) => Notice::Reload(None),
                 Notice::WorkerEnded { worker, panicked } => {
                     Notice::WorkerEnded { worker: *worker, panicked: *panicked }
                 }
@@ -392,7 +432,7 @@ mod tests {
         }
         let worker = Handle::new(orders, Wake::new(|| {}));
         let (config, phase) = (Arc::new(demo()), Arc::new(Phase::default()));
-        let running = Running { config, workers: vec![worker], inbox, phase, log_thread: None };
+        let running = Running { config, path: None, workers: vec![worker], inbox, phase, log_thread: None };
         let well = format!("{:?}", running.supervise()) == format!("{:?}", ExitCode::SUCCESS);
         (well, ordered.try_iter().collect())
     }
@@ -414,6 +454,11 @@ mod tests {
         assert_eq!(supervised(&[drain(), drain(), ENDED]), (true, vec![Order::Drain]));
         assert_eq!(supervised(&[Notice::Ordered(Order::Stop), drain(), ENDED]), (true, vec![Order::Stop]));
         assert_eq!(supervised(&[drain(), Notice::Signal, ENDED]), (true, vec![Order::Drain, Order::Stop]));
+    }
+
+    #[test]
+    fn a_reload_that_cannot_be_changes_nothing() {
+        assert_eq!(supervised(&[Notice::Reload(None), Notice::Signal, ENDED]), (true, vec![Order::Drain]));
     }
 
     #[test]

@@ -15,6 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
     Status,
+    Reload,
     Drain,
     Stop,
 }
@@ -22,7 +23,8 @@ pub enum Request {
 /// Asks, and prints the answer; 1 if there is none or it is no.
 pub fn main(request: Request, admin: &str) -> ExitCode {
     match ask(request, admin) {
-        Ok(answer) => print(&answer),
+        Ok((true, answer)) => print(&answer),
+        Ok((false, answer)) => refuse(admin, &answer),
         Err(error) => {
             say(format_args!("{admin}: {error}"));
             ExitCode::from(1)
@@ -30,16 +32,35 @@ pub fn main(request: Request, admin: &str) -> ExitCode {
     }
 }
 
-fn ask(request: Request, admin: &str) -> Result<String, ureq::Error> {
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).build().into();
+/// The answer, and whether it is yes.
+fn ask(request: Request, admin: &str) -> Result<(bool, String), ureq::Error> {
+    // A no has reasons, which stand in its body.
+    let settings = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+    let agent: ureq::Agent = settings.proxy(None).build().into();
     let admin = admin.trim_end_matches('/');
     let mut response = match request {
         Request::Status => agent.get(format!("{admin}/api/status")).call(),
+        Request::Reload => agent.post(format!("{admin}/api/reload")).send_empty(),
         Request::Drain => agent.post(format!("{admin}/api/drain")).send_empty(),
         Request::Stop => agent.post(format!("{admin}/api/stop")).send_empty(),
     }?;
-    response.body_mut().read_to_string()
+    let is_yes = response.status().is_success();
+    response.body_mut().read_to_string().map(|answer| (is_yes, answer))
+}
+
+/// Each error on a line; whatever else answered, as it is.
+fn refuse(admin: &str, answer: &str) -> ExitCode {
+    let value = serde_json::from_str::<serde_json::Value>(answer).unwrap_or_default();
+    let errors = value["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut lines: Vec<_> =
+        errors.iter().chain(value.get("error")).filter_map(|line| line.as_str()).collect();
+    if lines.is_empty() {
+        lines.push(answer.trim_end());
+    }
+    for line in lines {
+        say(format_args!("{admin}: {line}"));
+    }
+    ExitCode::from(1)
 }
 
 /// JSON of ours on lines of its own; whatever else answered, as it is.

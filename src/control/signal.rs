@@ -1,4 +1,5 @@
-//! Signals: TERM and INT ask for a drain and, the second time, for a stop; HUP opens the log anew.
+//! Signals: TERM and INT ask for a drain and, the second time, for a stop; HUP opens the log anew and
+//! reads certificates again.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ pub fn listen(notices: &Sender<Notice>, log: &Arc<event_log::Shared>) -> io::Res
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         tokio::spawn(forward(signal(kind)?, notices.clone()));
     }
-    tokio::spawn(reopen(signal(SignalKind::hangup())?, Arc::clone(log)));
+    tokio::spawn(renew(signal(SignalKind::hangup())?, notices.clone(), Arc::clone(log)));
     Ok(())
 }
 
@@ -29,8 +30,11 @@ async fn forward(mut signal: Signal, notices: Sender<Notice>) {
     }
 }
 
-async fn reopen(mut signal: Signal, log: Arc<event_log::Shared>) {
+async fn renew(mut signal: Signal, notices: Sender<Notice>, log: Arc<event_log::Shared>) {
     while signal.recv().await.is_some() {
         log.reopen();
+        if notices.send(Notice::Reload(None)).is_err() {
+            return;
+        }
     }
 }

@@ -11,14 +11,17 @@ use super::ask::QuestionQueue;
 use super::counters::Counters;
 use super::record_queue::RecordQueue;
 use crate::policy::settings::Config;
+use crate::tls::server_policy::ServerPolicy;
 
 /// What a worker may be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Accept no more; let transactions finish, within the configured time; then end.
     Drain,
     /// End now: sessions get 421.
     Stop,
+    /// Sessions of each listener that begin from now on are made from these; the others go on.
+    Certificates(Arc<[Option<ServerPolicy>]>),
 }
 
 /// Ends the sleep of a worker's reactor, from any thread.

@@ -395,6 +395,7 @@ impl<R: Reactor> Worker<R> {
             match order {
                 Order::Drain => self.drain(),
                 Order::Stop => self.stopping = true,
+                Order::Certificates(policies) => self.server_policies = policies.to_vec(),
             }
         }
     }

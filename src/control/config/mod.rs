@@ -9,6 +9,7 @@
 
 mod inspect;
 mod policy;
+mod renewal;
 mod section;
 mod tls;
 mod unit;
@@ -26,6 +27,7 @@ use crate::policy::settings::Config;
 use crate::scan::Rules;
 
 pub(super) use inspect::MEANT_FROM;
+pub use renewal::certificates;
 
 /// Where the configuration is when nobody says otherwise.
 pub const PATH: &str = "/etc/postern/postern.toml";
@@ -57,14 +59,20 @@ pub fn load_telling_all(path: &Path) -> Result<Config, Rejected> {
 }
 
 fn load_beside(path: &Path, tells_all: bool) -> Result<Config, Rejected> {
+    let (name, text) = text_of(path)?;
+    let mut config = read_with(&name, &text, &Beside { folder: path.with_file_name(""), tells_all })?;
+    section::beside(path, &mut config);
+    Ok(config)
+}
+
+/// The file's name, as messages call it, and what it holds.
+fn text_of(path: &Path) -> Result<(String, String), Rejected> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         Rejected(vec![format!("{name}: not UTF-8 at byte {}", error.utf8_error().valid_up_to())])
     })?;
-    let mut config = read_with(&name, &text, &Beside { folder: path.with_file_name(""), tells_all })?;
-    section::beside(path, &mut config);
-    Ok(config)
+    Ok((name, text))
 }
 
 /// What a configuration names outside of itself. Paths are as they stand in it.

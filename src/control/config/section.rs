@@ -480,7 +480,7 @@ pub(super) fn set<T>(place: &mut T, value: Option<T>) {
 }
 
 /// FNV-1a, 64 bits, in hex: tells snapshots apart in records, proves nothing.
-fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
 }

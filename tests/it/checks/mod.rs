@@ -14,6 +14,7 @@ mod faults;
 mod framing;
 mod process;
 mod quarantine;
+mod reload;
 mod resources;
 mod tls;
 mod trust;
