@@ -47,14 +47,18 @@ const HEADER: &str = "From: \"Jordan Miller\" <jordan.miller@example.org>\r\n\
     \tby mail.example.org with ESMTPS id 4TtXbQ2Yz8\r\n\
     \tfor <team@example.net>; Mon, 11 Mar 2024 10:11:12 +0100\r\n";
 
-/// `length` bytes as smtp-source makes them.
+/// `length` bytes as smtp-source makes them: its lines begin with digits in turn.
 fn plain(length: usize) -> String {
     let mut text =
         "From: <source@example.org>\r\nTo: <sink@example.net>\r\nDate: Mon, 11 Mar 2024 10:11:12 +0100\r\n\
         Message-Id: <0001@example.org>\r\n\r\n"
             .to_owned();
-    while text.len() < length {
-        text.push_str(&"X".repeat(80));
+    for digit in ('1'..='9').chain(['0']).cycle() {
+        if text.len() >= length {
+            break;
+        }
+        text.push(digit);
+        text.push_str(&"X".repeat(77));
         text.push_str("\r\n");
     }
     text

@@ -12,6 +12,7 @@ pub mod cost;
 mod database;
 pub mod digest;
 mod expression;
+mod gate;
 mod hit;
 pub mod lookalike;
 #[cfg(test)]

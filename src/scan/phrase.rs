@@ -332,15 +332,22 @@ fn load(text: &[u8], at: usize) -> u64 {
     text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-/// A bit for each of the 64 bytes from `at`, set where it is a word byte. Written so that the compiler
-/// makes vector comparisons of it: [`is_word`] for each byte, then eight bits gathered at a time.
+/// A bit for each of the 64 bytes from `at`, set where it is a word byte: [`is_word`] for each, without branches.
 fn word_mask(text: &[u8], at: usize) -> u64 {
+    mask(text, at, |byte| {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let digit = byte.wrapping_sub(b'0') < 10;
+        letter | digit | (byte == b'_')
+    })
+}
+
+/// A bit for each of the 64 bytes from `at`, set where it is `wanted`. Written so that the compiler makes
+/// vector comparisons of it, then eight bits gathered at a time.
+pub(super) fn mask(text: &[u8], at: usize, wanted: impl Fn(u8) -> bool) -> u64 {
     let group: &[u8; GROUP] = text.get(at..).and_then(|rest| rest.first_chunk()).unwrap_or(&[0; GROUP]);
     let mut marks = [0_u8; GROUP];
     for (mark, byte) in marks.iter_mut().zip(group) {
-        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        let digit = byte.wrapping_sub(b'0') < 10;
-        *mark = u8::from(letter | digit | (*byte == b'_'));
+        *mark = u8::from(wanted(*byte));
     }
     let (words, _) = marks.as_chunks::<8>();
     // The product gathers the eight marks into its top byte.

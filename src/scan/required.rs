@@ -45,6 +45,11 @@ pub(super) fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     best_of(hir).filter(|set| shortest(set) >= LITERAL_BYTES_MIN)
 }
 
+/// Whether every match contains a literal that an engine can look for first.
+pub(super) fn has_literal(hir: &Hir) -> bool {
+    best_of(hir).is_some_and(|set| shortest(&set) > 1)
+}
+
 type Set = Vec<Vec<u8>>;
 
 /// The most telling set: the longer its shortest literal the better, then the fewer.

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::database::{CompileFault, Database, EngineFault, Literal, Regex};
+use super::database::{Database, EngineFault, Literal, Regex};
 use super::pattern::{Fault, Origin, Pattern, Place};
 use super::set::{Builder, Chooser, Set, WORDS_MIN};
 
-const MAGIC: &[u8; 8] = b"postrnS1";
+const MAGIC: &[u8; 8] = b"postrnS2";
 const DIGEST_BYTES: usize = 32;
 type InputDigest = [u8; DIGEST_BYTES];
 
@@ -44,14 +44,6 @@ impl Choice<'_> {
             Self::All => true,
         }
     }
-}
-
-/// A fault of one database while a set is finished.
-enum Unfinished {
-    Compile(CompileFault),
-    Regex(usize, String),
-    /// The kept bytes do not fit.
-    Kept,
 }
 
 impl Rules {
@@ -127,7 +119,7 @@ impl Rules {
         for (set, split) in self.sets.iter().zip(&self.split) {
             let split: Vec<u8> = split.iter().flat_map(|pattern| pattern.to_le_bytes()).collect();
             put(&mut out, &split);
-            for database in [&set.literals, &set.regexes] {
+            for database in set.databases() {
                 let kept = match database {
                     Some(database) => database.seal()?,
                     None => Vec::new(),
@@ -147,8 +139,9 @@ impl Rules {
         for place in places(&patterns) {
             let chosen: Vec<u32> =
                 take(&mut rest)?.as_chunks::<4>().0.iter().copied().map(u32::from_le_bytes).collect();
-            let kept = (take(&mut rest)?, take(&mut rest)?, take(&mut rest)?);
-            let (set, of_set) = restore_set(&patterns, place, &chosen, kept)?;
+            let kept = [take(&mut rest)?, take(&mut rest)?, take(&mut rest)?];
+            let inputs = take(&mut rest)?;
+            let (set, of_set) = restore_set(&patterns, place, &chosen, kept, inputs)?;
             sets.push(Arc::new(set));
             split.push(of_set);
         }
@@ -171,22 +164,18 @@ fn compile_set(
     words_min: usize,
 ) -> Result<(Set, Vec<u32>), Vec<Fault>> {
     let builder = collect(patterns, Builder::new(place, words_min), &|pattern| choice.splits(pattern))?;
-    let of_regexes = builder.regex_patterns.clone();
+    let (of_regexes, of_numbers) = (builder.regex_patterns.clone(), builder.number_patterns.clone());
+    let literals =
+        |literals: &[Literal]| Database::of_literals(literals).map_err(|fault| (None, fault.message));
     let regexes = |regexes: &[Regex], literals: usize| {
-        Database::of_regexes(regexes).map_err(|fault| {
-            match fault.index.and_then(|index| index.checked_sub(literals)) {
-                Some(index) => Unfinished::Regex(index, fault.message),
-                None => Unfinished::Compile(fault),
-            }
-        })
+        let of = |index: usize| of_regexes.get(index.checked_sub(literals)?).copied();
+        Database::of_regexes(regexes).map_err(|fault| (fault.index.and_then(of), fault.message))
     };
-    let literals = |literals: &[Literal]| Database::of_literals(literals).map_err(Unfinished::Compile);
-    builder.finish(literals, regexes).map_err(|unfinished| {
-        let (pattern, message) = match unfinished {
-            Unfinished::Regex(index, message) => (of_regexes.get(index).copied(), message),
-            Unfinished::Compile(fault) => (None, fault.message),
-            Unfinished::Kept => (None, String::new()),
-        };
+    let numbers = |numbers: &[Regex]| {
+        let of = |index: usize| of_numbers.get(index).copied();
+        Database::of_regexes(numbers).map_err(|fault| (fault.index.and_then(of), fault.message))
+    };
+    builder.finish(literals, regexes, numbers).map_err(|(pattern, message)| {
         let origin =
             pattern.and_then(|pattern| patterns.get(pattern as usize)).map(|pattern| &pattern.origin);
         let nowhere = Origin { file: "patterns".into(), line: 0, column: 0 };
@@ -208,12 +197,14 @@ fn restore_set(
     patterns: &[Pattern],
     place: Place,
     chosen: &[u32],
-    (literals, regexes, inputs): (&[u8], &[u8], &[u8]),
+    [literals, regexes, numbers]: [&[u8]; 3],
+    inputs: &[u8],
 ) -> Option<(Set, Vec<u32>)> {
     let builder = Builder::new(place, WORDS_MIN);
     let builder = collect(patterns, builder, &|pattern| chosen.contains(&pattern)).ok()?;
-    let restore = |kept: &[u8]| Database::unseal(kept).ok_or(Unfinished::Kept);
-    let (set, split) = builder.finish(|_| restore(literals), |_, _| restore(regexes)).ok()?;
+    let restore = |kept: &[u8]| Database::unseal(kept).ok_or(());
+    let (set, split) =
+        builder.finish(|_| restore(literals), |_, _| restore(regexes), |_| restore(numbers)).ok()?;
     (set.inputs.concat() == inputs).then_some((set, split))
 }
 

@@ -3,7 +3,8 @@
 //! * Phrases of ASCII words, if they are many: by their words ([`Phrases`]).
 //! * Literals, other phrases, and literals that stand before a split expression: one Hyperscan database
 //!   that holds nothing but literals.
-//! * Expressions: another database, and few literals with them. Expensive ones that can be are split: a literal finds where to look,
+//! * Expressions of digits without a literal: a database that sees only where the digits are ([`Gate`]).
+//! * Other expressions: another database, and few literals with them. Expensive ones that can be are split: a literal finds where to look,
 //!   [`Confirm`] looks.
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::confirm::{Confirm, REACH_BYTES_MAX};
 use super::database::{Database, Literal, Regex};
 use super::expression::REPEATED_POSITIONS_OF_PLACE_MAX;
+use super::gate::Gate;
 use super::hit::{NearRule, Rule};
 use super::normalise;
 use super::pattern::{self, Fault, Find, Near, Pattern, Place, Prepared};
@@ -36,17 +38,21 @@ pub struct Set {
     pub(super) phrases: Option<Phrases>,
     pub(super) literals: Option<Arc<Database>>,
     pub(super) regexes: Option<Arc<Database>>,
-    /// Of phrases, then of literals, then of expressions, then of split expressions.
+    pub(super) numbers: Option<Arc<Database>>,
+    /// Where the numbers are to be looked for.
+    pub(super) gate: Gate,
+    /// Of phrases, then of literals, then of expressions, then of numbers.
     pub(super) uses: Vec<Use>,
     pub(super) first_literal: u32,
     pub(super) first_regex: u32,
     /// Where the database of expressions starts: with the literals if they are in it.
     pub(super) regex_base: u32,
+    pub(super) first_number: u32,
     pub(super) rules: Vec<Rule>,
     pub(super) confirms: Vec<(Confirm, Use)>,
     pub(super) groups: usize,
-    /// Digests of what the two databases were made from.
-    pub(super) inputs: [[u8; 32]; 2],
+    /// Digests of what the three databases were made from.
+    pub(super) inputs: [[u8; 32]; 3],
 }
 
 /// What a find of an engine means.
@@ -108,6 +114,14 @@ impl Split {
     }
 }
 
+impl Prepared {
+    /// Where its digits open a gate, if it can stand behind one.
+    fn gate(&self) -> Option<Gate> {
+        let hir = required::parse(&self.source, self.flags).filter(|_| self.portable)?;
+        Gate::of(&hir, self.width.max)
+    }
+}
+
 impl Set {
     pub const fn place(&self) -> &Place {
         &self.place
@@ -115,13 +129,17 @@ impl Set {
 
     /// Bytes of the databases, and of the state of one open stream beside its buffer.
     pub fn sizes(&self) -> (usize, usize) {
-        let databases = [&self.literals, &self.regexes].into_iter().flatten();
-        let sum = databases.map(|database| database.sizes());
+        let sum = self.databases().into_iter().flatten().map(|database| database.sizes());
         let (bytes, stream) = sum.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
         (bytes + self.phrases.as_ref().map_or(0, Phrases::bytes), stream)
     }
 
-    /// Of phrases, literals, expressions, split expressions.
+    /// Literals, expressions, numbers.
+    pub(super) const fn databases(&self) -> [&Option<Arc<Database>>; 3] {
+        [&self.literals, &self.regexes, &self.numbers]
+    }
+
+    /// Of phrases, literals, expressions (numbers too), split expressions.
     pub fn counts(&self) -> [usize; 4] {
         let all = self.uses.len();
         let (literal, regex) = (self.first_literal as usize, self.first_regex as usize);
@@ -145,6 +163,10 @@ pub(super) struct Builder {
     regex_uses: Vec<Use>,
     /// Where the expressions came from.
     pub(super) regex_patterns: Vec<u32>,
+    numbers: Vec<Regex>,
+    number_uses: Vec<Use>,
+    pub(super) number_patterns: Vec<u32>,
+    gate: Gate,
     rules: Vec<Rule>,
     confirms: Vec<(Confirm, Use)>,
     pub(super) split: Vec<u32>,
@@ -167,6 +189,10 @@ impl Builder {
             regexes: Vec::new(),
             regex_uses: Vec::new(),
             regex_patterns: Vec::new(),
+            numbers: Vec::new(),
+            number_uses: Vec::new(),
+            number_patterns: Vec::new(),
+            gate: Gate::default(),
             rules: Vec::new(),
             confirms: Vec::new(),
             split: Vec::new(),
@@ -252,6 +278,13 @@ impl Builder {
             self.split.push(index);
             return;
         }
+        if let Some(gate) = prepared.gate().filter(|gate| self.gate.has_room_for(gate)) {
+            self.gate.join(gate);
+            self.numbers.push(prepared.regex);
+            self.number_uses.push(meaning);
+            self.number_patterns.push(index);
+            return;
+        }
         self.regexes.push(prepared.regex);
         self.regex_uses.push(meaning);
         self.regex_patterns.push(index);
@@ -287,12 +320,13 @@ impl Builder {
         }
     }
 
-    /// The finished set. `literals` and `regexes` make the databases, or bring them from where they are kept;
-    /// the second is told how many of its expressions were literals.
+    /// The finished set. The arguments make the databases, or bring them from where they are kept; the second
+    /// is told how many of its expressions were literals.
     pub(super) fn finish<E>(
         mut self,
         literals: impl FnOnce(&[Literal]) -> Result<Arc<Database>, E>,
         regexes: impl FnOnce(&[Regex], usize) -> Result<Arc<Database>, E>,
+        numbers: impl FnOnce(&[Regex]) -> Result<Arc<Database>, E>,
     ) -> Result<(Set, Vec<u32>), E> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let phrases = self.phrases();
@@ -303,24 +337,34 @@ impl Builder {
             self.regexes.splice(0..0, all).for_each(drop);
             self.literal_uses.len()
         };
-        let inputs = [rules::literal_inputs(&self.literals), rules::regex_inputs(&self.regexes)];
+        let inputs = [
+            rules::literal_inputs(&self.literals),
+            rules::regex_inputs(&self.regexes),
+            rules::regex_inputs(&self.numbers),
+        ];
         let literals = if self.literals.is_empty() { None } else { Some(literals(&self.literals)?) };
         let regexes = if self.regexes.is_empty() { None } else { Some(regexes(&self.regexes, together)?) };
+        let numbers = if self.numbers.is_empty() { None } else { Some(numbers(&self.numbers)?) };
         let mut uses: Vec<Use> = self.phrases.iter().map(|(_, meaning)| *meaning).collect();
         let first_literal = count(uses.len());
         uses.append(&mut self.literal_uses);
         let first_regex = count(uses.len());
         uses.append(&mut self.regex_uses);
+        let first_number = count(uses.len());
+        uses.append(&mut self.number_uses);
         let set = Set {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             place: self.place,
             phrases,
             literals,
             regexes,
+            numbers,
+            gate: self.gate,
             uses,
             first_literal,
             first_regex,
             regex_base: if together > 0 { first_literal } else { first_regex },
+            first_number,
             rules: self.rules,
             confirms: self.confirms,
             groups: self.groups.len(),

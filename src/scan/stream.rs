@@ -9,7 +9,10 @@
 //! engines' fixed states; hostile bytes cost a bounded multiple of harmless ones, and what is cut short
 //! for that is a [`Shortfall`].
 
+mod numbers;
+
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use regex_automata::hybrid::dfa::Cache;
@@ -77,7 +80,7 @@ impl Scratch {
         self.idle.clear();
         self.caches.clear();
         self.engine.forget();
-        let databases = rules.sets().iter().flat_map(|set| [&set.literals, &set.regexes]).flatten();
+        let databases = rules.sets().iter().flat_map(|set| set.databases()).flatten();
         let failed = databases.fold(false, |failed, database| failed | self.engine.grow(database).is_err());
         Shortfall { engine: failed, ..Shortfall::default() }
     }
@@ -107,6 +110,10 @@ pub struct Stream {
     set: Arc<Set>,
     literals: Option<Engine>,
     regexes: Option<Engine>,
+    numbers: Option<Engine>,
+    spot: numbers::Spot,
+    /// Empty but while a block is looked through.
+    spans: Vec<Range<usize>>,
     words: Words,
     normaliser: Normaliser,
     /// Lead, tail, block, slack.
@@ -161,6 +168,9 @@ impl Stream {
             set: Arc::clone(set),
             literals: None,
             regexes: None,
+            numbers: None,
+            spot: numbers::Spot::default(),
+            spans: Vec::new(),
             words: Words::default(),
             normaliser: Normaliser::new(),
             buffer: vec![0; STREAM_BUFFER_BYTES].into_boxed_slice(),
@@ -174,8 +184,8 @@ impl Stream {
             tally: Tally::default(),
             shortfall: Shortfall::default(),
         };
-        for (database, state) in [(&set.literals, &mut stream.literals), (&set.regexes, &mut stream.regexes)]
-        {
+        let states = [&mut stream.literals, &mut stream.regexes, &mut stream.numbers];
+        for (database, state) in set.databases().into_iter().zip(states) {
             let opened = database.as_ref().map(database::Stream::open).transpose();
             stream.shortfall.engine |= opened.is_err();
             *state = opened.ok().flatten().map(|state| Engine { state, base: 0, ends: 0 });
@@ -249,7 +259,7 @@ impl Stream {
     /// Makes it a new stream; whether that went well.
     fn abandon(&mut self) -> bool {
         let untouched = self.length() == 0;
-        let states = [&mut self.literals, &mut self.regexes].into_iter().flatten();
+        let states = self.engines().into_iter().flatten();
         let well = states.fold(true, |well, engine| well & (untouched || engine.state.abandon().is_ok()));
         let whole = !self.shortfall.engine;
         self.restart();
@@ -266,13 +276,19 @@ impl Stream {
         self.done.clear();
         self.done.resize(self.set.confirms.len(), 0);
         self.tally.reset(self.set.groups);
-        for engine in [&mut self.literals, &mut self.regexes].into_iter().flatten() {
+        self.spot = numbers::Spot::default();
+        for engine in self.engines().into_iter().flatten() {
             (engine.base, engine.ends) = (0, 0);
         }
-        let missing = |database: bool, state: bool| database && !state;
-        let engine = missing(self.set.literals.is_some(), self.literals.is_some())
-            || missing(self.set.regexes.is_some(), self.regexes.is_some());
+        let set = Arc::clone(&self.set);
+        let engines = self.engines().map(|engine| engine.is_some());
+        let engine =
+            set.databases().into_iter().zip(engines).any(|(database, open)| database.is_some() && !open);
         self.shortfall = Shortfall { engine, ..Shortfall::default() };
+    }
+
+    fn engines(&mut self) -> [&mut Option<Engine>; 3] {
+        [&mut self.literals, &mut self.regexes, &mut self.numbers]
     }
 
     /// Looks through the block, `last`: and that was all.
@@ -281,6 +297,7 @@ impl Stream {
         matches.clear();
         matches.append(&mut self.edges);
         self.run_engines(last, &mut scratch.engine, &mut matches);
+        self.run_numbers(last, &mut scratch.engine, &mut matches);
         self.run_phrases(last, &mut matches);
         matches.sort_unstable();
         self.confirm(last, &mut scratch.caches, &mut matches);
@@ -299,16 +316,7 @@ impl Stream {
             [(&mut self.literals, self.set.first_literal), (&mut self.regexes, self.set.regex_base)];
         for (engine, first) in engines {
             let Some(engine) = engine else { continue };
-            let ends_max = ENDS_FREE + end / BYTES_PER_END;
-            let mut notes = Notes {
-                uses: &self.set.uses,
-                first,
-                base: engine.base,
-                matches,
-                recent: [u32::MAX; RECENT],
-                flood: false,
-                left: ends_max.saturating_sub(engine.ends),
-            };
+            let mut notes = Notes::new(&self.set, first, engine, end, matches);
             let mut result = engine.state.scan(fresh, scratch, &mut notes);
             if last {
                 result = engine.state.finish(scratch, &mut notes).and(result);
@@ -317,8 +325,8 @@ impl Stream {
                 engine.base = end;
                 result = engine.state.abandon().and(result);
             }
-            engine.ends = ends_max - notes.left;
             self.shortfall.flood |= notes.flood;
+            engine.ends = notes.ends;
             self.shortfall.engine |= result.is_err();
         }
     }
@@ -487,29 +495,49 @@ struct Notes<'a> {
     uses: &'a [Use],
     first: u32,
     base: u64,
+    /// What ends here or before does not count.
+    after: u64,
     matches: &'a mut Vec<Noted>,
     /// Where the last match of an expression stands, by the low bits of its index.
     recent: [u32; RECENT],
     flood: bool,
-    /// Ends that are still paid for.
-    left: u64,
+    /// Ends that the engine reported, and how many are paid for.
+    ends: u64,
+    ends_max: u64,
 }
 
 const RECENT: usize = 32;
 
 impl Note for Notes<'_> {
     fn note(&mut self, index: u32, end: u64) -> bool {
-        if self.left == 0 {
+        if self.ends >= self.ends_max {
             self.flood = true;
             return false;
         }
-        self.left -= 1;
-        self.add(self.first + index, self.base + end);
+        self.ends += 1;
+        if self.base + end > self.after {
+            self.add(self.first + index, self.base + end);
+        }
         true
     }
 }
 
-impl Notes<'_> {
+impl<'a> Notes<'a> {
+    /// For a block of a stream that has `length` bytes then. Indices of the engine count from `first`.
+    fn new(set: &'a Set, first: u32, engine: &Engine, length: u64, matches: &'a mut Vec<Noted>) -> Self {
+        Self {
+            uses: &set.uses,
+            first,
+            base: engine.base,
+            after: 0,
+            matches,
+            recent: [u32::MAX; RECENT],
+            flood: false,
+            ends: engine.ends,
+            ends_max: ENDS_FREE + length / BYTES_PER_END,
+        }
+    }
+
     fn add(&mut self, meaning: u32, end: u64) {
         let Some(of) = self.uses.get(meaning as usize) else { return };
         let Some(recent) = self.recent.get_mut(meaning as usize % RECENT) else { return };

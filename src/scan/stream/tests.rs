@@ -139,6 +139,23 @@ fn checks_decide_and_count_what_does_not_overlap() {
     check_blocks("text", &[iban], "to de89 3704 0044 0532 0130 00 now");
 }
 
+/// Both stand behind a gate; the first has only its end to go by.
+const NUMBERS: [&str; 3] = [
+    "match = '[a-f]{2}[ -]?\\d{2}(?:[ -]{0,2}[a-z0-9]){3,9}'",
+    "match = '\\b[a-z]{2}[ -]?\\d{2}(?:[ -]{0,2}[a-z0-9]){3,30}\\b'\ncheck = 'iban'",
+    "match = '\\b\\d(?:[ ./-]{0,2}\\d){12,18}\\b'\ncheck = 'luhn'",
+];
+
+#[test]
+fn numbers_are_found_behind_a_gate() {
+    let rules = compile(&patterns("text", &NUMBERS), Choice::Never);
+    let set = rules.set(&Place::Text).unwrap();
+    assert!(set.numbers.is_some() && set.regexes.is_none(), "that is what this is about");
+    check_blocks("text", &NUMBERS, "1 4111 1111 1111 1111 x de89 3704 0044 0532 0130 00");
+    check_blocks("text", &NUMBERS, "44111111111111111 4111111111111111");
+    check_blocks("text", &NUMBERS, "xde89370400440532013000 de89370400440532013000, caf12345 bc-12");
+}
+
 #[test]
 fn near_words_come_before_or_after() {
     let near = "match = '\\d{3}-\\d{2}-\\d{4}'\nnear = { words = ['ssn', 'social security'], within = 20 }";
@@ -308,6 +325,27 @@ proptest! {
             let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
             prop_assert_eq!(&scan(&mut stream, &mut scratch, text.as_bytes(), &cuts), &want, "{:?}", choice);
         }
+    }
+
+    #[test]
+    fn numbers_equal_the_oracle(
+        words in prop::collection::vec(
+            (r"4111 ?1111|11|[0-9]{1,9}|de89|370400440532013000|[ab]{2}|x|1111/|5500-", "[ .x-]|| {40}|y{300}"),
+            0..40,
+        ),
+        before in 0..700_usize,
+        cuts in prop::collection::vec(0..BLOCK_BYTES + 900, 0..3),
+    ) {
+        let patterns = patterns("text", &NUMBERS);
+        let words: String = words.into_iter().map(|(word, gap)| word + &gap).collect();
+        let text = [".".repeat(BLOCK_BYTES - before), words].concat();
+        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= text.len()).collect();
+        cuts.sort_unstable();
+        let rules = compile(&patterns, Choice::Never);
+        let mut scratch = Scratch::new();
+        let mut stream = scratch.open(rules.set(&Place::Text).unwrap());
+        let want = naive::hits(&patterns, &Place::Text, text.as_bytes());
+        prop_assert_eq!(scan(&mut stream, &mut scratch, text.as_bytes(), &cuts), want);
     }
 
     /// Hyperscan and the automaton of the second look mean the same by an expression. Not where what follows
