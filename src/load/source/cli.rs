@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::options::{Content, Options, Pause};
+use super::options::{Content, Options, Pause, Tls};
 use super::{Report, run};
 use crate::load::address::{self, Family};
 use crate::load::console;
@@ -92,9 +92,13 @@ struct Cli {
     /// Send content by BDAT instead of DATA (says EHLO; the server must announce CHUNKING).
     #[arg(long)]
     bdat: bool,
-    /// TLS: not in this version.
+    /// STARTTLS in each session (says EHLO; the server must announce it). No certificate is looked at;
+    /// tickets are used.
     #[arg(long)]
     tls: bool,
+    /// TLS from the first octet on, as on port 465.
+    #[arg(long, conflicts_with = "tls")]
+    tls_implicit: bool,
     /// MAIL, RCPT and DATA in one write; with --bdat the content too (says EHLO).
     #[arg(long)]
     pipeline: bool,
@@ -141,14 +145,13 @@ impl Cli {
     fn missing(&self) -> Option<String> {
         let missing = [
             (self.window.is_some(), "-T (TCP window size) is not in this version"),
-            (self.tls, "--tls is not in this version"),
             (
                 self.lmtp && (self.old || self.bdat || self.pipeline),
                 "-L goes with none of -o, --bdat, --pipeline",
             ),
             (
-                self.old && (self.bdat || self.pipeline),
-                "-o says no EHLO, so it goes with neither --bdat nor --pipeline",
+                self.old && (self.bdat || self.pipeline || self.tls),
+                "-o says no EHLO, so it goes with none of --bdat, --pipeline, --tls",
             ),
         ];
         missing.iter().find(|(asked, _)| *asked).map(|(_, text)| (*text).to_owned())
@@ -180,6 +183,11 @@ impl Cli {
         options.keep_session = self.keep_session;
         options.keep_going = self.keep_going;
         options.connect_tries = self.connect_tries;
+        options.tls = match (self.tls, self.tls_implicit) {
+            (true, _) => Tls::Starttls,
+            (false, true) => Tls::Implicit,
+            (false, false) => Tls::No,
+        };
         options.bdat = self.bdat;
         options.pipeline = self.pipeline;
         options.journal.clone_from(&self.journal);
@@ -238,10 +246,19 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        for line in ["-T 1024 x", "--tls x", "-o --bdat x", "-L --pipeline x"] {
+        for line in ["-T 1024 x", "-o --tls x", "-o --bdat x", "-L --pipeline x"] {
             assert!(parse(line).missing().is_some(), "{line}");
         }
-        for line in ["-w 1 -R 1 x", "-s 0 x", "-m 0 x", "-l 0 x", "", "-F a --mix b x", "-Z x"] {
+        for line in [
+            "-w 1 -R 1 x",
+            "-s 0 x",
+            "-m 0 x",
+            "-l 0 x",
+            "",
+            "-F a --mix b x",
+            "-Z x",
+            "--tls --tls-implicit x",
+        ] {
             assert!(
                 Cli::try_parse_from(["source"].into_iter().chain(line.split_whitespace())).is_err(),
                 "{line}"

@@ -1,6 +1,6 @@
 //! The source's side of one SMTP or LMTP dialogue: replies in, octets out, no IO.
 //!
-//! RFC 5321, RFC 2920 (PIPELINING), RFC 3030 (BDAT), RFC 2033 (LMTP).
+//! RFC 5321, RFC 2920 (PIPELINING), RFC 3030 (BDAT), RFC 2033 (LMTP), RFC 3207 (STARTTLS).
 //!
 //! The states are those of the lock-step dialogue. Pipelining only says earlier what lock-step says
 //! between the replies; the replies come in the same order and mean the same.
@@ -8,7 +8,7 @@
 use std::io::Write as _;
 
 use super::message::{Bag, Cursor};
-use super::options::Options;
+use super::options::{Options, Tls};
 use crate::load::console;
 
 /// Where in the dialogue something went wrong.
@@ -17,6 +17,7 @@ pub(super) enum Step {
     Connect,
     Greeting,
     Hello,
+    Starttls,
     Mail,
     Rcpt,
     Data,
@@ -31,6 +32,7 @@ impl Step {
             Self::Connect => "connect",
             Self::Greeting => "bad startup",
             Self::Hello => "HELO rejected",
+            Self::Starttls => "STARTTLS rejected",
             Self::Mail => "sender rejected",
             Self::Rcpt => "recipient rejected",
             Self::Data => "DATA rejected",
@@ -45,6 +47,7 @@ impl Step {
 enum State {
     Greeting,
     Hello,
+    Starttls,
     /// None: no transaction is under way.
     Idle,
     Mail,
@@ -65,6 +68,8 @@ enum State {
 pub(super) enum Progress {
     /// Further replies are to come.
     More,
+    /// The server waits for a handshake.
+    StartTls,
     /// A transaction may begin.
     Ready,
     /// The message was acknowledged; a transaction may begin.
@@ -98,12 +103,15 @@ struct Announced {
     pipelining: bool,
     chunking: bool,
     eight_bit_mime: bool,
+    starttls: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Dialogue {
     state: State,
     announced: Announced,
+    /// Hands were shaken behind STARTTLS.
+    secured: bool,
     message: u64,
     /// Recipients accepted.
     accepted: u32,
@@ -117,6 +125,7 @@ impl Dialogue {
         Self {
             state: State::Greeting,
             announced: Announced::default(),
+            secured: false,
             message: 0,
             accepted: 0,
             broken: false,
@@ -143,6 +152,7 @@ impl Dialogue {
         self.announced.pipelining |= keyword.eq_ignore_ascii_case(b"PIPELINING");
         self.announced.chunking |= keyword.eq_ignore_ascii_case(b"CHUNKING");
         self.announced.eight_bit_mime |= keyword.eq_ignore_ascii_case(b"8BITMIME");
+        self.announced.starttls |= keyword.eq_ignore_ascii_case(b"STARTTLS");
     }
 
     /// Takes a reply, given its code, and appends what is said next to `out`.
@@ -154,7 +164,9 @@ impl Dialogue {
         }
         match self.state {
             State::Greeting => self.greeted(good, plan, out),
-            State::Hello => self.welcomed(good, plan),
+            State::Hello => self.welcomed(good, plan, out),
+            State::Starttls if good => Heard { progress: Progress::StartTls, failed: None },
+            State::Starttls => self.over(),
             State::Mail => self.mail_heard(good, plan, out),
             State::Rcpt { left } => self.rcpt_heard(good, left, plan, out),
             State::Data => self.data_heard(code == 354, plan, out),
@@ -217,6 +229,7 @@ impl Dialogue {
         match self.state {
             State::Greeting => Step::Greeting,
             State::Hello => Step::Hello,
+            State::Starttls => Step::Starttls,
             State::Mail => Step::Mail,
             State::Rcpt { .. } => Step::Rcpt,
             State::Data => Step::Data,
@@ -232,18 +245,34 @@ impl Dialogue {
         if plan.options.old {
             return self.at_ease(Progress::Ready);
         }
+        self.say_hello(plan, out);
+        Heard { progress: Progress::More, failed: None }
+    }
+
+    /// Hands were shaken behind STARTTLS: what was announced in clear is forgotten.
+    pub(super) fn on_secured(&mut self, plan: &Plan, out: &mut Vec<u8>) {
+        (self.secured, self.announced) = (true, Announced::default());
+        self.say_hello(plan, out);
+    }
+
+    fn say_hello(&mut self, plan: &Plan, out: &mut Vec<u8>) {
         let options = &plan.options;
-        let hello = match (options.lmtp, options.bdat || options.pipeline) {
+        let extends = options.bdat || options.pipeline || options.tls == Tls::Starttls;
+        let hello = match (options.lmtp, extends) {
             (true, _) => "LHLO",
             (false, true) => "EHLO",
             (false, false) => "HELO",
         };
         self.state = State::Hello;
         say(plan, out, format_args!("{hello} {}", options.hostname));
-        Heard { progress: Progress::More, failed: None }
     }
 
-    fn welcomed(&mut self, good: bool, plan: &Plan) -> Heard {
+    fn welcomed(&mut self, good: bool, plan: &Plan, out: &mut Vec<u8>) -> Heard {
+        if plan.options.tls == Tls::Starttls && !self.secured && good && self.announced.starttls {
+            self.state = State::Starttls;
+            say(plan, out, format_args!("STARTTLS"));
+            return Heard { progress: Progress::More, failed: None };
+        }
         let can = self.can(plan);
         if good && can { self.at_ease(Progress::Ready) } else { self.over() }
     }
@@ -251,7 +280,8 @@ impl Dialogue {
     /// Whether the server announced what the options need.
     fn can(&self, plan: &Plan) -> bool {
         let Announced { pipelining, chunking, .. } = self.announced;
-        (chunking || !plan.options.bdat) && (pipelining || !plan.options.pipeline)
+        let secure = self.secured || plan.options.tls != Tls::Starttls;
+        secure && (chunking || !plan.options.bdat) && (pipelining || !plan.options.pipeline)
     }
 
     fn mail_heard(&mut self, good: bool, plan: &mut Plan, out: &mut Vec<u8>) -> Heard {

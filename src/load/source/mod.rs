@@ -12,6 +12,8 @@ use std::time::Duration;
 use crate::base::time::Instant;
 use crate::load::console;
 use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
+use crate::tls::client_policy::{Authentication, ClientPolicy};
+use crate::tls::session as tls;
 
 mod cli;
 mod dialogue;
@@ -19,11 +21,12 @@ mod message;
 mod options;
 mod replies;
 mod report;
+mod secure;
 #[cfg(test)]
 mod tests;
 
 pub use cli::main;
-pub use options::{Content, Options, Pause};
+pub use options::{Content, Options, Pause, Tls};
 pub use report::{Quantiles, Report};
 
 use dialogue::{Dialogue, Plan, Progress, Step};
@@ -57,6 +60,10 @@ struct Session {
     dialogue: Dialogue,
     replies: Replies,
     out: Vec<u8>,
+    /// Under TLS, or shaking hands.
+    tls: Option<Box<tls::Session>>,
+    /// Records not sent yet.
+    records: Vec<u8>,
     sending: bool,
     tries_left: u32,
     /// The message was taken from the count, and not begun yet.
@@ -72,6 +79,8 @@ struct Session {
 struct Source<R: Reactor> {
     reactor: R,
     plan: Plan,
+    /// What sessions under TLS are made from; tickets are in it.
+    policy: ClientPolicy,
     tally: Tally,
     sessions: Vec<Session>,
     /// Session by index of its socket.
@@ -121,6 +130,8 @@ impl Session {
             dialogue: Dialogue::new(),
             replies: Replies::default(),
             out: Vec::new(),
+            tls: None,
+            records: Vec::new(),
             sending: false,
             tries_left,
             owes: false,
@@ -148,6 +159,7 @@ impl<R: Reactor> Source<R> {
         sessions.resize_with(options.sessions, || Session::new(options.connect_tries));
         Ok(Self {
             reactor,
+            policy: ClientPolicy::new(Authentication::None, None)?,
             tally: Tally::new()?,
             running: sessions.len(),
             sessions,
@@ -277,6 +289,8 @@ impl<R: Reactor> Source<R> {
         session.replies = Replies::default();
         (session.sending, session.greeted) = (false, false);
         session.out.clear();
+        session.records.clear();
+        session.tls = None;
     }
 
     fn session_of(&self, socket: Socket) -> Option<usize> {
@@ -296,6 +310,10 @@ impl<R: Reactor> Source<R> {
         self.sessions[session].standing = Standing::Connected;
         self.sessions[session].active = now;
         self.reactor.receive(socket);
+        if self.plan.options.tls == Tls::Implicit {
+            self.start_tls(session);
+            self.flush(session);
+        }
     }
 
     fn connect_failed(&mut self, session: usize, error: Errno) {
@@ -329,19 +347,35 @@ impl<R: Reactor> Source<R> {
     fn received(&mut self, socket: Socket, chunk: Chunk, now: Instant) {
         if let Some(session) = self.session_of(socket) {
             self.sessions[session].active = now;
-            self.note_greeting(session, now);
-            let mut at = 0;
-            while at < chunk.len as usize && !self.aborted && self.sessions[session].socket == Some(socket) {
-                let state = &mut self.sessions[session];
-                let (consumed, line) = state.replies.read(&self.reactor.bytes(&chunk)[at..]);
-                at += consumed;
-                if let Some(line) = line {
-                    self.heard(session, line, now);
-                }
+            if self.sessions[session].tls.is_some() {
+                let mut wire = self.reactor.bytes(&chunk).to_vec();
+                self.open_records(session, socket, &mut wire, now);
+            } else {
+                self.read_clear(session, socket, &chunk, now);
             }
             self.flush(session);
         }
         self.reactor.release(chunk);
+    }
+
+    fn read_clear(&mut self, session: usize, socket: Socket, chunk: &Chunk, now: Instant) {
+        self.note_greeting(session, now);
+        let mut at = 0;
+        while at < chunk.len as usize
+            && self.is_heard(session, socket)
+            && self.sessions[session].tls.is_none()
+        {
+            let (consumed, line) = self.sessions[session].replies.read(&self.reactor.bytes(chunk)[at..]);
+            at += consumed;
+            if let Some(line) = line {
+                self.heard(session, line, now);
+            }
+        }
+    }
+
+    /// Whether what comes from `socket` still is for `session`.
+    fn is_heard(&self, session: usize, socket: Socket) -> bool {
+        !self.aborted && self.sessions[session].socket == Some(socket)
     }
 
     fn note_greeting(&mut self, session: usize, now: Instant) {
@@ -371,6 +405,7 @@ impl<R: Reactor> Source<R> {
         }
         match heard.progress {
             Progress::More => {}
+            Progress::StartTls => self.start_tls(session),
             Progress::Ready => self.begin(session),
             Progress::Delivered => self.delivered(session, now),
             Progress::Refused => self.refused(session),
@@ -381,7 +416,7 @@ impl<R: Reactor> Source<R> {
     /// What went wrong: its name in the report, and in words.
     fn complaint(&self, session: usize, step: Step, code: u16) -> (String, String) {
         if step == Step::Hello && code / 100 == 2 {
-            let text = "the server does not announce the CHUNKING or PIPELINING asked for";
+            let text = "the server does not announce the CHUNKING, PIPELINING or STARTTLS asked for";
             return ("extension".to_owned(), text.to_owned());
         }
         let line = console::printable(self.sessions[session].replies.line());
@@ -467,6 +502,7 @@ impl<R: Reactor> Source<R> {
             self.reactor.reset(socket);
         }
         let out = std::mem::take(&mut state.out);
+        (state.tls, state.records) = (None, Vec::new());
         self.spare(out);
     }
 
@@ -474,7 +510,7 @@ impl<R: Reactor> Source<R> {
         let state = &mut self.sessions[session];
         let Some(socket) = state.socket.filter(|_| !state.sending) else { return };
         state.dialogue.fill(&self.plan, &mut state.out);
-        let out = std::mem::take(&mut state.out);
+        let out = secure::sealed(state);
         if out.is_empty() {
             return self.spare(out);
         }

@@ -27,6 +27,16 @@ pub enum Pause {
     Random(Duration),
 }
 
+/// Whether sessions are under TLS. No certificate is looked at; tickets are kept and used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    No,
+    /// By STARTTLS, which must be announced.
+    Starttls,
+    /// From the first octet on.
+    Implicit,
+}
+
 #[derive(Clone, Debug)]
 pub struct Options {
     pub server: SocketAddr,
@@ -51,6 +61,7 @@ pub struct Options {
     /// Tries before a refused connection is an error (`-C`).
     pub connect_tries: u32,
     pub pause: Pause,
+    pub tls: Tls,
     /// BDAT instead of DATA.
     pub bdat: bool,
     /// MAIL, RCPT and DATA, or BDAT with the content, in one write.
@@ -84,6 +95,7 @@ impl Options {
             keep_going: false,
             connect_tries: 1,
             pause: Pause::None,
+            tls: Tls::No,
             bdat: false,
             pipeline: false,
             journal: None,

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{At, Client, Do, Heard, PATIENCE, Plan, Proxy, Setup, Step, Upstream};
 use crate::harness::authority::{HOST, Issued, self_signed, world};
 use crate::harness::free_address;
+use crate::harness::program::output;
 use crate::harness::secure::{VERSIONS, client_config, server_config};
 
 /// A listener with the certificate of [`HOST`].
@@ -125,6 +126,35 @@ fn implicit_tls_greets_under_tls() {
     assert_eq!(again.command("EHLO client.example").code, 250);
     assert_eq!(again.tls().handshake_kind(), Some(HandshakeKind::Resumed));
     deliver(&mut again, false, &content(1000));
+}
+
+/// `postern source` against a listener: how many messages arrived.
+fn by_source(mode: &str, options: &[&str]) -> usize {
+    let (upstream, proxy) = listening(mode, "");
+    let address = proxy.address.to_string();
+    let usual = ["source", "-s", "4", "-m", "60", "-f", "a@client.example", "-t", "b@hop.example"];
+    let output = output(&[&usual[..], options, &[address.as_str()]].concat());
+    assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let records = proxy.await_records(60);
+    assert!(records.iter().all(|record| record["client"]["tls"].is_string()), "{records:?}");
+    upstream.messages().len()
+}
+
+#[test]
+fn the_source_speaks_tls() {
+    for options in [&["--tls", "-l", "1000"][..], &["--tls", "-d", "--bdat", "--pipeline", "-l", "100000"]] {
+        assert_eq!(by_source("require", options), 60);
+    }
+    assert_eq!(by_source("implicit", &["--tls-implicit", "-l", "100000"]), 60);
+}
+
+#[test]
+fn the_source_sends_nothing_in_clear_where_tls_was_asked_for() {
+    let upstream = Plan::bdat().start();
+    let proxy = Setup::toward(upstream.address).start();
+    let output = output(&["source", "--tls", "-t", "b@hop.example", &proxy.address.to_string()]);
+    assert!(!output.status.success());
+    assert_eq!(upstream.messages(), []);
 }
 
 #[test]
