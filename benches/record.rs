@@ -24,6 +24,7 @@ fn record(recipients: usize) -> Record {
             port: 4711,
             helo: "client.example.org".into(),
             tls: None,
+            user: None,
         },
         sender: SenderFacts { address: "sender@example.org".into() },
         recipients: (0..recipients).map(recipient).collect(),

@@ -6,6 +6,9 @@
 /// Longest command line we take, CRLF included. RFC 5321 §4.5.3.1.4 asks for 512; extensions
 /// (SIZE, DSN, SMTPUTF8, AUTH) add to it, so 2048 leaves room for all that exist together.
 pub const COMMAND_LINE_BYTES_MAX: usize = 2048;
+/// Longest line in answer to a challenge of AUTH, CRLF included (RFC 4954 §4). The command itself is one like
+/// all others.
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
 /// Longest reply line we take from a next hop, CRLF included (RFC 5321 §4.5.3.1.5 says 512).
 pub const REPLY_LINE_BYTES_MAX: usize = 2048;
 /// Lines one reply may have.
@@ -200,4 +203,5 @@ pub const fn worker_descriptors(size: WorkerSize, listeners: usize) -> usize {
 /// messages that are being written to quarantine.
 pub const PROCESS_DESCRIPTORS: usize = 128 + 256;
 
+const _: () = assert!(AUTH_LINE_BYTES_MAX < INPUT_BYTES_HIGH); // else it would never be whole
 const _: () = assert!(PATH_BYTES_MAX <= COMMAND_LINE_BYTES_MAX); // a recipient's path is in its command

@@ -25,11 +25,12 @@ use crate::policy::settings::{Config, Cpus};
 use crate::reactor::uring::{Uring, UringConfig};
 use crate::reactor::{Reactor, cpu, memory};
 use crate::service;
-use crate::service::answer::{self, Answerers};
+use crate::service::answer::{self, Answerers, Authenticators};
 use crate::service::event_log::{self, EventLog};
 use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
 use crate::service::quarantine::{NextHops, Store};
+use crate::service::sender::Inquirer;
 use crate::tls::server_policy::ServerPolicy;
 use crate::worker::ask::{Asked, Asker, QuestionQueue};
 use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
@@ -174,11 +175,13 @@ async fn begin_service(
         }
         None => None,
     };
+    let sender = config.sender.as_ref().map(Inquirer::new).transpose()?;
     let desk = store.as_ref().map(Store::open_desk);
     if let Some(store) = store.clone() {
         tokio_uring::spawn(store.keep_house());
     }
-    tokio_uring::spawn(answer::serve(asked, Answerers { quarantine: store }));
+    let authenticators = Authenticators::new(&config.listeners)?;
+    tokio_uring::spawn(answer::serve(asked, Answerers { quarantine: store, sender, authenticators }));
     let admin = match config.admin {
         Some(address) => Some(Admin::bind(address).await?),
         None => None,

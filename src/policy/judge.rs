@@ -2,8 +2,8 @@
 //! as facts come in, whether a refusal stands already.
 //!
 //! In this order: what is refused without a rule (size, loop); the first rule that holds; then the
-//! graver of what the score says and of what policy says about a message that could not be looked
-//! at to its end.
+//! graver of what the score says, of what policy says about a message that could not be looked at to
+//! its end, and of what the author's domain asks for (DMARC).
 //!
 //! Invariant: a message that is refused early would have been refused at its end, whatever was still
 //! to come, and in the same way: for good or for now. Only the reason may be another one, if there
@@ -17,6 +17,7 @@ use super::score::{Scores, Thresholds};
 use super::settings::Workers;
 use super::symbol::RULE_ERROR;
 use super::verdict::{Refusal, Verdict};
+use crate::sender::dmarc;
 use crate::smtp::reply::Reply;
 
 /// All that decides.
@@ -28,6 +29,10 @@ pub struct Policy {
     pub scores: Scores,
     pub thresholds: Thresholds,
     pub lists: Lists,
+    /// What an author's domain asks for is done, if no rule decides otherwise.
+    pub enforces_dmarc: bool,
+    /// There is a quarantine.
+    pub keeps: bool,
 }
 
 impl Default for Policy {
@@ -39,6 +44,8 @@ impl Default for Policy {
             scores: Scores::default(),
             thresholds: Thresholds::default(),
             lists: Lists::default(),
+            enforces_dmarc: false,
+            keeps: false,
         }
     }
 }
@@ -78,6 +85,8 @@ pub enum Cause {
     Score,
     /// A bound of inspection was hit.
     Limit,
+    /// The author's domain says that it did not send this.
+    Dmarc,
 }
 
 impl Policy {
@@ -89,6 +98,7 @@ impl Policy {
             Cause::Rule(index) => self.rules.find(index).map(|rule| rule.name.as_str()),
             Cause::Score => Some("score"),
             Cause::Limit => Some("limit"),
+            Cause::Dmarc => Some("dmarc"),
         }
     }
 
@@ -174,13 +184,25 @@ fn early_verdict(policy: &Policy, world: &World<'_>) -> Option<(Verdict, Cause)>
 fn without_rule(policy: &Policy, world: &World<'_>) -> (Verdict, Cause) {
     let by_score = policy.thresholds.verdict(world.score);
     let by_limit = if world.facts.message.limits.is_empty() { Verdict::Pass } else { policy.limit };
-    let verdict = by_score.graver(by_limit);
+    let by_dmarc = by_dmarc(policy, world.facts);
+    let verdict = by_score.graver(by_limit).graver(by_dmarc);
     let cause = match verdict {
         Verdict::Pass => Cause::Nothing,
         verdict if verdict == by_score => Cause::Score,
-        _ => Cause::Limit,
+        verdict if verdict == by_limit => Cause::Limit,
+        _ => Cause::Dmarc,
     };
     (verdict, cause)
+}
+
+/// RFC 7489 §6.3, `p`.
+fn by_dmarc(policy: &Policy, facts: &Facts) -> Verdict {
+    match facts.sender.wanted.filter(|_| policy.enforces_dmarc) {
+        None | Some(dmarc::Policy::None) => Verdict::Pass,
+        Some(dmarc::Policy::Quarantine) if policy.keeps => Verdict::Quarantine,
+        Some(dmarc::Policy::Quarantine) => Verdict::Tag,
+        Some(dmarc::Policy::Reject) => Verdict::Refuse(Refusal::Dmarc),
+    }
 }
 
 /// What the rules say.
@@ -257,6 +279,7 @@ mod tests {
                 ..Default::default()
             },
             lists,
+            ..Policy::default()
         }
     }
 

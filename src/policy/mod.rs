@@ -8,6 +8,7 @@ pub mod lists;
 pub mod route;
 pub mod rule;
 pub mod score;
+pub mod sender;
 pub mod settings;
 pub mod symbol;
 pub mod tls;

@@ -14,7 +14,9 @@ use ipnet::IpNet;
 use super::inspect::Engine;
 use super::judge::Policy;
 use super::route::Routes;
+use super::sender;
 use super::tls::{DownstreamTls, UpstreamTls};
+use super::users::DownstreamAuth;
 
 /// One configuration. A transaction is judged by exactly one of these.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub inspect: Inspect,
     /// What content is looked through for; `None`: it is not.
     pub engine: Option<Arc<Engine>>,
+    /// What is asked about who sends; `None`: nothing.
+    pub sender: Option<Arc<sender::Settings>>,
     /// Where messages are kept that nobody shall get unseen; `None`: nowhere.
     pub quarantine: Option<Quarantine>,
     /// Where the admin plane listens; `None`: nowhere.
@@ -95,6 +99,8 @@ pub struct Listener {
     pub xclient: Vec<IpNet>,
     pub bare_newline: BareNewlinePolicy,
     pub tls: DownstreamTls,
+    /// `None`: AUTH is not known.
+    pub auth: Option<DownstreamAuth>,
 }
 
 impl Listener {

@@ -10,6 +10,8 @@ use crate::base::suggestion::nearest;
 use crate::limits::SYMBOLS_MAX;
 use crate::mime::{Defect, Limit, Trick, archive};
 use crate::scan::url::Tricks;
+use crate::sender::author::Flaw;
+use crate::sender::helo::Greeting;
 
 /// A rule could not be evaluated and counts as not matched. Told in the record only: no rule sees it,
 /// and it has no score.
@@ -34,6 +36,25 @@ pub const NAME_DISGUISED_SCORE: f64 = 5.0;
 /// A file is another kind than its name says, so that something happens to its reader.
 pub const KIND_DISGUISED: &str = "ATTACHMENT_KIND_DISGUISED";
 pub const KIND_DISGUISED_SCORE: f64 = 4.0;
+
+/// What the DNS said of who sends; each with the word of its result. They weigh nothing until
+/// `[score.symbols]` says so.
+pub const SPF: &str = "SPF_";
+pub const DKIM: &str = "DKIM_";
+pub const DMARC: &str = "DMARC_";
+pub const ARC: &str = "ARC_";
+/// What a client greets with is not its name.
+pub const GREETING: &str = "HELO_";
+/// Readers may take somebody else for the author.
+pub const FROM: &str = "FROM_";
+/// The sender's domain takes no mail (RFC 7505).
+pub const SENDER_NULL_MX: &str = "SENDER_NULL_MX";
+/// The header section is longer than what is read of it for this.
+pub const SENDER_PARTIAL: &str = "SENDER_PARTIAL";
+/// Some list did not answer.
+pub const DNSBL_UNANSWERED: &str = "DNSBL_UNANSWERED";
+/// What symbols of lists begin with.
+pub const DNSBL: &str = "DNSBL_";
 
 /// Of a defect over which readers differ. Two of them, and a message is suspicious.
 pub const DEFECT_SCORE: f64 = 3.0;
@@ -104,13 +125,27 @@ const LIMITS: [&str; 7] =
     ["attachments", "scan_confirm", "scan_engine", "scan_flood", "scan_streams", "urls", "urls_looked"];
 
 /// Symbols that are no one of many.
-const ALONE: [&str; 4] = [URL_MISLEADS, URL_LOOKALIKE, NAME_DISGUISED, KIND_DISGUISED];
+const ALONE: [&str; 7] = [
+    URL_MISLEADS,
+    URL_LOOKALIKE,
+    NAME_DISGUISED,
+    KIND_DISGUISED,
+    SENDER_NULL_MX,
+    SENDER_PARTIAL,
+    DNSBL_UNANSWERED,
+];
+
+/// What evaluations of SPF, DKIM, DMARC and ARC come to (RFC 8601 §2.7).
+const RESULTS: [&str; 8] =
+    ["none", "pass", "fail", "softfail", "neutral", "policy", "temperror", "permerror"];
 
 /// Whether a pattern must not be called so.
 pub fn is_reserved(symbol: &str) -> bool {
     symbol == RULE_ERROR
         || ALONE.contains(&symbol)
-        || [DEFECT, LIMIT, TRICK, URL_TRICK].iter().any(|prefix| symbol.starts_with(prefix))
+        || [DEFECT, LIMIT, TRICK, URL_TRICK, SPF, DKIM, DMARC, ARC, GREETING, DNSBL]
+            .iter()
+            .any(|prefix| symbol.starts_with(prefix))
 }
 
 /// All symbols that can be found without a pattern.
@@ -127,6 +162,14 @@ pub fn built_in() -> impl Iterator<Item = String> {
         .chain(limits().map(|name| of(LIMIT, name)))
         .chain(tricks)
         .chain(of_urls)
+        .chain(of_senders())
+}
+
+fn of_senders() -> impl Iterator<Item = String> {
+    let results = [SPF, DKIM, DMARC, ARC].into_iter();
+    let results = results.flat_map(|method| RESULTS.iter().map(move |result| of(method, result)));
+    let greetings = Greeting::ALL.iter().map(|greeting| of(GREETING, greeting.name()));
+    results.chain(greetings).chain(Flaw::ALL.iter().map(|flaw| of(FROM, flaw.name())))
 }
 
 /// Whether `name` is a bound's, without what the walker's names begin with.

@@ -13,16 +13,27 @@
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use base64_simd::STANDARD;
 
-use crate::smtp::sasl::ScramKeys;
+use crate::smtp::sasl::{Mechanism, ScramKeys};
 
 /// Bytes of a file of users.
 pub const USER_FILE_BYTES_MAX: u64 = 64 << 20;
 /// RFC 7677 §4 asks for 4096 at least; more than this would keep a client busy for seconds.
 const ITERATIONS: std::ops::RangeInclusive<u32> = 4096..=1_000_000;
 const HASH_PREFIX: &str = "$argon2id$";
+
+/// How clients of a listener say who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownstreamAuth {
+    pub users: Arc<Users>,
+    /// In the order in which they are announced; at least one.
+    pub mechanisms: Vec<Mechanism>,
+    /// Mail of others is refused (RFC 4954 §6).
+    pub required: bool,
+}
 
 /// What is wrong in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,6 +97,8 @@ pub enum Refusal {
     /// RFC 5321 §4.5.2 leaves NUL out of mail; servers disagree on what it ends.
     Nul,
     LineTooLong,
+    /// RFC 7489 §10.3; the code is of RFC 7372 §3.3.
+    Dmarc,
 }
 
 impl Refusal {
@@ -108,6 +110,11 @@ impl Refusal {
                 Reply::new(550, "5.5.2", "bare CR or LF is not accepted: lines end with CR LF")
             }
             Self::Nul => Reply::new(550, "5.6.0", "NUL is not accepted in a message"),
+            Self::Dmarc => Reply::new(
+                550,
+                "5.7.26",
+                "the author's domain did not send this message, and asks to refuse it",
+            ),
             Self::LineTooLong => Reply::new(550, "5.6.0", "a line of the message is too long"),
         }
     }

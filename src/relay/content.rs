@@ -7,8 +7,10 @@ use crate::base::spare::Spare;
 use crate::base::time::Instant;
 use crate::policy::facts::Facts;
 use crate::policy::inspect::{Bench, Inspection};
+use crate::policy::sender::Settings;
 use crate::smtp::data::{self, BareNewline, ContentFault, Decoder, Framing};
 
+use super::sender::Reading;
 use super::tag;
 use super::trace_field::ReceivedCounter;
 
@@ -33,6 +35,8 @@ pub(super) struct Content {
     counter: ReceivedCounter,
     /// Looks into it while it passes; `None` where nobody looks, or nothing can change any more.
     pub(super) inspection: Option<Box<Inspection>>,
+    /// What is learnt of its author; None where nobody asks.
+    pub(super) reading: Option<Box<Reading>>,
     /// The facts, where nobody looks into it.
     facts: Facts,
     /// Octets at the start of `held` that are ours, never none; `None` once some of it has gone up.
@@ -70,6 +74,7 @@ impl Content {
     ) -> Self {
         Self {
             inspection,
+            reading: None,
             facts: Facts::default(),
             own: Some(trace.len()),
             forged: tag::ForgedFields::default(),
@@ -97,6 +102,7 @@ impl Content {
         wire: &[u8],
         spare: &mut Spare,
         bench: &mut Bench,
+        settings: Option<&Settings>,
     ) -> Result<(usize, bool), (usize, ContentFault)> {
         self.first_byte.get_or_insert(now);
         spare.make_room(&mut self.held, wire.len());
@@ -115,6 +121,12 @@ impl Content {
         {
             inspection.push(&self.held[begin..], bench);
         }
+        if let (Some(reading), Some(settings)) = (&mut self.reading, settings) {
+            if self.looking {
+                reading.push(settings, &self.held[begin..]);
+            }
+            reading.take_out(&mut self.held, begin);
+        }
         // Looked at it is all the same: what was forged may tell of its sender.
         self.forged.take_out(&mut self.held, begin);
         match decoded.fault {
@@ -132,8 +144,15 @@ impl Content {
     }
 
     /// The client has sent all of it.
-    pub(super) fn complete(&mut self) -> Result<(), ContentFault> {
+    pub(super) fn complete(&mut self, settings: Option<&Settings>) -> Result<(), ContentFault> {
         self.ends_with_crlf = self.decoder.finish()?;
+        if let (Some(reading), Some(settings)) = (&mut self.reading, settings) {
+            let mut kept_back = Vec::new();
+            reading.finish(settings, &mut kept_back);
+            let begin = self.held.len();
+            self.held.append(&mut kept_back);
+            self.forged.take_out(&mut self.held, begin);
+        }
         self.forged.finish(&mut self.held);
         self.complete = true;
         self.judged_in_window = self.is_whole();

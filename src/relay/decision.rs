@@ -63,6 +63,7 @@ impl Relay {
         facts.client.helo = session.helo.as_deref().map(facts::text).unwrap_or_default();
         let tls = session.secured.as_ref().map_or("off", |secured| secured.version.name());
         facts.client.tls = Known::new(tls.to_owned());
+        facts.client.auth_user = Known::new(session.user.as_deref().unwrap_or_default().to_owned());
         facts.client.listener = Known::new(config.listeners[session.listener].name.clone());
         facts.sender.address = facts::text(&transaction.path);
         facts.sender.domain = facts::text(&domain(&transaction.path));
@@ -94,6 +95,7 @@ impl Relay {
 
     /// The last octet was seen: this is where the verdict falls.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) {
+        self.tell_sender(cx);
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
         if let Some(inspection) = &mut content.inspection {
@@ -238,6 +240,9 @@ impl Relay {
     }
 
     pub(super) fn on_answered(&mut self, cx: &mut Context<'_>, query: Query, answer: &Answer) {
+        if self.take_sender_answer(cx, query, answer) {
+            return;
+        }
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(keeping) = transaction.keeping.as_mut().filter(|keeping| keeping.query == query) else {
             return;

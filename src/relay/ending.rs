@@ -81,6 +81,7 @@ impl Relay {
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));
         Self::break_off_copy(cx, &mut transaction);
+        Self::break_off_inquiries(cx, &mut transaction);
         cx.shared.window_left += std::mem::take(&mut self.window_taken);
         give_back(cx, &mut transaction);
     }
@@ -143,6 +144,7 @@ impl Relay {
                 port: self.session.client.port(),
                 helo: text(self.session.helo.as_deref().unwrap_or_default(), TEXT_CHARS_MAX),
                 tls: self.session.secured.as_deref().map(shown_tls),
+                user: self.session.user.as_deref().map(|user| text(user.as_bytes(), TEXT_CHARS_MAX)),
             },
             sender: SenderFacts { address: String::new() },
             recipients: Vec::new(),

@@ -10,6 +10,7 @@ use ulid::Ulid;
 
 use super::action::{Action, DiscardReason};
 use super::ahead::{Ahead, Foresight};
+use super::auth::without_auth;
 use super::event::Lease;
 use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
 use super::{Context, Relay};
@@ -27,10 +28,11 @@ impl Relay {
             Ok(declared) => {
                 self.session.transactions += 1;
                 let id = Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
-                let parameters = mail.parameters.as_bytes();
+                let parameters = without_auth(mail.parameters);
                 let transaction = Transaction::new(id, cx.now, mail.path.text, parameters, declared);
                 self.transaction = Some(Box::new(transaction));
                 self.say_wire(cx, b"250 2.1.0 sender ok\r\n");
+                self.ask_about_client(cx);
             }
             Err(reply) => self.complain(cx, &reply),
         }
@@ -42,7 +44,10 @@ impl Relay {
             // RFC 9422 §3: the client was told MAILMAX.
             return Err(Reply::new(451, "4.5.3", "too many messages in this session"));
         }
-        let offered = cx.shared.offer.extensions();
+        let mut offered = cx.shared.offer.extensions();
+        if self.knows_auth(cx) {
+            offered.insert(Extensions::AUTH);
+        }
         let declared = parameter::check_mail(mail.parameters, offered).map_err(|error| error.reply())?;
         if declared.size.is_some_and(|size| size > size_limit(cx)) {
             return Err(Reply::new(552, "5.3.4", "message size exceeds the limit"));

@@ -11,6 +11,7 @@ use super::action::Action;
 use super::ahead::Ahead;
 use super::content::{Content, Stand};
 use super::envelope::size_limit;
+use super::sender::Reading;
 use super::session::Session;
 use super::trace_field::Trace;
 use super::transaction::{Hop, Transaction};
@@ -103,6 +104,12 @@ impl Relay {
         trace.write(&mut held);
         let inspection = cx.shared.config.engine.as_ref().map(|engine| cx.shared.bench.begin(engine));
         let mut content = Content::new(framing, session.bare_newline, line_max, held, window, inspection);
+        if let Some(settings) = cx.shared.config.sender.as_deref()
+            && transaction.sender.is_some()
+            && settings.reads_content()
+        {
+            content.reading = Some(Box::new(Reading::new(settings, &cx.shared.config.hostname)));
+        }
         let some_rules = !cx.shared.config.policy.rules.is_empty();
         if some_rules {
             self.tell_envelope(&cx.shared.config, content.facts_mut());
@@ -168,8 +175,9 @@ impl Relay {
         let settled = transaction.settled.is_some();
         let content = transaction.content.as_deref_mut()?;
         let begin = content.held.len();
-        let Shared { spare, bench, .. } = &mut *cx.shared;
-        let (consumed, end) = match content.take(cx.now.instant, input, spare, bench) {
+        let Shared { spare, bench, config, .. } = &mut *cx.shared;
+        let sender = config.sender.as_deref();
+        let (consumed, end) = match content.take(cx.now.instant, input, spare, bench, sender) {
             Ok(taken) => taken,
             Err((consumed, fault)) => {
                 self.on_content_fault(cx, fault);
@@ -188,6 +196,7 @@ impl Relay {
 
     /// What is known of it already may decide, and the store may want it.
     fn look_ahead(&mut self, cx: &mut Context<'_>, begin: usize, end: bool) {
+        self.ask_about_author(cx);
         if cx.shared.config.engine.is_some() && !end {
             self.judge_early(cx, Phase::Content);
         }
@@ -254,9 +263,13 @@ impl Relay {
         }
         let Some(content) = transaction.content.as_deref_mut() else { return };
         let begin = content.held.len();
-        match content.complete() {
+        match content.complete(cx.shared.config.sender.as_deref()) {
             Ok(()) => {
                 self.copy_content(cx, begin);
+                self.ask_about_author(cx);
+                if self.waits_for_sender() {
+                    return;
+                }
                 self.decide(cx);
             }
             Err(_) => self.refuse_content(cx, Refusal::BareNewline),
@@ -269,6 +282,9 @@ impl Relay {
         let stalled = self.is_stalled(cx.now.instant);
         if cx.shared.config.quarantine.is_some() {
             self.copy_before_streaming(cx);
+        }
+        if self.waits_for_verdict() {
+            return;
         }
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         if transaction.settled.is_some() {
@@ -370,13 +386,17 @@ fn pump_chunks(
     }
 }
 
-/// RFC 3848, RFC 6531 §4.3.
+/// RFC 3848, RFC 6531 §4.3: S for TLS, A for a client that proved who it is.
 const fn protocol(session: &Session, smtputf8: bool) -> &'static str {
-    match (smtputf8, session.is_esmtp, session.secured.is_some()) {
-        (true, _, false) => "UTF8SMTP",
-        (true, _, true) => "UTF8SMTPS",
-        (false, true, false) => "ESMTP",
-        (false, true, true) => "ESMTPS",
-        (false, false, _) => "SMTP",
+    match (smtputf8, session.is_esmtp, session.secured.is_some(), session.user.is_some()) {
+        (true, _, false, false) => "UTF8SMTP",
+        (true, _, false, true) => "UTF8SMTPA",
+        (true, _, true, false) => "UTF8SMTPS",
+        (true, _, true, true) => "UTF8SMTPSA",
+        (false, true, false, false) => "ESMTP",
+        (false, true, false, true) => "ESMTPA",
+        (false, true, true, false) => "ESMTPS",
+        (false, true, true, true) => "ESMTPSA",
+        (false, false, ..) => "SMTP",
     }
 }

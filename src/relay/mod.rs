@@ -3,10 +3,11 @@
 //! No IO, no clock, no socket: [`Relay::handle`] takes one [`Event`] and appends what follows to
 //! [`Actions`]. The files, in the order in which a message meets them:
 //!
-//! * `session`: greeting, PROXY header, commands outside of mail;
+//! * `session`: greeting, PROXY header, commands outside of mail; `auth`: AUTH;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
 //! * `exchange`: what the next hop says, and what its loss means;
+//! * `sender`: who is really sending, asked meanwhile;
 //! * `flow`: content from the client, held or streamed up, its end, its verdict;
 //! * `decision`: what is decided over content, and what becomes of it; `tag`: fields that say so;
 //! * `ending`: how a transaction ends, and its record.
@@ -17,6 +18,7 @@
 
 pub mod action;
 pub mod ahead;
+pub mod auth;
 mod content;
 mod decision;
 pub mod disposition;
@@ -28,6 +30,7 @@ mod flow;
 pub mod quarantine;
 pub mod question;
 pub mod record;
+mod sender;
 mod session;
 mod tag;
 pub mod trace_field;
@@ -127,6 +130,10 @@ enum Stage {
     Command,
     /// Hands are being shaken: nothing is plaintext.
     Handshake,
+    /// A line that answers a challenge of AUTH.
+    Response,
+    /// Whether it answers it well is being looked at, and commands wait behind it.
+    Proving,
     /// Lines up to the end of data.
     Data,
     /// Octets of a BDAT chunk.
@@ -211,6 +218,7 @@ impl Relay {
             Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
             Event::CheckOutRefused => self.on_check_out_refused(cx),
             // Nothing is asked yet.
+            Event::Answered(query, answer) if self.awaits_proof(query) => self.on_attempted(cx, answer),
             Event::Answered(query, answer) => self.on_answered(cx, query, &answer),
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),
@@ -286,10 +294,11 @@ impl Relay {
             let taken = match self.stage {
                 Stage::ProxyHeader => self.take_proxy_header(cx, rest),
                 Stage::Command => self.take_command(cx, rest),
+                Stage::Response => self.take_response(cx, rest),
                 Stage::Data => self.take_data(cx, rest),
                 Stage::Chunk { left, last } => self.take_chunk(cx, rest, left, last),
                 Stage::Swallow { left } => self.swallow(cx, rest, left),
-                Stage::Verdict | Stage::Handshake => 0,
+                Stage::Verdict | Stage::Handshake | Stage::Proving => 0,
                 Stage::Over => rest.len(),
             };
             if taken == 0 {
@@ -344,10 +353,10 @@ impl Relay {
         cx.actions.push(Action::Finish { linger });
     }
 
-    /// Whether the next step is the next hop's.
+    /// Whether the next step is the next hop's, or the service's.
     fn awaits_next_hop(&self) -> bool {
         match self.stage {
-            Stage::Verdict => true,
+            Stage::Verdict | Stage::Proving => true,
             Stage::Command => self.owes_replies(),
             // It is not read because the next hop is slow, not because it does not read us.
             Stage::Data | Stage::Chunk { .. } => {

@@ -5,7 +5,9 @@
 //! or whose answer did not come in time, is answered all the same: [`Unknown`]. What that means for
 //! the message is for policy to say; it never means that all is well.
 
+use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
+use crate::policy::sender::{AuthorFound, ClientFound, OfAuthor, OfClient};
 use crate::smtp::reply::Reply;
 
 /// A relay's own number for what it asked. Not used again for another question while an answer to
@@ -25,6 +27,12 @@ impl Query {
 #[derive(Debug)]
 pub enum Question {
     Quarantine(Spool),
+    /// About the client and the sender that it names.
+    Client(Box<OfClient>),
+    /// About the author and who signed.
+    Author(Box<OfAuthor>),
+    /// About a client that says who it is.
+    Auth(Box<Attempt>),
 }
 
 impl Question {
@@ -32,7 +40,7 @@ impl Question {
     pub const fn octets(&self) -> usize {
         match self {
             Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
-            Self::Quarantine(_) => 0,
+            Self::Quarantine(_) | Self::Client(_) | Self::Author(_) | Self::Auth(_) => 0,
         }
     }
 
@@ -41,7 +49,9 @@ impl Question {
         match self {
             Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
             Self::Quarantine(Spool::Commit(description)) => description.envelope.weight(),
-            Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => 0,
+            Self::Quarantine(Spool::Begin { .. } | Spool::Abort) | Self::Client(_) => 0,
+            Self::Author(author) => author.weight(),
+            Self::Auth(attempt) => attempt.weight(),
         }
     }
 
@@ -49,6 +59,7 @@ impl Question {
     pub const fn wants_answer(&self) -> bool {
         match self {
             Self::Quarantine(Spool::Append(_) | Spool::Commit(_)) => true,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) => true,
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => false,
         }
     }
@@ -62,13 +73,18 @@ impl Question {
     pub const fn retraction(&self) -> Option<Self> {
         match self {
             Self::Quarantine(_) => Some(Self::Quarantine(Spool::Abort)),
+            // A wrong password counts though its client has left.
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) => None,
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Quarantine(Spooled),
+    Client(Box<ClientFound>),
+    Author(Box<AuthorFound>),
+    Auth(Outcome),
     Unknown(Unknown),
 }
 
@@ -82,6 +98,8 @@ impl Answer {
     pub fn refusal(&self) -> Option<Reply> {
         match self {
             Self::Quarantine(Spooled::Taken { .. } | Spooled::Stored) => None,
+            // What these mean is said where they are asked for.
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) => None,
             Self::Quarantine(Spooled::Failed(failure)) => Some(failure.reply()),
             Self::Unknown(_) => Some(Reply::new(451, "4.3.0", "cannot be decided now, come again")),
         }

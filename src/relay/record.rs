@@ -52,6 +52,9 @@ pub struct ClientFacts {
     /// Version and cipher; none: in clear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<String>,
+    /// Who it proved to be, by AUTH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]

@@ -1,10 +1,12 @@
-//! The dialogue outside of mail: greeting, PROXY header, HELO, STARTTLS, and the small commands.
+//! The dialogue outside of mail: greeting, PROXY header, HELO, STARTTLS, and the small commands. AUTH is in
+//! `auth`.
 //!
 //! RFC 5321 §3.1, §3.2, §4.1.1; RFC 3207; the PROXY protocol; Postfix XCLIENT_README and XFORWARD_README.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::auth::Dialogue;
 use super::event::Ending;
 use super::{Action, Context, Relay, Stage};
 use crate::base::time::Instant;
@@ -42,6 +44,12 @@ pub(super) struct Session {
     pub(super) must_speak_proxy: bool,
     /// What TLS established; None: the session is in clear.
     pub(super) secured: Option<Box<Secured>>,
+    /// Who the client has proven to be, or was said to be by XCLIENT.
+    pub(super) user: Option<Box<str>>,
+    /// AUTH is under way.
+    pub(super) exchange: Option<Box<Dialogue>>,
+    /// Wrong passwords.
+    pub(super) failures: u32,
     /// May use XCLIENT and XFORWARD.
     pub(super) is_trusted: bool,
     pub(super) bare_newline: BareNewline,
@@ -66,6 +74,9 @@ impl Session {
             local,
             must_speak_proxy: config.listeners[listener].must_speak_proxy(peer.ip()),
             secured: None,
+            user: None,
+            exchange: None,
+            failures: 0,
             is_trusted: config.listeners[listener].may_xclient(peer.ip()),
             bare_newline: BareNewline::Refuse,
             helo: None,
@@ -95,6 +106,8 @@ impl Session {
         self.helo = None;
         self.is_esmtp = false;
         self.forwarded = None;
+        self.user = None;
+        self.exchange = None;
     }
 
     pub(super) const fn restart_rate(&mut self, now: Instant) {
@@ -114,6 +127,12 @@ impl Session {
         slow
     }
 
+    /// Whose address it is that the client comes from: its own, or the one it speaks for.
+    pub(super) fn client_ip(&self) -> IpAddr {
+        let forwarded = self.forwarded.as_deref().and_then(|identity| identity.addr);
+        forwarded.unwrap_or_else(|| self.client.ip())
+    }
+
     /// Whom we speak for toward the next hop.
     pub(super) fn identity(&self) -> Identity {
         if let Some(identity) = &self.forwarded {
@@ -125,6 +144,7 @@ impl Session {
             port: Some(self.client.port()),
             helo: self.helo.as_deref().map(<[u8]>::to_vec),
             proto: if self.is_esmtp { Proto::Esmtp } else { Proto::Smtp },
+            login: self.user.as_deref().map(|user| user.as_bytes().to_vec()),
             destination_addr: Some(self.local.ip()),
             destination_port: Some(self.local.port()),
             ..Identity::default()
@@ -255,6 +275,9 @@ impl Relay {
             let reply = self.server_stage().refusal(verb);
             return self.refuse_command(cx, command, reply);
         }
+        if self.needs_auth(cx, verb) {
+            return self.complain(cx, &Reply::new(530, "5.7.0", "authentication required"));
+        }
         match command {
             Command::Helo(name) => self.on_helo(cx, name),
             Command::Ehlo(name) => self.on_ehlo(cx, name),
@@ -273,7 +296,8 @@ impl Relay {
             Command::Xforward(arguments) => self.on_xforward(cx, arguments),
             Command::Xclient(arguments) => self.on_xclient(cx, arguments),
             Command::Starttls => self.on_starttls(cx),
-            Command::Expn(_) | Command::Auth(_) | Command::Etrn => {
+            Command::Auth(arguments) => self.on_auth(cx, arguments),
+            Command::Expn(_) | Command::Etrn => {
                 self.complain(cx, &Reply::new(502, "5.5.1", "command not implemented"));
             }
         }
@@ -404,6 +428,7 @@ impl Relay {
         offer.xforward = self.session.is_trusted;
         offer.xclient = self.session.is_trusted;
         offer.starttls = self.offers_starttls(cx);
+        offer.auth = self.offered_mechanisms(cx);
         let begin = cx.actions.downstream.len();
         offer.ehlo_reply(&cx.shared.config.hostname, &mut cx.actions.downstream);
         self.downstream_unsent += cx.actions.downstream.len() - begin;
@@ -455,6 +480,9 @@ impl Relay {
         self.session.name = identity.name.map(Vec::into_boxed_slice);
         self.session.helo = None;
         self.session.forwarded = None;
+        // Whoever logged in before was the client before.
+        let user = identity.login.and_then(|login| String::from_utf8(login).ok());
+        self.session.user = user.map(String::into_boxed_str);
         self.greet(cx);
     }
 
@@ -483,7 +511,7 @@ impl Relay {
 
     /// After FIN: done as soon as nothing that was sent whole is unanswered.
     pub(super) fn close_after_end(&mut self, cx: &mut Context<'_>) {
-        let pending = self.stage == Stage::Verdict || self.owes_replies();
+        let pending = matches!(self.stage, Stage::Verdict | Stage::Proving) || self.owes_replies();
         if self.ended && !pending && self.stage != Stage::Over {
             self.close(cx, false);
         }
@@ -507,7 +535,7 @@ impl Relay {
 
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_>) {
         self.draining = true;
-        if self.transaction.is_none() && self.stage == Stage::Command {
+        if self.transaction.is_none() && matches!(self.stage, Stage::Command | Stage::Response) {
             self.say_and_close(cx, &Reply::new(421, "4.3.2", "shutting down, come again soon"));
         }
     }

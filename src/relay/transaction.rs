@@ -10,6 +10,7 @@ use super::content::{Content, Stand};
 use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
+use super::sender::Sender;
 use crate::base::time::{Instant, Moment};
 use crate::policy::inspect::Evidence;
 use crate::policy::judge::Judgement;
@@ -35,6 +36,8 @@ pub(super) struct Transaction {
     pub(super) hop: Hop,
     /// On that connection.
     pub(super) ahead: Ahead,
+    /// What is asked about who sends.
+    pub(super) sender: Option<Box<Sender>>,
     /// The server last used, for the record.
     pub(super) server: Option<std::net::SocketAddr>,
     /// What TLS established with it.
@@ -102,18 +105,25 @@ impl Recipient {
 pub(super) struct Owed(pub(super) usize);
 
 impl Transaction {
-    pub(super) fn new(id: Ulid, began: Moment, path: &[u8], parameters: &[u8], declared: Declared) -> Self {
+    pub(super) fn new(
+        id: Ulid,
+        began: Moment,
+        path: &[u8],
+        parameters: Box<[u8]>,
+        declared: Declared,
+    ) -> Self {
         Self {
             id,
             began,
             path: path.into(),
-            parameters: parameters.into(),
+            parameters,
             declared,
             recipients: Vec::new(),
             owed: VecDeque::new(),
             upstream: None,
             hop: Hop::None,
             ahead: Ahead::No,
+            sender: None,
             server: None,
             secured: None,
             spoilt: false,

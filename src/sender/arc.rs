@@ -218,6 +218,12 @@ impl Chain {
         Ok(Self { seals, signatures })
     }
 
+    /// Octets that it takes in memory, as far as its sealers say how many.
+    pub fn weight(&self) -> usize {
+        let signed = self.signatures.iter().flatten().map(|signature| &signature.signed);
+        self.seals.iter().chain(signed).map(Signed::weight).sum()
+    }
+
     /// Everything that has to do with keys. Expensive, and meant for where the DNS is asked.
     ///
     /// # Errors

@@ -8,10 +8,10 @@
 //! * `address_list`: lists in the DNS, of addresses and of the domains of links.
 //! * `author`: who a message says it is from, and whether every reader would say the same.
 //! * `dmarc`: whether what passed is the author's, and what the author's domain wants if not.
-//! * `helo`: names of an address and back, greetings, whether a domain takes mail.
-//! * `lookalike`: whom a message seems to be from.
 //! * `header_section`: the fields as they came. `dkim`: who signed them, and the body.
 //! * `arc`: what others on the way found. `auth_results`: how we say what we found.
+//! * `helo`: names of an address and back, greetings, whether a domain takes mail.
+//! * `lookalike`: whom a message seems to be from.
 //! * `spf`: whether a domain let the client send in its name.
 //!
 //! What must always hold: an evaluation asks a bounded number of questions, whatever records say;

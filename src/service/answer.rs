@@ -2,9 +2,17 @@
 //!
 //! Invariant: taking a question never waits, so that a slow answer delays no other question.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
+use super::authenticator::Authenticator;
 use super::quarantine::Store;
+use super::sender::Inquirer;
+use crate::policy::settings::Listener;
+use crate::policy::users::Users;
+use crate::relay::auth::{Attempt, Claim, Outcome};
 use crate::relay::question::{Answer, Question, Unknown};
 use crate::worker::ask::Asked;
 
@@ -12,6 +20,49 @@ use crate::worker::ask::Asked;
 #[derive(Debug, Default)]
 pub struct Answerers {
     pub quarantine: Option<Store>,
+    pub sender: Option<Inquirer>,
+    pub authenticators: Authenticators,
+}
+
+/// For each listener who says whether its users' passwords are right. Listeners with the same users
+/// share one, so that guessing at several gains nothing.
+#[derive(Debug, Default)]
+pub struct Authenticators(Vec<Option<Rc<Authenticator>>>);
+
+impl Authenticators {
+    /// # Errors
+    /// As for [`Authenticator::new`].
+    pub fn new(listeners: &[Listener]) -> Result<Self, String> {
+        let mut known: Vec<(&Arc<Users>, Rc<Authenticator>)> = Vec::new();
+        let mut all = Vec::new();
+        for auth in listeners.iter().map(|listener| listener.auth.as_ref()) {
+            let Some(auth) = auth else {
+                all.push(None);
+                continue;
+            };
+            let shared = known.iter().find(|(users, _)| *users == &auth.users);
+            let authenticator = match shared {
+                Some((_, authenticator)) => Rc::clone(authenticator),
+                None => Rc::new(Authenticator::new(Arc::clone(&auth.users))?),
+            };
+            known.push((&auth.users, Rc::clone(&authenticator)));
+            all.push(Some(authenticator));
+        }
+        Ok(Self(all))
+    }
+
+    fn of(&self, listener: usize) -> Option<Rc<Authenticator>> {
+        self.0.get(listener).cloned().flatten()
+    }
+}
+
+async fn look_at(authenticator: &Authenticator, attempt: Attempt) -> Outcome {
+    let Attempt { client, claim, .. } = attempt;
+    match claim {
+        Claim::Password { user, password } => authenticator.verify(client, &user, password).await,
+        Claim::Keys { user } => authenticator.keys(client, &user),
+        Claim::Proof { is_right } => authenticator.conclude(client, is_right).await,
+    }
 }
 
 /// Answers to the end of the process, that is of the last worker.
@@ -24,9 +75,34 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
 impl Answerers {
     fn answer(&self, asked: Asked) {
         let Asked { ticket, question, answers, freight } = asked;
-        match (question, &self.quarantine) {
-            (Question::Quarantine(word), Some(store)) => store.hear(ticket, &answers, (word, freight)),
-            (Question::Quarantine(_), None) => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
+        if let Question::Auth(attempt) = question {
+            return match self.authenticators.of(attempt.listener) {
+                Some(authenticator) => {
+                    tokio_uring::spawn(async move {
+                        answers.push(ticket, Answer::Auth(look_at(&authenticator, *attempt).await));
+                        drop(freight);
+                    });
+                }
+                None => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
+            };
+        }
+        match (question, &self.quarantine, &self.sender) {
+            (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),
+            (Question::Client(inquiry), _, Some(inquirer)) => {
+                let inquirer = inquirer.clone();
+                tokio_uring::spawn(async move {
+                    answers.push(ticket, inquirer.about_client(&inquiry).await);
+                    drop(freight);
+                });
+            }
+            (Question::Author(inquiry), _, Some(inquirer)) => {
+                let inquirer = inquirer.clone();
+                tokio_uring::spawn(async move {
+                    answers.push(ticket, inquirer.about_author(&inquiry).await);
+                    drop(freight);
+                });
+            }
+            _ => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
         }
     }
 }

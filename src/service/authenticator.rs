@@ -23,6 +23,8 @@ use tokio::time::{Instant, sleep};
 use crate::policy::users::{User, Users};
 use crate::smtp::sasl::{ScramKeys, Secret};
 
+pub use crate::relay::auth::Outcome;
+
 use attempts::Attempts;
 
 /// Hashes worked on at a time: each takes some 20 MiB and 20 ms.
@@ -34,37 +36,23 @@ const RANDOM_BYTES: usize = 18;
 /// As RFC 7677 §4 recommends at least; more would slow down the client, not who steals the file.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not 0");
 
-/// What became of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Right,
-    Wrong,
-    /// What the user's SCRAM exchange goes on with; the nonce is fresh.
-    Keys {
-        keys: Box<ScramKeys>,
-        nonce: String,
-    },
-    /// Too many wrong ones from there: not even looked at.
-    TooMany,
-    /// Too many are being looked at.
-    Busy,
-}
-
 #[derive(Debug)]
 pub struct Authenticator {
-    users: Users,
+    users: Arc<Users>,
     /// Somebody nobody knows the password of: looked at in place of those who do not exist.
     nobody: User,
     /// Under which the salts of those are made.
     secret: hmac::Key,
     attempts: Attempts,
-    places: Arc<Semaphore>,
+    places: Semaphore,
+    /// Of those that have a place, who is being looked at.
+    turns: Semaphore,
 }
 
 impl Authenticator {
     /// # Errors
     /// When the system gives no randomness, or argon2 cannot run; the text says so.
-    pub fn new(users: Users) -> Result<Self, String> {
+    pub fn new(users: Arc<Users>) -> Result<Self, String> {
         let secret = random().ok_or("the system gives no random octets")?;
         let password = random().ok_or("the system gives no random octets")?;
         Ok(Self {
@@ -72,7 +60,8 @@ impl Authenticator {
             nobody: enroll(&Secret::new(&password))?,
             secret: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             attempts: Attempts::default(),
-            places: Arc::new(Semaphore::new(AT_ONCE + WAITING_MAX)),
+            places: Semaphore::new(AT_ONCE + WAITING_MAX),
+            turns: Semaphore::new(AT_ONCE),
         })
     }
 
@@ -81,15 +70,13 @@ impl Authenticator {
         if self.attempts.are_too_many(client, Instant::now()) {
             return Outcome::TooMany;
         }
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Outcome::Busy };
+        let Ok(place) = self.places.try_acquire() else { return Outcome::Busy };
         let known = self.users.user(user);
         let hash = known.unwrap_or(&self.nobody).hash.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let fits = is_password(&hash, &password);
-            drop(place);
-            fits
-        });
+        let Ok(turn) = self.turns.acquire().await else { return Outcome::Busy };
+        let looked = tokio::task::spawn_blocking(move || is_password(&hash, &password));
         let fits = looked.await.unwrap_or(false);
+        drop((turn, place));
         self.conclude(client, fits && known.is_some()).await
     }
 
@@ -166,7 +153,7 @@ mod tests {
     fn authenticator() -> Authenticator {
         let mut file = String::new();
         crate::policy::users::write_line("ann", &enroll(&secret("pencil")).unwrap(), &mut file);
-        Authenticator::new(Users::parse(&file).unwrap()).unwrap()
+        Authenticator::new(Arc::new(Users::parse(&file).unwrap())).unwrap()
     }
 
     fn client(last: u8) -> IpAddr {

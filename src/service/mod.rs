@@ -4,6 +4,7 @@
 //! * `authenticator`: whether a password is right;
 //! * `dns`: what evaluations of `sender` must know;
 //! * `quarantine`: messages held back, on disk;
+//! * `sender`: inquiries about who sends;
 //! * `event_log`, `notice`: records, and words to people.
 
 pub mod answer;
@@ -12,6 +13,7 @@ pub mod dns;
 pub mod event_log;
 pub mod notice;
 pub mod quarantine;
+pub mod sender;
 
 use std::io;
 use std::sync::mpsc;

@@ -5,6 +5,7 @@
 //! that a recipient may lead to can keep. If none is known, none of these is offered.
 
 use crate::smtp::reply::Reply;
+use crate::smtp::sasl::Mechanism;
 use crate::smtp::xforward::{Attributes, XclientAttributes, XforwardAttributes};
 use std::io::Write;
 
@@ -199,7 +200,7 @@ impl Capabilities {
             Extensions::AUTH => self.auth = arguments.to_vec(),
             Extensions::LIMITS => words(arguments).for_each(|word| self.limits.note(word)),
             Extensions::XFORWARD => {
-                self.xforward = attributes(arguments).intersection(Attributes::OF_XFORWARD);
+                self.xforward = attributes(arguments).intersection(Attributes::FOR_XFORWARD);
             }
             Extensions::XCLIENT => self.xclient = attributes(arguments).intersection(Attributes::OF_XCLIENT),
             _ => {}
@@ -229,6 +230,8 @@ pub struct Offer {
     pub xclient: bool,
     /// As `xforward`: it depends on where the client is connected, and in clear.
     pub starttls: bool,
+    /// As `xforward`: under TLS only, and as long as the client has not said who it is. None: no AUTH.
+    pub auth: Vec<Mechanism>,
 }
 
 impl Offer {
@@ -248,6 +251,7 @@ impl Offer {
             xforward: false,
             xclient: false,
             starttls: false,
+            auth: Vec::new(),
         }
     }
 
@@ -264,6 +268,9 @@ impl Offer {
             if offered(extension) {
                 lines.push(keyword.to_owned());
             }
+        }
+        if offered(Extensions::AUTH) {
+            lines.push(self.auth.iter().fold("AUTH".to_owned(), |line, it| line + " " + it.name()));
         }
         if offered(Extensions::LIMITS) {
             lines.push(self.limits_line());
@@ -289,6 +296,7 @@ impl Offer {
             (self.xforward, Extensions::XFORWARD),
             (self.xclient, Extensions::XCLIENT),
             (self.starttls, Extensions::STARTTLS),
+            (!self.auth.is_empty(), Extensions::AUTH),
         ] {
             if offered {
                 extensions.insert(extension);
@@ -343,7 +351,7 @@ mod tests {
         let got =
             ehlo("h|LIMITS RCPTMAX=10 MAILMAX=x RCPTDOMAINMAX=1|XFORWARD NAME addr LOGIN|XCLIENT LOGIN PORT");
         assert_eq!(got.limits, Limits { mail_max: None, rcpt_max: Some(10), rcpt_domain_max: Some(1) });
-        assert_eq!(got.xforward, Attributes::NAME.union(Attributes::ADDR));
+        assert_eq!(got.xforward, Attributes::NAME.union(Attributes::ADDR).union(Attributes::LOGIN));
         assert_eq!(got.xclient, Attributes::LOGIN.union(Attributes::PORT));
         for (line, want) in [("SIZE", 0), ("SIZE 0", 0), ("SIZE +5", 0), ("SIZE 99999999999999999999", 0)] {
             assert_eq!(ehlo(&format!("h|{line}")).size, Some(want), "{line}");
@@ -382,6 +390,7 @@ mod tests {
         let limits = Limits { mail_max: Some(5), rcpt_max: Some(100), rcpt_domain_max: None };
         let mut offer = Offer::compute([ehlo("h|8BITMIME|SMTPUTF8|DSN|SIZE 7")].iter(), 9, limits);
         (offer.xforward, offer.xclient) = (true, true);
+        offer.auth = vec![Mechanism::ScramSha256, Mechanism::Plain];
         let mut out = Vec::new();
         offer.ehlo_reply("mx.example.net", &mut out);
         assert!(out.starts_with(b"250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 7\r\n250-8BITMIME\r\n"));
@@ -390,6 +399,7 @@ mod tests {
         let read = Capabilities::from_ehlo(&reply.unwrap());
         assert_eq!(read.extensions, offer.extensions());
         assert_eq!((read.size, read.limits), (Some(7), limits));
+        assert_eq!(read.auth, b"SCRAM-SHA-256 PLAIN");
         assert_eq!((read.xforward, read.xclient), (Attributes::OF_XFORWARD, Attributes::OF_XCLIENT));
     }
 

@@ -45,7 +45,7 @@ impl Stage {
 
     const fn missing(self, verb: Verb) -> &'static str {
         match (self, verb) {
-            (Self::Start, Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat) => "say EHLO first",
+            (Self::Start, Verb::Mail | Verb::Rcpt | Verb::Data | Verb::Bdat | Verb::Auth) => "say EHLO first",
             (Self::Mail | Self::Rcpt | Self::Bdat, Verb::Mail) => "a transaction is under way already",
             (Self::Ready, Verb::Rcpt | Verb::Data | Verb::Bdat) => "say MAIL first",
             (Self::Mail, Verb::Data | Verb::Bdat) => "no valid recipient yet",

@@ -32,6 +32,8 @@ impl Attributes {
 
     /// Those of XFORWARD.
     pub const OF_XFORWARD: Self = Self(0b0_0111_1111);
+    /// Those of XFORWARD that a next hop may announce: some want to know as whom the client logged in.
+    pub const FOR_XFORWARD: Self = Self::OF_XFORWARD.union(Self::LOGIN);
     /// Those of XCLIENT.
     pub const OF_XCLIENT: Self = Self(0b11_1001_1111);
 
@@ -247,7 +249,7 @@ fn source(value: &[u8]) -> Option<Source> {
 
 /// Appends the XFORWARD commands that tell `attributes` of `identity`. Gives how many.
 pub fn write_xforward(identity: &Identity, attributes: XforwardAttributes, out: &mut Vec<u8>) -> usize {
-    write(b"XFORWARD", identity, attributes.intersection(Attributes::OF_XFORWARD), out)
+    write(b"XFORWARD", identity, attributes.intersection(Attributes::FOR_XFORWARD), out)
 }
 
 /// As [`write_xforward`], for XCLIENT: each command is answered with a greeting.

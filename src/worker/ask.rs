@@ -432,7 +432,7 @@ mod tests {
         fn heard(&mut self) -> Vec<&'static str> {
             let mut heard = Vec::new();
             while let Ok(asked) = self.service.try_recv() {
-                let Question::Quarantine(word) = asked.question;
+                let Question::Quarantine(word) = asked.question else { unreachable!() };
                 heard.push(match word {
                     Spool::Begin { .. } => "begin",
                     Spool::Append(_) => "append",

@@ -8,6 +8,7 @@
 //!   no more of our bytes, until `reads`;
 //! * `T: +30s` time passes; `drain`; `U! grant`, `U! grant pooled`, `U! refuse` what a busy pool
 //!   answers;
+//! * `= auth` AUTH as the listener has it; `Q: right`, `wrong`, `keys`, `busy`, `too many` what the service says;
 //! * `= hop` lets `R:` show the next hop that the record names;
 //! * expected: `U! checkout`, `checkin`, `abort` with the reason, `spoilt` (in the pool);
 //!   `C! close`, `linger`, `abort`, `pause`, `resume`; `R:` the record's disposition and reply.

@@ -7,10 +7,12 @@
 //! Invariant: a [`Config`] comes out only if there was no fault. While reading, a wrong value is
 //! replaced by its default so that what follows it is checked as well.
 
+mod auth;
 mod inspect;
 mod policy;
 mod renewal;
 mod section;
+mod sender;
 mod tls;
 mod unit;
 

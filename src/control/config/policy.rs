@@ -58,7 +58,7 @@ pub(super) fn policy(
     let symbols = around.symbols.filter(|_| around.inspect.enabled);
     let scope = Scope { lists: &lists, symbols, kinds: around.kinds };
     let rules = sections.into_iter().filter_map(|section| rule(section, &mut names, scope, around));
-    Policy { limit, rules: Rules::new(rules.collect()), scores, thresholds, lists }
+    Policy { limit, rules: Rules::new(rules.collect()), scores, thresholds, lists, ..Policy::default() }
 }
 
 fn rule(

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
-use super::{tls, unit};
+use super::sender::sender;
+use super::{auth, tls, unit};
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
@@ -20,6 +21,7 @@ use crate::policy::inspect::Engine;
 use crate::policy::judge::Policy;
 use crate::policy::route::{Pattern, Routes};
 use crate::policy::score::Thresholds;
+use crate::policy::sender::{DmarcMode, Settings};
 use crate::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
     Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
@@ -32,7 +34,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Named in the language, not built in this version.
-const ABSENT: [&str; 5] = ["sender", "lane", "limit", "store", "scanners"];
+const ABSENT: [&str; 4] = ["lane", "limit", "store", "scanners"];
 
 const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("none", IdentityMode::None),
@@ -65,12 +67,13 @@ pub(super) fn config(
     let listeners = listeners(&mut root, &mut taken, outside);
     let upstreams = upstreams(&mut root, outside);
     let routes = routes(&mut root, &upstreams);
+    let sender = sender(root.section("sender"));
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
     let rules = sources.and_then(|sources| compile(&sources, inspect.cache.as_deref(), outside, of_patterns));
     // Of patterns with faults nobody knows what they find.
-    let symbols = (rules.is_some() || !inspect.enabled).then(|| symbols(rules.as_ref()));
+    let symbols = (rules.is_some() || !inspect.enabled).then(|| symbols(rules.as_ref(), sender.as_ref()));
     let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     let around = Surroundings {
         upstreams: &upstreams,
@@ -81,6 +84,11 @@ pub(super) fn config(
     };
     let files = |path: &str| outside.read(path, LIST_FILE_BYTES_MAX);
     let mut policy = policy(&mut root, limit, &files, around);
+    policy.keeps = quarantine.is_some();
+    if let Some(sender) = &sender {
+        policy.enforces_dmarc = sender.dmarc == DmarcMode::Enforce;
+        policy.scores.note_patterns(sender.weights());
+    }
     let engine = rules.map(|rules| {
         policy.scores.note_patterns(rules.patterns().iter().map(|pattern| pattern.score));
         let mut reads = policy.rules.reads().clone();
@@ -103,6 +111,7 @@ pub(super) fn config(
         policy,
         inspect,
         engine,
+        sender: sender.map(Arc::new),
         quarantine,
         admin,
         records,
@@ -121,9 +130,10 @@ fn compile(
 }
 
 /// All that can be found, by patterns and without.
-fn symbols(rules: Option<&Rules>) -> BTreeSet<String> {
+fn symbols(rules: Option<&Rules>, sender: Option<&Settings>) -> BTreeSet<String> {
     let of_patterns = rules.into_iter().flat_map(Rules::patterns).map(|pattern| pattern.symbol.clone());
-    of_patterns.chain(symbol::built_in()).collect()
+    let of_lists = sender.into_iter().flat_map(|sender| &sender.dnsbl).map(|zone| zone.symbol.clone());
+    of_patterns.chain(of_lists).chain(symbol::built_in()).collect()
 }
 
 /// Paths of the file are meant from where the file is, and whole from now on: messages name them.
@@ -225,12 +235,13 @@ fn listener(
     let name = names.read(&mut section, "listener");
     let addresses = section.required("address").map(|item| taken.listen(item)).unwrap_or_default();
     let tls = tls::downstream(section.item("tls"), outside);
+    let auth = auth::downstream(section.item("auth"), section.item("tls"), outside);
     let mut networks = |key| section.item(key).map(|item| item.list(unit::network)).unwrap_or_default();
     let (proxy_protocol, xclient) = (networks("proxy_protocol"), networks("xclient"));
     let bare_newline =
         section.item("bare_newline").and_then(bare_newline).unwrap_or(BareNewlinePolicy::Reject);
     section.finish();
-    Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls }
+    Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth }
 }
 
 /// `"reject"` or `{ replace = [networks] }`.

@@ -410,7 +410,7 @@ impl<'a> Evaluation<'a, '_> {
         let (known, from) = match fact {
             TextFact::Ip => (&client.ip, Phase::Connect),
             TextFact::Net => (&client.net, Phase::Connect),
-            TextFact::Ptr => (&client.ptr, Phase::Connect),
+            TextFact::Ptr => (&client.ptr, Phase::End),
             TextFact::Asn => (&client.asn, Phase::Connect),
             TextFact::Listener => (&client.listener, Phase::Connect),
             TextFact::Helo => (&client.helo, Phase::Helo),
@@ -418,7 +418,7 @@ impl<'a> Evaluation<'a, '_> {
             TextFact::AuthUser => (&client.auth_user, Phase::Mail),
             TextFact::SenderAddress => (&sender.address, Phase::Mail),
             TextFact::SenderDomain => (&sender.domain, Phase::Mail),
-            TextFact::Spf => (&sender.spf, Phase::Mail),
+            TextFact::Spf => (&sender.spf, Phase::End),
             TextFact::Dmarc => (&sender.dmarc, Phase::End),
             TextFact::Lane => (lane, Phase::Rcpt),
             TextFact::FromDomain => return self.of_header(&message.from_domain),

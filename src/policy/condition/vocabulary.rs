@@ -136,7 +136,8 @@ pub(super) const FACTS: &[Fact] = &[
     text("client.ip", Phase::Connect, TextFact::Ip),
     text("client.net", Phase::Connect, TextFact::Net),
     number("client.port", Phase::Connect, NumberFact::Port),
-    text("client.ptr", Phase::Connect, TextFact::Ptr),
+    // The DNS is asked while the content passes.
+    text("client.ptr", Phase::End, TextFact::Ptr),
     text("client.asn", Phase::Connect, TextFact::Asn),
     text("client.listener", Phase::Connect, TextFact::Listener),
     text("client.helo", Phase::Helo, TextFact::Helo),
@@ -145,7 +146,7 @@ pub(super) const FACTS: &[Fact] = &[
     text("client.auth_user", Phase::Mail, TextFact::AuthUser),
     text("sender.address", Phase::Mail, TextFact::SenderAddress),
     text("sender.domain", Phase::Mail, TextFact::SenderDomain),
-    text("sender.spf", Phase::Mail, TextFact::Spf),
+    text("sender.spf", Phase::End, TextFact::Spf),
     flag("sender.known", Phase::Mail, FlagFact::SenderKnown),
     list("sender.dkim", Phase::End, ListFact::Dkim),
     text("sender.dmarc", Phase::End, TextFact::Dmarc),
@@ -174,7 +175,7 @@ impl Fact {
     /// Whether somebody has to look into the content to know it.
     pub(super) fn needs_inspection(&self) -> bool {
         let counted = matches!(self.holds, Holds::Number(NumberFact::Size | NumberFact::Received));
-        self.phase == Phase::End && !counted && !self.path.starts_with("sender.")
+        self.phase == Phase::End && !counted && !self.path.starts_with("sender.") && self.path != "client.ptr"
     }
 }
 

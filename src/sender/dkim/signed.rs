@@ -95,6 +95,13 @@ impl Claim {
     }
 }
 
+impl Signed {
+    /// Octets that it takes in memory, as far as its signer says how many.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.selector.len() + self.signature.len()
+    }
+}
+
 pub(crate) fn required<'a>(tags: &Tags<'a>, name: &'static str) -> Result<&'a [u8], Reason> {
     tags.value(name).ok_or(Reason::TagMissing(name))
 }

@@ -9,6 +9,7 @@
     reason = "the peers of the product are plain blocking programs"
 )]
 
+mod auth;
 mod dialogue;
 mod faults;
 mod framing;
@@ -16,6 +17,7 @@ mod process;
 mod quarantine;
 mod reload;
 mod resources;
+mod sender;
 mod tls;
 mod trust;
 

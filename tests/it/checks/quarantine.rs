@@ -155,7 +155,7 @@ fn the_child_of_the_killing_check_stores_until_it_is_killed() {
     let store = settings(path.join("quarantine"));
     let _service = service::start(move || async move {
         let store = Store::open(&store, NextHops::default()).unwrap();
-        answer::serve(asked, Answerers { quarantine: Some(store) }).await;
+        answer::serve(asked, Answerers { quarantine: Some(store), ..Answerers::default() }).await;
     });
     let begun = Instant::now();
     let zero = postern::base::time::Instant::from_nanos(0);

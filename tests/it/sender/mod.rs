@@ -5,8 +5,8 @@
 #![allow(clippy::print_stdout)]
 
 mod arc;
-mod dkim;
 mod composition;
+mod dkim;
 mod spf;
 mod yaml;
 

@@ -14,6 +14,8 @@ mod scenario;
 mod seeds;
 mod service;
 
+pub(crate) use service::inquiring;
+
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -23,6 +23,7 @@ use super::checker::{Fate, Tag, Transaction};
 use super::client::{Client, Kind, Manner, Misdeed, Step, What};
 use super::network::{MICROS, MILLIS, SECONDS, Weather};
 use super::next_hop::{Announced, At, IDLE, STEPS, Server, TROUBLES, Trouble};
+use super::service::inquiring;
 
 /// How much goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,6 +242,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
             xclient: Vec::new(),
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
+            auth: None,
         }],
         upstreams: (0..upstreams)
             .map(|index| {
@@ -252,6 +254,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
         policy: Policy::default(),
         inspect: Inspect::default(),
         engine: None,
+        sender: (random.u8(..3) == 0).then(|| Arc::new(inquiring())),
         quarantine: None,
         admin: None,
         records: RecordSink::Off,

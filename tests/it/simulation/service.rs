@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use postern::base::slab::Slab;
 use postern::base::time::Instant;
+use postern::policy::sender::{DmarcMode, Resolver, Settings};
 use postern::relay::quarantine::{ClientFacts, Description, Envelope, Failure, FailureKind, Spool, Spooled};
 use postern::relay::question::{Answer, Query, Question, Unknown};
+use postern::sender::dns::{self, Known, Missing};
 use postern::worker::ask::{AnswerQueue, Asked, Asker, QuestionQueue, Ticket, Wake};
 use postern::worker::counters::Counters;
 use tokio::sync::mpsc::Receiver;
@@ -71,11 +73,16 @@ impl Service {
     pub(crate) fn hear(&mut self, network: &mut Network) {
         while let Ok(Asked { ticket, question, answers, .. }) = self.questions.try_recv() {
             network.note(|| format!("asked {ticket:?}, {} octets", question.octets()));
-            let Question::Quarantine(word) = question;
-            if let Some((delay, spooled)) = self.take(ticket, word) {
+            let answer = match question {
+                Question::Quarantine(word) => {
+                    self.take(ticket, word).map(|(delay, spooled)| (delay, Answer::Quarantine(spooled)))
+                }
+                inquiry => self.inquire(&inquiry),
+            };
+            if let Some((delay, answer)) = answer {
                 let at = network.now + delay;
                 self.given += 1;
-                self.answers.insert((at, self.given), (answers, ticket, Answer::Quarantine(spooled)));
+                self.answers.insert((at, self.given), (answers, ticket, answer));
                 network.at(at, Event::Answer);
             }
         }
@@ -97,6 +104,32 @@ impl Service {
             any = true;
         }
         any
+    }
+
+    /// The DNS of the simulation knows nobody, is slow at times, and dead at others.
+    fn inquire(&mut self, inquiry: &Question) -> Option<(u64, Answer)> {
+        let delay =
+            [self.random.u64(..=50) * MILLIS, 3 * SECONDS, NEVER][self.random.usize(..20).saturating_sub(17)];
+        let settings = inquiring();
+        let nothing = if self.random.bool() { dns::Answer::NotFound } else { dns::Answer::Failed };
+        let mut known = Known::default();
+        loop {
+            let answer = match inquiry {
+                Question::Client(client) => {
+                    client.evaluate(&settings, &known).map(|found| Answer::Client(Box::new(found)))
+                }
+                Question::Author(author) => {
+                    author.evaluate(&known).map(|found| Answer::Author(Box::new(found)))
+                }
+                _ => return None,
+            };
+            match answer {
+                Ok(answer) => return Some((delay, answer)),
+                Err(Missing(queries)) => {
+                    queries.into_iter().for_each(|query| known.learn(query, nothing.clone()));
+                }
+            }
+        }
     }
 
     fn take(&mut self, ticket: Ticket, word: Spool) -> Option<(u64, Spooled)> {
@@ -186,4 +219,22 @@ fn every_message_gets_one_last_word() {
     let (stored, late) = (Answer::Quarantine(Spooled::Stored), Answer::Unknown(Unknown::Late));
     assert!(count(&stored) > 50 && count(&late) > 20, "{} stored, {} late", count(&stored), count(&late));
     assert!(service.stored.len() > count(&stored), "a late one is stored all the same");
+}
+
+/// What is asked about who sends.
+pub(crate) fn inquiring() -> Settings {
+    Settings {
+        resolver: Resolver::System,
+        validates: false,
+        patience: Duration::from_secs(2),
+        questions: 100,
+        exempt: Vec::new(),
+        spf: true,
+        dkim: true,
+        arc: true,
+        dmarc: DmarcMode::Enforce,
+        dnsbl: Vec::new(),
+        // The content is compared octet by octet.
+        results: false,
+    }
 }

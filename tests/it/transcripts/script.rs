@@ -1,10 +1,14 @@
 //! Transcripts as they are written down: dialogues, steps, inputs and what is expected of them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use base64_simd::STANDARD;
+use postern::relay::auth::Outcome;
 use postern::relay::event::Ending;
 use postern::relay::quarantine::{Failure, FailureKind, Spooled};
 use postern::relay::question::{Answer, Unknown};
+use postern::smtp::sasl::ScramKeys;
 
 use super::text;
 
@@ -27,7 +31,7 @@ pub(super) struct Step {
     pub(super) expected: Vec<(usize, String)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Input {
     Client(Vec<u8>),
     NextHop(Vec<u8>),
@@ -46,6 +50,10 @@ pub(super) enum Input {
     Refuse,
     /// What the service side says to what was asked last.
     Answer(Answer),
+    /// The DNS answers all that was asked about who sends; or nobody does in time.
+    Dns {
+        late: bool,
+    },
     Wait(Duration),
     Drain,
 }
@@ -88,7 +96,14 @@ impl Input {
                     let failure = Failure::new(FailureKind::Full, "no room");
                     Self::Answer(Answer::Quarantine(Spooled::Failed(failure)))
                 }
+                "Q: right" => Self::Answer(Answer::Auth(Outcome::Right)),
+                "Q: wrong" => Self::Answer(Answer::Auth(Outcome::Wrong)),
+                "Q: keys" => Self::Answer(Answer::Auth(keys())),
+                "Q: too many" => Self::Answer(Answer::Auth(Outcome::TooMany)),
+                "Q: busy" => Self::Answer(Answer::Auth(Outcome::Busy)),
                 "Q: late" => Self::Answer(Answer::Unknown(Unknown::Late)),
+                "Q: dns" => Self::Dns { late: false },
+                "Q: dns late" => Self::Dns { late: true },
                 "drain" => Self::Drain,
                 _ => return None,
             },
@@ -105,9 +120,16 @@ impl Input {
             | Self::Refuse => Actor::NextHop,
             // Nobody speaks while hands are shaken.
             Self::Secured | Self::Insecure => Actor::Else,
-            Self::Wait(_) | Self::Drain | Self::Answer(_) => Actor::Else,
+            Self::Wait(_) | Self::Drain | Self::Answer(_) | Self::Dns { .. } => Actor::Else,
         }
     }
+}
+
+/// Those of RFC 7677 §3, whose user has the password `pencil`.
+fn keys() -> Outcome {
+    let salt = STANDARD.decode_to_vec("W22ZaJ0SNY7soEsUEjb6gQ==").expect("base64");
+    let keys = ScramKeys::derive(b"pencil", &salt, NonZeroU32::new(4096).expect("not 0"));
+    Outcome::Keys { keys: Box::new(keys), nonce: "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0".to_owned() }
 }
 
 /// `30s`, `5m`, `10ms`.

@@ -9,18 +9,25 @@ use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
+use postern::policy::sender::{self, DmarcMode, Zone};
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
     Quarantine, RecordSink, Server, Spool, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
+use postern::policy::users::DownstreamAuth;
 use postern::policy::verdict::Verdict;
+use postern::relay::question::{Answer, Question};
 use postern::scan::{self, Choice, pattern};
+use postern::sender::address_list::List;
+use postern::sender::dns::{self, Kind, Known, Missing, Name, Record};
+use postern::smtp::sasl::Mechanism;
 use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
 
 use super::script::duration;
 use crate::harness::authority::world;
+use crate::simulation::inquiring;
 
 /// How far the dialogue has got before its first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +67,8 @@ pub(super) struct Settings {
     pub(super) shows_next_hop: bool,
     /// What is looked for.
     patterns: String,
+    /// What the DNS says; all else is not found.
+    zone: Vec<(dns::Query, Vec<Record>)>,
 }
 
 impl Settings {
@@ -75,6 +84,7 @@ impl Settings {
             full_trace: false,
             shows_next_hop: false,
             patterns: String::new(),
+            zone: Vec::new(),
         };
         for line in lines {
             settings.take(line).unwrap_or_else(|| panic!("not a setting: {line}"));
@@ -104,6 +114,12 @@ impl Settings {
             "unheard" => self.announced[0] = None,
             "server" => self.server_announces = Some(value.strip_prefix("announces ")?.to_owned()),
             "other" => self.take_other(value)?,
+            "sender" => {
+                let settings = sender(value)?;
+                self.config.policy.enforces_dmarc = settings.dmarc == DmarcMode::Enforce;
+                self.config.sender = Some(Arc::new(settings));
+            }
+            "dns" => self.take_record(value)?,
             "find" => self.take_pattern(value)?,
             "rule" => self.take_rule(value)?,
             "spool" => self.take_spool(value)?,
@@ -170,6 +186,50 @@ impl Settings {
         Some(())
     }
 
+    /// `name A 192.0.2.1`, `name TXT text`, `name PTR name`.
+    fn take_record(&mut self, value: &str) -> Option<()> {
+        let mut words = value.splitn(3, ' ');
+        let (name, kind, data) = (Name::parse(words.next()?)?, words.next()?, words.next()?);
+        let (kind, record) = match kind {
+            "A" => (Kind::A, Record::A(data.parse().ok()?)),
+            "TXT" => (Kind::Txt, Record::Txt(data.into())),
+            "PTR" => (Kind::Ptr, Record::Ptr(Name::parse(data)?)),
+            _ => return None,
+        };
+        self.zone.push((dns::Query::new(name, kind), vec![record]));
+        Some(())
+    }
+
+    /// The answer of a service that asks this zone.
+    pub(super) fn look_up(&self, question: &Question) -> Answer {
+        let settings = self.config.sender.as_deref().expect("something is asked");
+        let mut known = Known::default();
+        loop {
+            let answer = match question {
+                Question::Client(client) => {
+                    client.evaluate(settings, &known).map(|found| Answer::Client(Box::new(found)))
+                }
+                Question::Author(author) => {
+                    author.evaluate(&known).map(|found| Answer::Author(Box::new(found)))
+                }
+                other => panic!("the DNS knows nothing of {other:?}"),
+            };
+            match answer {
+                Ok(answer) => return answer,
+                Err(Missing(queries)) => queries.into_iter().for_each(|query| self.learn(&mut known, query)),
+            }
+        }
+    }
+
+    fn learn(&self, known: &mut Known, query: dns::Query) {
+        let found = self.zone.iter().find(|(name, _)| *name == query);
+        let answer = found.map_or(dns::Answer::NotFound, |(_, records)| dns::Answer::Records {
+            records: records.clone(),
+            is_secure: false,
+        });
+        known.learn(query, answer);
+    }
+
     /// Content is looked into if something is looked for.
     fn compile(&mut self) {
         let policy = &self.config.policy;
@@ -198,6 +258,7 @@ impl Settings {
             "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
             "xclient" => listener.xclient.push(value.parse().ok()?),
             "tls" => listener.tls = downstream_tls(value)?,
+            "auth" => listener.auth = Some(auth(value)?),
             "chunking" => self.config.upstreams[0].chunking = value != "off",
             "data_ahead" => self.config.upstreams[0].data_ahead = value.parse().ok()?,
             "tag" => self.config.policy.thresholds.tag = value.parse().ok(),
@@ -228,12 +289,14 @@ fn config() -> Config {
             xclient: Vec::new(),
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
+            auth: None,
         }],
         upstreams: vec![upstream("mailstore", "198.51.100.1:25")],
         routes: Routes::new([(Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0))]),
         policy: Policy::default(),
         inspect: Inspect::default(),
         engine: None,
+        sender: None,
         quarantine: None,
         admin: None,
         records: RecordSink::Off,
@@ -285,6 +348,19 @@ fn upstream(name: &str, address: &str) -> Upstream {
     }
 }
 
+/// `offer` or `require`, with the mechanisms if not all are meant.
+fn auth(value: &str) -> Option<DownstreamAuth> {
+    let mut words = value.split(' ');
+    let required = match words.next()? {
+        "offer" => false,
+        "require" => true,
+        _ => return None,
+    };
+    let named: Option<Vec<_>> = words.map(|name| Mechanism::named(name.as_bytes())).collect();
+    let mechanisms = named.filter(|named| !named.is_empty()).unwrap_or_else(|| Mechanism::ALL.to_vec());
+    Some(DownstreamAuth { users: Arc::default(), mechanisms, required })
+}
+
 fn downstream_tls(mode: &str) -> Option<DownstreamTls> {
     let identity = world().ecdsa.identity();
     let policy = ServerPolicy::new(vec![identity], &ClientCertificates::None).ok()?;
@@ -294,4 +370,22 @@ fn downstream_tls(mode: &str) -> Option<DownstreamTls> {
         "implicit" => Some(DownstreamTls::Implicit(policy)),
         _ => None,
     }
+}
+
+/// `[sender]` with its defaults but for what is named.
+fn sender(value: &str) -> Option<sender::Settings> {
+    let mut settings = inquiring();
+    for word in value.split_ascii_whitespace() {
+        match word {
+            "mark" => settings.dmarc = DmarcMode::Mark,
+            "enforce" => settings.dmarc = DmarcMode::Enforce,
+            "results" => settings.results = true,
+            "list" => settings.dnsbl.push(Zone {
+                symbol: "DNSBL_LIST_EXAMPLE".to_owned(),
+                list: List { zone: "list.example".to_owned(), filters: Vec::new(), weight: 20.0 },
+            }),
+            _ => return None,
+        }
+    }
+    Some(settings)
 }

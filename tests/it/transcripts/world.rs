@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use postern::base::time::{Instant, Moment, Wall};
 use postern::relay::action::{Action, Actions};
+use postern::relay::auth::Claim;
 use postern::relay::event::{Ending, Event, Lease, Side};
 use postern::relay::quarantine::Spool;
-use postern::relay::question::{Query, Question};
+use postern::relay::question::{Answer, Query, Question, Unknown};
 use postern::relay::record::Record;
 use postern::relay::{Relay, Shared};
 use postern::smtp::client::{Client, Expect};
@@ -123,6 +124,8 @@ pub(super) struct World {
     confirming: bool,
     /// What the store has been given.
     given: Vec<u8>,
+    /// What was asked about who sends, and not answered yet.
+    inquiries: Vec<(Query, Question)>,
     /// Under which number the service side was asked last.
     query: Query,
     client_reads: bool,
@@ -171,6 +174,7 @@ impl World {
             upstream: 0,
             confirming: false,
             given: Vec::new(),
+            inquiries: Vec::new(),
             query: Query::default(),
             client_reads: true,
             next_hop_reads: true,
@@ -244,6 +248,7 @@ impl World {
                 self.deliver(Event::CheckOutRefused);
             }
             Input::Answer(answer) => self.deliver(Event::Answered(self.query, answer.clone())),
+            Input::Dns { late } => self.answer_inquiries(*late),
             Input::Wait(duration) => self.wait(*duration),
             Input::Drain => self.deliver(Event::Drain),
         }
@@ -309,12 +314,21 @@ impl World {
     fn carry_out_one(&mut self, action: Action) {
         match action {
             Action::Pace { .. } => {}
+            Action::Ask {
+                query, question: question @ (Question::Client(_) | Question::Author(_)), ..
+            } => {
+                self.output.service.push(asked(&question));
+                self.inquiries.push((query, question));
+            }
             Action::Ask { query, question, .. } => {
                 self.query = query;
                 self.give(&question);
                 self.output.service.push(asked(&question));
             }
-            Action::CancelAsk(_) => self.output.service.push("Q> cancel".to_owned()),
+            Action::CancelAsk(query) => {
+                self.inquiries.retain(|(asked, _)| *asked != query);
+                self.output.service.push("Q> cancel".to_owned());
+            }
             Action::CheckOut { upstream, fresh, .. } => {
                 let name = if upstream > 0 { " other" } else { "" };
                 self.asked = Some(fresh);
@@ -351,6 +365,15 @@ impl World {
             Question::Quarantine(Spool::Append(bytes)) => self.given.extend_from_slice(bytes),
             Question::Quarantine(Spool::Commit(_)) => self.outcome.stored.append(&mut self.given),
             Question::Quarantine(Spool::Begin { .. } | Spool::Abort) => self.given.clear(),
+            Question::Auth(_) | Question::Client(_) | Question::Author(_) => {}
+        }
+    }
+
+    /// Answers all inquiries that are open, each with what the zone of the transcript says.
+    fn answer_inquiries(&mut self, late: bool) {
+        for (query, question) in std::mem::take(&mut self.inquiries) {
+            let answer = if late { Answer::Unknown(Unknown::Late) } else { self.settings.look_up(&question) };
+            self.deliver(Event::Answered(query, answer));
         }
     }
 
@@ -360,6 +383,9 @@ impl World {
         serde_json::from_slice::<serde_json::Value>(&line).expect("a record is JSON");
         let line = format!("R: {} {}", record.disposition.name(), record.reply);
         let mut line = text::without_id(line.trim_end());
+        if let Some(user) = &record.client.user {
+            line = format!("{line} [user {user}]");
+        }
         if let Some(hop) = record.next_hop.as_ref().filter(|_| self.settings.shows_next_hop) {
             line = format!("{line} [{} {}]", hop.name, hop.server);
         }
@@ -494,6 +520,22 @@ fn asked(question: &Question) -> String {
             format!("Q> commit from <{}> to {}", description.envelope.sender, recipients.join(", "))
         }
         Question::Quarantine(Spool::Abort) => "Q> abort".to_owned(),
+        Question::Auth(attempt) => claimed(&attempt.claim),
+        Question::Client(about) => {
+            format!("Q> client {} from <{}@{}>", about.ip, about.local_part, about.domain)
+        }
+        Question::Author(_) => "Q> author".to_owned(),
+    }
+}
+
+/// What a client says of itself. Its password too: nobody else has it.
+fn claimed(claim: &Claim) -> String {
+    match claim {
+        Claim::Password { user, password } => {
+            format!("Q> is {user}'s password {}?", String::from_utf8_lossy(password.as_bytes()))
+        }
+        Claim::Keys { user } => format!("Q> keys of {user}?"),
+        Claim::Proof { is_right } => format!("Q> the proof is {}", if *is_right { "right" } else { "wrong" }),
     }
 }
 

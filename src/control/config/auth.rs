@@ -1,0 +1,175 @@
+//! `auth` of a listener: the file of its users is read while it is checked.
+//!
+//! What must always hold: no password can be asked for in clear; every fault of the file of users is told
+//! with its line, and nothing of a hash or key.
+
+use std::sync::Arc;
+
+use super::Outside;
+use crate::base::document::Item;
+use crate::policy::users::{DownstreamAuth, USER_FILE_BYTES_MAX, Users};
+use crate::smtp::sasl::Mechanism;
+
+/// Faults told of one file; the rest is the same mistake once more.
+const FAULTS_MAX: usize = 20;
+
+/// `tls` is that of the same listener.
+pub(super) fn downstream(
+    item: Option<Item<'_>>,
+    tls: Option<Item<'_>>,
+    outside: &dyn Outside,
+) -> Option<DownstreamAuth> {
+    let item = item?;
+    let mut section = item.section("auth")?;
+    let users = section.required("users").and_then(|item| users(item, outside));
+    let mechanisms = section.item("mechanisms").map_or_else(|| Mechanism::ALL.to_vec(), mechanisms);
+    // Whoever sets up users wants mail of theirs, until it is said that others may send as well.
+    let required = section.item("required").map_or(Some(true), Item::flag).unwrap_or(true);
+    section.finish();
+    if is_off(tls) {
+        item.fault(
+            "passwords would go in clear: this listener needs tls = { mode = \"require\", certificate = …, \
+             key = … }, or \"offer\" or \"implicit\"",
+        );
+    }
+    Some(DownstreamAuth { users: Arc::new(users?), mechanisms, required })
+}
+
+/// What else is wrong with it is told elsewhere.
+fn is_off(tls: Option<Item<'_>>) -> bool {
+    let Some(item) = tls else { return true };
+    let mode = if item.is_table() {
+        item.section("tls").and_then(|mut section| section.item("mode"))
+    } else {
+        Some(item)
+    };
+    mode.and_then(Item::as_text) == Some("off")
+}
+
+fn mechanisms(item: Item<'_>) -> Vec<Mechanism> {
+    let names = Mechanism::ALL.map(|mechanism| (mechanism.name(), mechanism));
+    let mut mechanisms = Vec::new();
+    for element in item.some_elements("mechanism") {
+        match element.choice(&names) {
+            Some(mechanism) if mechanisms.contains(&mechanism) => {
+                element.fault(format!("{} is named twice", mechanism.name()));
+            }
+            Some(mechanism) => mechanisms.push(mechanism),
+            None => {}
+        }
+    }
+    mechanisms
+}
+
+fn users(item: Item<'_>, outside: &dyn Outside) -> Option<Users> {
+    let path = item.text()?;
+    let shown = outside.shown(path);
+    let bytes_max = usize::try_from(USER_FILE_BYTES_MAX).unwrap_or(usize::MAX);
+    let bytes = outside.read(path, bytes_max);
+    let bytes = bytes.map_err(|why| item.fault(format!("users {shown}: {why}"))).ok()?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        item.fault(format!("users {shown}:{line}: not UTF-8"));
+    });
+    let users = Users::parse(&text.ok()?);
+    users
+        .map_err(|faults| {
+            for fault in faults.into_iter().take(FAULTS_MAX) {
+                item.fault(format!("users {shown}:{}: {}", fault.line, fault.message));
+            }
+        })
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::document::{Faults, Section};
+    use crate::control::patterns::Source;
+    use crate::scan::Rules;
+    use toml::de::DeTable;
+
+    /// One good file, one bad, no others.
+    struct Folder;
+
+    impl Outside for Folder {
+        fn shown(&self, path: &str) -> String {
+            format!("/etc/postern/{path}")
+        }
+
+        fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
+            match path {
+                "users" => Ok(b"# users\nann:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA\n".to_vec()),
+                "bad" => Ok(b"ann:secret\n\nbob\n".to_vec()),
+                "latin" => Ok(b"# x\n\n# \xe9\n".to_vec()),
+                _ => Err("no such file".to_owned()),
+            }
+        }
+
+        fn names(&self, _: &str) -> Result<Vec<String>, String> {
+            Ok(Vec::new())
+        }
+
+        fn compile(&self, _: &[Source], _: Option<&std::path::Path>) -> Result<Rules, Vec<String>> {
+            Err(Vec::new())
+        }
+    }
+
+    const TLS: &str = "tls = { mode = \"require\", certificate = \"a\", key = \"b\" }\n";
+
+    fn read(text: &str) -> (Option<DownstreamAuth>, Vec<String>) {
+        let faults = Faults::new(text);
+        let document = DeTable::parse(text).unwrap();
+        let mut root = Section::root(document.get_ref(), &faults);
+        let auth = downstream(root.item("auth"), root.item("tls"), &Folder);
+        let line = |fault: crate::base::document::Fault| format!("{}: {}", fault.position, fault.message);
+        (auth, faults.into_list().into_iter().map(line).collect())
+    }
+
+    #[track_caller]
+    fn check(auth: &str, want: &[Mechanism], required: bool) {
+        let (auth, faults) = read(&format!("{TLS}auth = {{ users = \"users\"{auth} }}\n"));
+        let auth = auth.unwrap_or_else(|| panic!("{faults:?}"));
+        assert_eq!((auth.users.len(), auth.mechanisms.as_slice(), auth.required), (1, want, required));
+        assert!(faults.is_empty(), "{faults:?}");
+    }
+
+    #[test]
+    fn mechanisms_come_in_the_order_in_which_they_are_named() {
+        check("", &Mechanism::ALL, true);
+        check(", mechanisms = [\"PLAIN\"], required = false", &[Mechanism::Plain], false);
+        let both = &[Mechanism::Login, Mechanism::ScramSha256];
+        check(", mechanisms = [\"LOGIN\", \"SCRAM-SHA-256\"]", both, true);
+        assert_eq!(read(TLS), (None, Vec::new()));
+    }
+
+    #[track_caller]
+    fn check_faults(text: &str, want: &[&str]) {
+        let (_, faults) = read(text);
+        let fits = faults.len() == want.len() && faults.iter().zip(want).all(|(is, want)| is.contains(want));
+        assert!(fits, "{text}: {faults:#?}");
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_place() {
+        let auth = |text: &str| format!("{TLS}auth = {{ {text} }}\n");
+        check_faults(&auth("users = \"bad\""), &["users /etc/postern/bad:1: ", "users /etc/postern/bad:3: "]);
+        check_faults(&auth("users = \"latin\""), &["2:18: users /etc/postern/latin:3: not UTF-8"]);
+        check_faults(&auth("users = \"none\""), &["2:18: users /etc/postern/none: no such file"]);
+        check_faults(&auth("required = true"), &["users"]);
+        check_faults(&auth("users = \"users\", mechanisms = []"), &["at least one mechanism"]);
+        check_faults(
+            &auth("users = \"users\", mechanisms = [\"PLAIN\", \"CRAM-MD5\", \"PLAIN\"]"),
+            &["`CRAM-MD5` is not known", "PLAIN is named twice"],
+        );
+        check_faults(&auth("users = \"users\", wanted = true"), &["unknown key"]);
+    }
+
+    #[test]
+    fn a_password_is_not_asked_for_in_clear() {
+        for tls in ["", "tls = \"off\"\n", "tls = { mode = \"off\", certificate = \"a\" }\n"] {
+            check_faults(&format!("{tls}auth = {{ users = \"users\" }}\n"), &["passwords would go in clear"]);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `[sender]`: what is asked about who sends.
+
+use std::time::Duration;
+
+use super::section::set;
+use super::unit;
+use crate::base::document::{Item, Section};
+use crate::policy::sender::{DmarcMode, Resolver, Settings, Zone};
+use crate::policy::symbol;
+use crate::sender::address_list::{Filter, List};
+use crate::sender::dns::Name;
+
+const DMARC: &[(&str, DmarcMode)] =
+    &[("off", DmarcMode::Off), ("mark", DmarcMode::Mark), ("enforce", DmarcMode::Enforce)];
+
+/// Lists in the DNS that are asked about one client.
+const ZONES_MAX: usize = 32;
+/// The weight of a list.
+const SCORE: std::ops::RangeInclusive<f64> = -1000.0..=1000.0;
+/// A client waits for the reply to its content meanwhile.
+const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+
+pub(super) fn sender(section: Option<Section<'_>>) -> Option<Settings> {
+    let mut section = section?;
+    let mut settings = Settings {
+        resolver: Resolver::System,
+        validates: false,
+        patience: Duration::from_secs(8),
+        questions: 100,
+        exempt: Vec::new(),
+        spf: true,
+        dkim: true,
+        arc: true,
+        dmarc: DmarcMode::Mark,
+        dnsbl: Vec::new(),
+        results: true,
+    };
+    set(&mut settings.resolver, section.item("resolver").and_then(resolver));
+    set(&mut settings.validates, section.item("validates").and_then(Item::flag));
+    set(&mut settings.patience, section.item("timeout").and_then(|item| item.duration(PATIENCE)));
+    set(&mut settings.questions, section.item("lookups").and_then(|item| item.count(20..=1000)));
+    set(&mut settings.exempt, section.item("exempt").map(|item| item.list(unit::network)));
+    for (key, flag) in [
+        ("spf", &mut settings.spf),
+        ("dkim", &mut settings.dkim),
+        ("arc", &mut settings.arc),
+        ("results", &mut settings.results),
+    ] {
+        set(flag, section.item(key).and_then(Item::flag));
+    }
+    set(&mut settings.dmarc, section.item("dmarc").and_then(|item| item.choice(DMARC)));
+    set(&mut settings.dnsbl, section.item("dnsbl").map(zones));
+    if settings.dmarc != DmarcMode::Off && !(settings.spf || settings.dkim) {
+        section.fault_at(
+            "dmarc",
+            "without spf and dkim nothing could pass: set one of them, or dmarc = \"off\"",
+        );
+    }
+    section.finish();
+    Some(settings)
+}
+
+/// `"system"`, or addresses with their ports.
+fn resolver(item: Item<'_>) -> Option<Resolver> {
+    if item.as_text().is_some() {
+        return item.choice(&[("system", ())]).map(|()| Resolver::System);
+    }
+    let servers = item.some_elements("server").into_iter();
+    let servers = servers.filter_map(|element| element.parse(unit::socket_address)).collect();
+    Some(Resolver::Servers(servers))
+}
+
+fn zones(item: Item<'_>) -> Vec<Zone> {
+    let mut zones: Vec<Zone> = Vec::new();
+    for element in item.elements_up_to(ZONES_MAX) {
+        match zone(element) {
+            Some(zone) if zones.iter().any(|other| other.symbol == zone.symbol) => {
+                element.fault(format!("{} is asked already", zone.list.zone));
+            }
+            Some(zone) => zones.push(zone),
+            None => {}
+        }
+    }
+    zones
+}
+
+/// `{ zone = "zen.example", score = 6.0, answers = { "127.0.0.2-3" = 3.0 } }`.
+fn zone(item: Item<'_>) -> Option<Zone> {
+    let mut section = item.section("dnsbl")?;
+    let zone = section.required("zone").and_then(|item| item.parse(zone_name));
+    let weight = section.item("score").map_or(Some(0.0), |item| item.number(SCORE));
+    let filters = section.section("answers").map(filters).unwrap_or_default();
+    section.finish();
+    let zone = zone?;
+    Some(Zone { symbol: symbol::of(symbol::DNSBL, &zone), list: List { zone, filters, weight: weight? } })
+}
+
+fn zone_name(text: &str) -> Result<String, String> {
+    let name = Name::parse(text).filter(|name| name.as_str().contains('.'));
+    name.map(|name| name.to_string()).ok_or_else(|| format!("`{}` is no domain", text.escape_debug()))
+}
+
+/// Which answers count, and what.
+fn filters(section: Section<'_>) -> Vec<(Filter, f64)> {
+    let read = |(text, item): (&str, Item<'_>)| {
+        let filter = text.parse::<Filter>().map_err(|error| item.fault(error.to_string())).ok();
+        let weight = item.number(SCORE);
+        Some((filter?, weight?))
+    };
+    section.entries().into_iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{MINIMAL, accepted, check_added};
+    use super::*;
+
+    fn settings(text: &str) -> Settings {
+        let config = accepted(&format!("{MINIMAL}\n[sender]\n{text}"));
+        config.sender.as_deref().cloned().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_said_has_defaults() {
+        let plain = settings("");
+        assert_eq!((plain.spf, plain.dkim, plain.dmarc), (true, true, DmarcMode::Mark));
+        assert_eq!(plain.resolver, Resolver::System);
+    }
+
+    #[test]
+    fn lists_have_symbols_and_weights() {
+        let text = "resolver = [\"127.0.0.1:53\"]\ndmarc = \"enforce\"\n\
+                    dnsbl = [{ zone = \"Zen.example.\", score = 6.0 }, \
+                    { zone = \"wl.example\", answers = { \"127.0.0.2-3\" = -2.5 } }]\n";
+        let settings = settings(text);
+        let found: Vec<_> =
+            settings.dnsbl.iter().map(|zone| (zone.symbol.as_str(), zone.list.weight)).collect();
+        assert_eq!(found, [("DNSBL_ZEN_EXAMPLE", 6.0), ("DNSBL_WL_EXAMPLE", 0.0)]);
+        assert_eq!(settings.dnsbl[1].list.filters.len(), 1);
+        assert_eq!(settings.dmarc, DmarcMode::Enforce);
+    }
+
+    #[test]
+    fn faults_are_told() {
+        for (line, wanted) in [
+            ("resolver = \"systm\"", "12:12: `systm` is not known: did you mean `system`?"),
+            ("timeout = \"0s\"", "12:11: 0s is out of range"),
+            ("dnsbl = [{ zone = \"x\" }]", "12:19: `x` is no domain"),
+            (
+                "dnsbl = [{ zone = \"a.b\", answers = { \"10.0.0.1\" = 1 } }]",
+                "12:51: an answer is written as",
+            ),
+            ("dmarc = \"mark\"\nspf = false\ndkim = false", "12:9: without spf and dkim nothing could pass"),
+        ] {
+            check_added(&format!("[sender]\n{line}\n"), &[wanted]);
+        }
+    }
+}

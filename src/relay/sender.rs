@@ -1,0 +1,253 @@
+//! Who is really sending: asked as soon as it can be, and known when the verdict falls.
+//!
+//! The client is asked about when MAIL was accepted, the author when the header section has passed; both
+//! inquiries run on the service side while content comes. The body is digested meanwhile. The verdict
+//! waits for what is still open, and no longer than `sender.timeout`: an inquiry without an answer is one
+//! with "temperror" in it.
+
+use super::action::Action;
+use super::question::{Answer, Query, Question};
+use super::transaction::Transaction;
+use super::{Context, Relay, Stage};
+use crate::policy::facts::Facts;
+use crate::policy::sender::{
+    AuthorFound, ClientFound, Concluded, OfClient, Settings, Signing, results_field, tell_author, tell_client,
+};
+use crate::sender::auth_results::Removal;
+use crate::sender::dns::Name;
+use crate::sender::header_section::HeaderSection;
+
+/// What becomes of one inquiry.
+#[derive(Debug)]
+enum Inquiry<T> {
+    /// It was not begun.
+    None,
+    Asked(Query),
+    /// None: nobody could say.
+    Ended(Option<T>),
+}
+
+impl<T> Inquiry<T> {
+    const fn is_open(&self) -> bool {
+        matches!(self, Self::Asked(_))
+    }
+
+    const fn found(&self) -> Option<&T> {
+        match self {
+            Self::Ended(found) => found.as_ref(),
+            Self::None | Self::Asked(_) => None,
+        }
+    }
+
+    /// Whether the answer under `query` was for it.
+    fn take(&mut self, query: Query, found: Option<T>) -> bool {
+        let is_it = matches!(self, Self::Asked(asked) if *asked == query);
+        if is_it {
+            *self = Self::Ended(found);
+        }
+        is_it
+    }
+}
+
+/// What is asked about one transaction.
+#[derive(Debug)]
+pub(super) struct Sender {
+    client: Inquiry<Box<ClientFound>>,
+    author: Inquiry<Box<AuthorFound>>,
+}
+
+impl Sender {
+    pub(super) const fn is_open(&self) -> bool {
+        self.client.is_open() || self.author.is_open()
+    }
+}
+
+/// What is learnt of the author while content passes.
+#[derive(Debug)]
+pub(super) struct Reading {
+    state: ReadingState,
+    /// Takes out fields that claim to be our results.
+    removal: Option<Removal>,
+    /// The header section is complete, and its inquiry not begun.
+    is_due: bool,
+}
+
+#[derive(Debug)]
+enum ReadingState {
+    Header(HeaderSection),
+    Body(Box<Signing>),
+}
+
+impl Reading {
+    pub(super) fn new(settings: &Settings, hostname: &str) -> Self {
+        Self {
+            state: ReadingState::Header(HeaderSection::default()),
+            removal: settings.results.then(|| Removal::new(hostname)),
+            is_due: false,
+        }
+    }
+
+    /// Takes the next piece of content as it came.
+    pub(super) fn push(&mut self, settings: &Settings, content: &[u8]) {
+        match &mut self.state {
+            ReadingState::Body(signing) => signing.push_body(content),
+            ReadingState::Header(section) => {
+                let length = section.push(content);
+                if section.is_complete() {
+                    let mut signing = Box::new(Signing::read(settings, section));
+                    signing.push_body(content.get(length..).unwrap_or_default());
+                    self.state = ReadingState::Body(signing);
+                    self.is_due = true;
+                }
+            }
+        }
+    }
+
+    /// Takes what claims to be ours out of what was appended to `held` from `begin` on.
+    pub(super) fn take_out(&mut self, held: &mut Vec<u8>, begin: usize) {
+        let Some(removal) = self.removal.as_mut().filter(|removal| !removal.is_done()) else { return };
+        let piece = held.split_off(begin);
+        removal.push(&piece, held);
+    }
+
+    /// Content has ended.
+    pub(super) fn finish(&mut self, settings: &Settings, held: &mut Vec<u8>) {
+        if let Some(removal) = self.removal.take() {
+            removal.finish(held);
+        }
+        if let ReadingState::Header(section) = &self.state {
+            self.state = ReadingState::Body(Box::new(Signing::read(settings, section)));
+            self.is_due = true;
+        }
+    }
+}
+
+impl Relay {
+    /// The envelope's first half is known.
+    pub(super) fn ask_about_client(&mut self, cx: &mut Context<'_>) {
+        let config = &cx.shared.config;
+        let Some(settings) = config.sender.as_deref() else { return };
+        let client = self.session.client_ip();
+        if !settings.concerns(client) {
+            return;
+        }
+        let helo = self.session.helo.as_deref().unwrap_or_default();
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let (local_part, domain) = split(&transaction.path);
+        let inquiry = OfClient {
+            ip: client,
+            helo: String::from_utf8_lossy(helo).into_owned(),
+            local_part,
+            domain,
+            receiver: config.hostname.clone(),
+            unix_seconds: cx.now.wall.as_secs(),
+        };
+        self.queries = self.queries.next();
+        let query = self.queries;
+        transaction.sender = Some(Box::new(Sender { client: Inquiry::Asked(query), author: Inquiry::None }));
+        let question = Question::Client(Box::new(inquiry));
+        cx.actions.push(Action::Ask { query, question, patience: patience(settings) });
+    }
+
+    /// The header section has passed: who signed, and who says to have written it?
+    pub(super) fn ask_about_author(&mut self, cx: &mut Context<'_>) {
+        let Some(settings) = cx.shared.config.sender.as_deref() else { return };
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let sender = Name::parse(&split(&transaction.path).1).or_else(|| {
+            let helo = self.session.helo.as_deref().unwrap_or_default();
+            Name::parse(&String::from_utf8_lossy(helo))
+        });
+        let content = transaction.content.as_deref_mut();
+        let Some(reading) = content.and_then(|content| content.reading.as_deref_mut()) else { return };
+        if !std::mem::take(&mut reading.is_due) {
+            return;
+        }
+        let ReadingState::Body(signing) = &reading.state else { return };
+        let inquiry = signing.inquiry(settings, sender);
+        let Some(asked) = transaction.sender.as_deref_mut() else { return };
+        self.queries = self.queries.next();
+        asked.author = Inquiry::Asked(self.queries);
+        let question = Question::Author(Box::new(inquiry));
+        cx.actions.push(Action::Ask { query: self.queries, question, patience: patience(settings) });
+    }
+
+    /// Whether the verdict has to wait for an answer.
+    pub(super) fn waits_for_sender(&self) -> bool {
+        let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
+        sender.is_some_and(Sender::is_open)
+    }
+
+    /// Content is complete, and nobody may let its end go up yet.
+    pub(super) fn waits_for_verdict(&self) -> bool {
+        let content = self.transaction.as_deref().and_then(|transaction| transaction.content.as_deref());
+        content.is_some_and(|content| content.complete) && self.waits_for_sender()
+    }
+
+    /// Whether the answer was to one of these inquiries.
+    pub(super) fn take_sender_answer(&mut self, cx: &mut Context<'_>, query: Query, answer: &Answer) -> bool {
+        let Some(transaction) = self.transaction.as_deref_mut() else { return false };
+        let Some(sender) = transaction.sender.as_deref_mut() else { return false };
+        let taken = match answer {
+            Answer::Client(found) => sender.client.take(query, Some(found.clone())),
+            Answer::Author(found) => sender.author.take(query, Some(found.clone())),
+            _ => sender.client.take(query, None) || sender.author.take(query, None),
+        };
+        let is_complete = transaction.content.as_deref().is_some_and(|content| content.complete);
+        let is_last = taken && !self.waits_for_sender();
+        if is_last && is_complete && self.stage == Stage::Verdict && !self.is_settled() {
+            self.decide(cx);
+            self.conclude_if_settled(cx);
+        }
+        taken
+    }
+
+    /// All that can be known is: it becomes facts, and a field for the next hop.
+    pub(super) fn tell_sender(&mut self, cx: &Context<'_>) {
+        let config = &cx.shared.config;
+        let Some(settings) = config.sender.as_deref() else { return };
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let Some(sender) = transaction.sender.take() else { return };
+        let Some(content) = transaction.content.as_deref_mut() else { return };
+        let client = sender.client.found().map(|found| &**found);
+        let author = sender.author.found().map(|found| &**found);
+        let signing = match content.reading.take().map(|reading| reading.state) {
+            Some(ReadingState::Body(signing)) => Some(signing),
+            _ => None,
+        };
+        let now = cx.now.wall.as_secs();
+        let concluded = signing.map(|signing| signing.conclude(settings, client, author, now));
+        tell(settings, client, concluded.as_ref(), content.facts_mut());
+        if settings.results {
+            content.put_fields(&results_field(&config.hostname, client, concluded.as_ref()));
+        }
+    }
+
+    /// The transaction is over: nobody waits for answers any more.
+    pub(super) fn break_off_inquiries(cx: &mut Context<'_>, transaction: &mut Transaction) {
+        let Some(sender) = transaction.sender.take() else { return };
+        let client = if let Inquiry::Asked(query) = sender.client { Some(query) } else { None };
+        let author = if let Inquiry::Asked(query) = sender.author { Some(query) } else { None };
+        client.into_iter().chain(author).for_each(|query| cx.actions.push(Action::CancelAsk(query)));
+    }
+}
+
+fn tell(settings: &Settings, client: Option<&ClientFound>, concluded: Option<&Concluded>, facts: &mut Facts) {
+    tell_client(settings, client, facts);
+    if let Some(concluded) = concluded {
+        tell_author(concluded, facts);
+    }
+}
+
+/// The service ends an inquiry by itself in time; who waits a little longer hears what it found.
+fn patience(settings: &Settings) -> std::time::Duration {
+    settings.patience + std::time::Duration::from_secs(1)
+}
+
+/// Local part and domain of a path, both empty for the null path.
+fn split(path: &[u8]) -> (String, String) {
+    let path = String::from_utf8_lossy(path);
+    path.rsplit_once('@').map_or_else(
+        || (path.clone().into_owned(), String::new()),
+        |(local, domain)| (local.to_owned(), domain.to_owned()),
+    )
+}
