@@ -65,6 +65,9 @@ pub const RECORD_BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Octets of content that one worker has on their way to the service, of all questions together.
 pub const ASKED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// What one inquiry about who sends takes on the service side while the DNS is asked.
+pub const INQUIRY_BYTES: usize = 4096;
+
 /// The largest window where there is a quarantine: what is held whole goes there in one piece.
 pub const WINDOW_KEPT_BYTES_MAX: usize = 15 * 1024 * 1024;
 const _: () = assert!(WINDOW_KEPT_BYTES_MAX + CONTENT_IN_FLIGHT_BYTES_MAX <= ASKED_BYTES_MAX);

@@ -7,6 +7,7 @@
 
 use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
+use crate::limits::{ASKED_BYTES_MAX, INQUIRY_BYTES};
 use crate::policy::sender::{AuthorFound, ClientFound, OfAuthor, OfClient};
 use crate::smtp::reply::Reply;
 
@@ -49,9 +50,19 @@ impl Question {
         match self {
             Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
             Self::Quarantine(Spool::Commit(description)) => description.envelope.weight(),
-            Self::Quarantine(Spool::Begin { .. } | Spool::Abort) | Self::Client(_) => 0,
-            Self::Author(author) => author.weight(),
+            Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => 0,
+            Self::Client(_) => INQUIRY_BYTES,
+            Self::Author(author) => INQUIRY_BYTES + author.weight(),
             Self::Auth(attempt) => attempt.weight(),
+        }
+    }
+
+    /// Up to which weight of all questions together this one is put. Inquiries leave room for
+    /// messages that are to be kept: whoever floods us with MAIL must not keep those from their place.
+    pub const fn ceiling(&self) -> usize {
+        match self {
+            Self::Quarantine(_) => ASKED_BYTES_MAX,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) => ASKED_BYTES_MAX / 2,
         }
     }
 

@@ -211,7 +211,8 @@ impl Asker {
         counters.questions.increment();
         let (octets, wants_answer, retraction) =
             (question.octets(), question.wants_answer(), question.retraction());
-        let sent = match self.admit(place, question.weight(), patience, retraction) {
+        let (weight, ceiling) = (question.weight(), question.ceiling());
+        let sent = match self.admit(place, (weight, ceiling), patience, retraction) {
             Ok(()) => self.send(place, question).map_err(|(unknown, _)| unknown),
             Err(unknown) => Err(unknown),
         };
@@ -228,14 +229,14 @@ impl Asker {
     fn admit(
         &mut self,
         place: Place,
-        octets: usize,
+        (octets, ceiling): (usize, usize),
         patience: Duration,
         retraction: Option<Question>,
     ) -> Result<(), Unknown> {
         let weight = self.asked_bytes();
         // What begins now will want as much at least.
         let full = self.open.len() >= TICKETS_MAX || weight + SPOOL_UNANSWERED_BYTES_HIGH > ASKED_BYTES_MAX;
-        if weight + octets > ASKED_BYTES_MAX {
+        if weight + octets > ceiling {
             return Err(Unknown::Full);
         }
         match self.open.entry(place) {
@@ -392,6 +393,7 @@ fn count(counters: &Counters, unknown: Unknown) {
 mod tests {
     use super::*;
     use crate::base::slab::Slab;
+    use crate::limits::INQUIRY_BYTES;
     use crate::relay::quarantine::Spool;
     use ulid::Ulid;
 
@@ -561,6 +563,39 @@ mod tests {
         let other = world.begin();
         world.say(other, Spool::Append(vec![0]));
         assert_eq!(world.collected(), [(other.0, other.1, Answer::Unknown(Unknown::Full))]);
+    }
+
+    /// A client that says MAIL and RSET for ever, and a DNS that does not answer.
+    #[test]
+    fn inquiries_leave_room_for_messages_to_be_kept() {
+        let mut world = World::new(usize::from(u16::MAX));
+        let mut hung = Vec::new();
+        let mut refused = 0;
+        for _ in 0..TICKETS_MAX {
+            let place = (world.relays.insert(()), Query(7));
+            let question = Question::Client(Box::new(nobody()));
+            world.asker.ask(world.now, place, question, PATIENCE, &world.counters);
+            world.asker.forget_all(place.0);
+            refused += world.collected().len();
+            while let Ok(asked) = world.service.try_recv() {
+                hung.push(asked);
+            }
+        }
+        assert!(hung.len() * INQUIRY_BYTES <= ASKED_BYTES_MAX / 2, "{}", hung.len());
+        let kept = world.begin();
+        world.say(kept, Spool::Append(vec![0; ASKED_BYTES_MAX / 4]));
+        assert_eq!((world.collected(), refused), (Vec::new(), 0));
+    }
+
+    fn nobody() -> crate::policy::sender::OfClient {
+        crate::policy::sender::OfClient {
+            ip: "192.0.2.1".parse().unwrap(),
+            helo: String::new(),
+            local_part: String::new(),
+            domain: String::new(),
+            receiver: String::new(),
+            unix_seconds: 0,
+        }
     }
 
     #[test]
