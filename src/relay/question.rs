@@ -53,7 +53,7 @@ impl Question {
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => 0,
             Self::Client(_) => INQUIRY_BYTES,
             Self::Author(author) => INQUIRY_BYTES + author.weight(),
-            Self::Auth(attempt) => attempt.weight(),
+            Self::Auth(attempt) => INQUIRY_BYTES + attempt.weight(),
         }
     }
 

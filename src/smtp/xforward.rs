@@ -396,10 +396,13 @@ mod tests {
     fn only_announced_attributes_are_sent() {
         let mut out = Vec::new();
         assert_eq!(write_xforward(&full(), Attributes::NONE, &mut out), 0);
-        assert_eq!(write_xforward(&full(), Attributes::LOGIN, &mut out), 0);
+        assert_eq!(write_xforward(&full(), Attributes::DESTADDR, &mut out), 0);
         assert_eq!(out, b"");
         assert_eq!(write_xforward(&full(), Attributes::PORT.union(Attributes::NAME), &mut out), 1);
         assert_eq!(out, b"XFORWARD NAME=mx.example.org PORT=54321\r\n");
+        out.clear();
+        assert_eq!(write_xforward(&Identity::default(), Attributes::LOGIN, &mut out), 1);
+        assert_eq!(out, b"XFORWARD LOGIN=[UNAVAILABLE]\r\n");
     }
 
     #[test]
