@@ -3,11 +3,13 @@
 # /etc/postfix is neither read nor written, and no system queue or log is touched.
 # shellcheck shell=bash
 
-start_postfix() { # sets $bdat_port and $data_port
+start_postfix() { # sets $bdat_port, $data_port and $tls_port, where it insists on TLS
     local etc=$folder/postfix/etc programs
     programs=$(postconf -d -h daemon_directory)
     take_port && bdat_port=$port
     take_port && data_port=$port
+    take_port && tls_port=$port
+    make_certificates
     mailbox=$folder/postfix/mail/inbox maillog=$folder/postfix/log
     mkdir --parents "$etc" "$folder"/postfix/{queue,data,mail}
     chown postfix "$folder/postfix/data"
@@ -53,6 +55,10 @@ write_master_cf() { # smtpd is verbose: its log shows which commands it was give
 127.0.0.1:$bdat_port inet n - n - 100 smtpd -v
 127.0.0.1:$data_port inet n - n - 100 smtpd -v
     -o smtpd_discard_ehlo_keywords=chunking
+127.0.0.1:$tls_port inet n - n - 100 smtpd -v
+    -o smtpd_tls_security_level=encrypt
+    -o smtpd_tls_chain_files=$folder/tls/both.pem
+tlsmgr    unix - - n - 1 tlsmgr
 postlog   unix-dgram n - n - 1 postlogd
 rewrite   unix - - n - - trivial-rewrite
 proxymap  unix - - n - - proxymap

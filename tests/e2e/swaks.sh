@@ -18,7 +18,7 @@ spoken() { # spoken CODE PATTERN OPTION...: swaks ends with CODE and its dialogu
 }
 
 by_swaks() { # by_swaks OPTION... FILE
-    spoken 0 '^<-  250 ' "${@:1:$#-1}" --data "@${!#}" || return
+    spoken 0 '^<[-~]  250 .*queued as' "${@:1:$#-1}" --data "@${!#}" || return
     echo >>"${!#}" # swaks puts an empty line behind it
 }
 
