@@ -15,6 +15,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -55,6 +56,7 @@ LOADS = {
     "C": Load(messages=200, length=1 << 20, sessions=10),
     "D": Load(messages=2000, length=1 << 16, sessions=20),
 }
+PEER_NAMES = {"haproxy": "HAProxy", "postfix": "Postfix"}  # what ratios are to
 LATENCY = Load(messages=1000, length=4096, sessions=1)  # F
 TITLES = {
     "A": "4 KiB, a connection per message, 50 parallel",
@@ -64,7 +66,7 @@ TITLES = {
     "E": "idle sessions past EHLO",
     "F": "one 4 KiB message after the other, a connection each",
 }
-# What a run gives, in the order of the table: title and whether a ratio to HAProxy says something.
+# What a run gives, in the order of the table: title and whether a ratio to a peer says something.
 MEASURES = {
     "cpu_us": ("CPU µs/message", True),
     "rate": ("messages/s", False),
@@ -230,7 +232,18 @@ def nginx(folder, _options):
     return command, 2512
 
 
-def postfix(folder, _options):
+def certificate(folder):
+    """One that nobody issued, with its key: tls.pem and tls.key; both.pem for Postfix."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+               "-days", "2", "-subj", "/CN=proxy.example.net", "-keyout", "tls.key", "-out", "tls.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    folder = pathlib.Path(folder)
+    (folder / "both.pem").write_text((folder / "tls.key").read_text() + (folder / "tls.pem").read_text())
+
+
+def postfix(folder, options):
+    if options.tls:
+        certificate(folder)
     subprocess.run([PEERS / "postfix", folder], check=True)
     made = subprocess.run(["postfix", "-c", f"{folder}/etc", "check"], capture_output=True, text=True)
     if made.returncode:
@@ -250,6 +263,10 @@ def postern(folder, options):
     cpu = PROXY_CPU if options.pin else max(os.sched_getaffinity(0))
     file = "postern-inspect.toml" if options.inspect else "postern.toml"
     text = (PEERS / file).read_text().replace('cpus = "auto"', f"cpus = [{cpu}]")
+    if options.tls:
+        certificate(folder)
+        own = '{ mode = "offer", certificate = "tls.pem", key = "tls.key" }'
+        text = text.replace('address = ["127.0.0.1:2515"]', f'address = ["127.0.0.1:2515"]\ntls = {own}')
     (pathlib.Path(folder) / "postern.toml").write_text(text)
     if options.inspect:
         shutil.copytree(PACKS, pathlib.Path(folder) / "patterns")
@@ -299,8 +316,8 @@ def bulk(letter, port, pid, options, meter):
     """A to D: CPU per message and messages a second."""
     load = LOADS[letter]
     real = letter == "C" and options.inspect
-    ours = real or letter in "CD" and options.bulk_tools == "postern"
-    tool = [POSTERN, "source"] if ours else ["smtp-source"]
+    ours = real or options.tls or letter in "CD" and options.bulk_tools == "postern"
+    tool = [POSTERN, "source", *under_tls(options)] if ours else ["smtp-source"]
     messages = scaled(load.messages, options)
     address = f"127.0.0.1:{port}"
     with tempfile.NamedTemporaryFile(prefix="postern-perf-mail-", suffix=".eml") as file:
@@ -318,10 +335,15 @@ def bulk(letter, port, pid, options, meter):
 
 def latency(_letter, port, _pid, options, _meter):
     """F: quantiles of one message after the other, each over a new connection."""
-    command = LATENCY.command([POSTERN, "source", "--json"], f"127.0.0.1:{port}", scaled(LATENCY.messages, options))
+    tool = [POSTERN, "source", "--json", *under_tls(options)]
+    command = LATENCY.command(tool, f"127.0.0.1:{port}", scaled(LATENCY.messages, options))
     output, _ = run_tool(command, options)
     quantiles = json.loads(output)["latency_us"]
     return {"p50_us": quantiles["p50"], "p99_us": quantiles["p99"]}
+
+
+def under_tls(options):
+    return ["--tls"] if options.tls else []
 
 
 def idle(_letter, port, pid, options, _meter):
@@ -331,11 +353,12 @@ def idle(_letter, port, pid, options, _meter):
     # A process for each session: a hundred say as much as thousands, and fit.
     smtpd_each = port == 2514
     count = min(100, options.idle) if smtpd_each else options.idle
-    warm = open_sessions(port, 16)
+    context = tls_context() if options.tls else None
+    warm = open_sessions(port, 16, context)
     base = memory(pid)
     sessions = []
     try:
-        sessions = open_sessions(port, count)
+        sessions = open_sessions(port, count, context)
         time.sleep(0.5)  # the last replies' buffers are given back
         grown = memory(pid)
     finally:
@@ -344,8 +367,16 @@ def idle(_letter, port, pid, options, _meter):
     return {"rss_bytes": (grown[0] - base[0]) / count, "pss_bytes": (grown[1] - base[1]) / count}
 
 
-def open_sessions(port, count):
-    """Sessions past EHLO, at most 4,000 from one loopback address."""
+def tls_context():
+    """For a client that looks at no certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def open_sessions(port, count, context=None):
+    """Sessions past EHLO, at most 4,000 from one loopback address; under TLS with a `context`."""
     sessions = []
     for index in range(count):
         session = socket.socket()
@@ -356,6 +387,12 @@ def open_sessions(port, count):
             read_reply(session)
             session.sendall(b"EHLO idle.example.org\r\n")
             read_reply(session)
+            if context:
+                session.sendall(b"STARTTLS\r\n")
+                read_reply(session)
+                session = context.wrap_socket(session)
+                session.sendall(b"EHLO idle.example.org\r\n")
+                read_reply(session)
         except OSError as error:
             for opened in [*sessions, session]:
                 opened.close()
@@ -458,16 +495,18 @@ def summary(values, digits=0):
     return f"{median} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
-def ratios(results, letter, name, measure_name):
-    """The system's figure over HAProxy's of the same round."""
-    own, haproxys = (column(results, letter, who, measure_name) for who in (name, "haproxy"))
-    pairs = zip(own, haproxys)
+def ratios(results, letter, name, measure_name, peer):
+    """The system's figure over the peer's of the same round."""
+    own, peers = (column(results, letter, who, measure_name) for who in (name, peer))
+    pairs = zip(own, peers)
     # Noise can make an added latency negative: no ratio then.
     return [a / b if a is not None and b is not None and b > 0 else None for a, b in pairs]
 
 
 def report(results, options, meter):
     lines = [*heading(options, meter)]
+    # HAProxy speaks no STARTTLS.
+    peer = "postfix" if options.tls else "haproxy"
     for letter in options.workloads:
         shown = [
             key for key in MEASURES
@@ -476,7 +515,7 @@ def report(results, options, meter):
         titles = ["system"]
         for key in shown:
             title, with_ratio = MEASURES[key]
-            titles += [title, "× HAProxy"] if with_ratio else [title]
+            titles += [title, f"× {PEER_NAMES[peer]}"] if with_ratio else [title]
         of_people = ": text, HTML and a PDF, sent by postern source" if letter == "C" and options.inspect else ""
         lines += ["", f"## {letter}: {TITLES[letter]}{of_people}", "", row(titles), row(["---"] * len(titles))]
         for name in options.systems:
@@ -484,7 +523,7 @@ def report(results, options, meter):
             for key in shown:
                 cells.append(summary(column(results, letter, name, key)))
                 if MEASURES[key][1]:
-                    cells.append(summary(ratios(results, letter, name, key), digits=2))
+                    cells.append(summary(ratios(results, letter, name, key, peer), digits=2))
             if any(cell != "–" for cell in cells[1:]):
                 lines.append(row(cells))
     if options.failures:
@@ -509,6 +548,8 @@ def heading(options, meter):
         f"{'proxy on CPU 1, tools on CPU 0' if options.pin else 'tools and peers not pinned'}, "
         f"bulk tools: {bulk_tools}, idle sessions: {options.idle}. Medians (min–max).",
         *(["Postern looks into all content with the shipped packs; HAProxy and nginx look at nothing."] * options.inspect),
+        *(["Each session is under TLS by STARTTLS toward the proxy, in clear behind it. The source is ours for all, "
+           "and comes back with the tickets it was given; certificates are ECDSA P-256."] * options.tls),
         f"Versions: {'; '.join(versions(options))}.",
     ]
 
@@ -543,9 +584,11 @@ def parse_options():
     parser = argparse.ArgumentParser(prog="perf/compare", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workloads", default="ABCDEF", help="letters of A to F")
-    parser.add_argument("--systems", default=",".join(USUAL), help=f"names, comma between: {', '.join(SYSTEMS)}")
+    parser.add_argument("--systems", help=f"names, comma between: {', '.join(SYSTEMS)}")
     parser.add_argument("--inspect", action="store_true",
                         help="Postern looks into content with the shipped packs; C is mail as people send it")
+    parser.add_argument("--tls", action="store_true",
+                        help="STARTTLS in each session toward the proxy: of postern and postfix, source is ours")
     parser.add_argument("--scale", type=float, default=1.0, help="factor on all message counts")
     parser.add_argument("--idle", type=int, default=5000, help="sessions of workload E")
     parser.add_argument("--bulk-tools", choices=["postfix", "postern"], default="postfix",
@@ -553,11 +596,14 @@ def parse_options():
     parser.add_argument("--pin", action="store_true", help="proxy on CPU 1, tools on CPU 0")
     parser.add_argument("--out", type=pathlib.Path, help="also write the report there")
     options = parser.parse_args()
-    options.systems = options.systems.split(",")
+    usual = ["postern", "postfix"] if options.tls else USUAL
+    options.systems = options.systems.split(",") if options.systems else usual
     options.failures = []
     options.load_average = os.getloadavg()[0]
     if strange := [name for name in options.systems if name not in SYSTEMS]:
         parser.error(f"no such system: {', '.join(strange)}")
+    if options.tls and (clear := [name for name in options.systems if name not in ("postern", "postfix")]):
+        parser.error(f"no STARTTLS: {', '.join(clear)}")
     if strange := [letter for letter in options.workloads if letter not in WORKLOADS]:
         parser.error(f"no such workload: {', '.join(strange)}")
     if options.pin and os.cpu_count() < 2:
