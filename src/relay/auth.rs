@@ -76,6 +76,9 @@ pub enum Outcome {
     Busy,
 }
 
+/// The mechanism, and the initial response if there is one.
+type Begin = (Mechanism, Option<Zeroizing<Vec<u8>>>);
+
 /// One AUTH command under way.
 #[derive(Debug)]
 pub(super) struct Dialogue {
@@ -98,12 +101,7 @@ impl Relay {
         }
     }
 
-    /// The mechanism, and the initial response if there is one.
-    fn check_auth(
-        &self,
-        cx: &Context<'_>,
-        arguments: &[u8],
-    ) -> Result<(Mechanism, Option<Zeroizing<Vec<u8>>>), Reply> {
+    fn check_auth(&self, cx: &Context<'_>, arguments: &[u8]) -> Result<Begin, Reply> {
         let Some(auth) = self.auth(cx) else {
             return Err(Reply::new(502, "5.5.1", "command not implemented"));
         };

@@ -181,6 +181,29 @@ mod tests {
         });
     }
 
+    /// Whoever floods us with passwords has neither all memory nor all cores.
+    #[test]
+    fn only_so_many_are_looked_at_and_wait() {
+        let user = "eve:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA\n";
+        let authenticator = Arc::new(Authenticator::new(Arc::new(Users::parse(user).unwrap())).unwrap());
+        run(async {
+            let attempts = (0..AT_ONCE + WAITING_MAX + 4).map(|number| {
+                let authenticator = Arc::clone(&authenticator);
+                let from = IpAddr::from([198, 51, u8::try_from(number).unwrap(), 1]);
+                tokio::spawn(async move { authenticator.verify(from, "eve", secret("guess")).await })
+            });
+            let mut outcomes = Vec::new();
+            for attempt in attempts.collect::<Vec<_>>() {
+                outcomes.push(attempt.await.unwrap());
+            }
+            let busy = outcomes.iter().filter(|outcome| **outcome == Outcome::Busy).count();
+            let wrong = outcomes.iter().filter(|outcome| **outcome == Outcome::Wrong).count();
+            assert_eq!((busy, wrong), (4, AT_ONCE + WAITING_MAX));
+            // Who was looked at has left its place to others.
+            assert_eq!(authenticator.verify(client(1), "eve", secret("guess")).await, Outcome::Wrong);
+        });
+    }
+
     #[test]
     fn guessing_becomes_slow_and_then_ends_for_a_while() {
         let authenticator = authenticator();

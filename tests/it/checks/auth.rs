@@ -114,14 +114,14 @@ fn only_who_knows_the_password_is_let_in() {
     for (number, mechanism) in MECHANISMS.into_iter().enumerate() {
         for (user, password) in [USERS[0], USERS[1]] {
             let mut client = session(&proxy);
-            let escaped = if number == 2 { user.replace('=', "=3D") } else { user.to_owned() };
-            assert_eq!(mechanism(&mut client, &escaped, password), 235, "{number} {user}");
+            assert_eq!(mechanism(&mut client, user, password), 235, "{number} {user}");
             assert_eq!(client.message("b@hop.example", b"x\r\n").code, 250);
         }
         let mut client = session(&proxy);
         assert_eq!(mechanism(&mut client, "eve", "guess"), 535, "{number}");
         assert_eq!(mechanism(&mut client, USERS[3].0, USERS[3].1), 535, "{number}");
-        assert_eq!(client.command("MAIL FROM:<a@client.example>").text(), "530 5.7.0 authentication required");
+        let refused = client.command("MAIL FROM:<a@client.example>").text();
+        assert_eq!(refused, "530 5.7.0 authentication required");
     }
     let names: Vec<_> = proxy.await_records(6).iter().map(|it| it["client"]["user"].clone()).collect();
     assert_eq!(names, [USERS[0].0, USERS[1].0].repeat(3));
