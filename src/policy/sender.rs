@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use super::facts::{Facts, Known as Fact, Signature as SignatureFact};
 use super::symbol;
+use crate::mime::defect::Limit;
 use crate::mime::encoded_word;
 use crate::sender::address_list::{self, List, Listings};
 use crate::sender::arc::{self, Chain, ChainCheck};
@@ -445,6 +446,8 @@ pub fn tell_author(concluded: &Concluded, facts: &mut Facts) {
     }
     if concluded.is_partial {
         facts.add_symbol(symbol::SENDER_PARTIAL, 0.0, 1);
+        // Who is its author nobody looked for: that is not "none".
+        facts.add_limit(Limit::HeaderBytes.name());
     }
 }
 

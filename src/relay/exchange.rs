@@ -294,6 +294,8 @@ impl Relay {
             transaction.settled.get_or_insert(Settled { reply, disposition });
             if let Some(content) = transaction.content.as_deref_mut() {
                 content.held = Vec::new();
+                // Nothing is concluded of it: whoever sends on and on keeps no header section here.
+                content.reading = None;
             }
         }
     }

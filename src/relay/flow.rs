@@ -105,10 +105,11 @@ impl Relay {
         let inspection = cx.shared.config.engine.as_ref().map(|engine| cx.shared.bench.begin(engine));
         let mut content = Content::new(framing, session.bare_newline, line_max, held, window, inspection);
         if let Some(settings) = cx.shared.config.sender.as_deref()
-            && transaction.sender.is_some()
+            && (transaction.sender.is_some() || self.session.user.is_some())
             && settings.reads_content()
         {
-            content.reading = Some(Box::new(Reading::new(settings, &cx.shared.config.hostname)));
+            let asks = transaction.sender.is_some();
+            content.reading = Some(Box::new(Reading::new(settings, &cx.shared.config.hostname, asks)));
         }
         let some_rules = !cx.shared.config.policy.rules.is_empty();
         if some_rules {

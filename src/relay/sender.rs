@@ -7,6 +7,7 @@
 
 use super::action::Action;
 use super::question::{Answer, Query, Question};
+use super::session::Session;
 use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
 use crate::policy::facts::Facts;
@@ -74,14 +75,18 @@ pub(super) struct Reading {
 
 #[derive(Debug)]
 enum ReadingState {
+    /// Nothing is asked about this client.
+    Nothing,
     Header(HeaderSection),
     Body(Box<Signing>),
 }
 
 impl Reading {
-    pub(super) fn new(settings: &Settings, hostname: &str) -> Self {
+    /// `asks` says whether anything is asked about the client; fields that claim to be ours go anyhow.
+    pub(super) fn new(settings: &Settings, hostname: &str, asks: bool) -> Self {
+        let header = || ReadingState::Header(HeaderSection::default());
         Self {
-            state: ReadingState::Header(HeaderSection::default()),
+            state: if asks { header() } else { ReadingState::Nothing },
             removal: settings.results.then(|| Removal::new(hostname)),
             is_due: false,
         }
@@ -90,6 +95,7 @@ impl Reading {
     /// Takes the next piece of content as it came.
     pub(super) fn push(&mut self, settings: &Settings, content: &[u8]) {
         match &mut self.state {
+            ReadingState::Nothing => {}
             ReadingState::Body(signing) => signing.push_body(content),
             ReadingState::Header(section) => {
                 let length = section.push(content);
@@ -128,10 +134,11 @@ impl Relay {
         let config = &cx.shared.config;
         let Some(settings) = config.sender.as_deref() else { return };
         let client = self.session.client_ip();
-        if !settings.concerns(client) {
+        // A user is at home anywhere: nothing in the DNS speaks for where mail is submitted from.
+        if self.session.user.is_some() || !settings.concerns(client) {
             return;
         }
-        let helo = self.session.helo.as_deref().unwrap_or_default();
+        let helo = greeted(&self.session);
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let (local_part, domain) = split(&transaction.path);
         let inquiry = OfClient {
@@ -154,8 +161,7 @@ impl Relay {
         let Some(settings) = cx.shared.config.sender.as_deref() else { return };
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let sender = Name::parse(&split(&transaction.path).1).or_else(|| {
-            let helo = self.session.helo.as_deref().unwrap_or_default();
-            Name::parse(&String::from_utf8_lossy(helo))
+            Name::parse(&String::from_utf8_lossy(greeted(&self.session)))
         });
         let content = transaction.content.as_deref_mut();
         let Some(reading) = content.and_then(|content| content.reading.as_deref_mut()) else { return };
@@ -236,6 +242,13 @@ fn tell(settings: &Settings, client: Option<&ClientFound>, concluded: Option<&Co
     if let Some(concluded) = concluded {
         tell_author(concluded, facts);
     }
+}
+
+/// How the client greeted: whoever speaks for another one says how that did.
+fn greeted(session: &Session) -> &[u8] {
+    let forwarded = session.forwarded.as_deref().filter(|identity| identity.addr.is_some());
+    let helo = forwarded.map_or(session.helo.as_deref(), |identity| identity.helo.as_deref());
+    helo.unwrap_or_default()
 }
 
 /// The service ends an inquiry by itself in time; who waits a little longer hears what it found.
