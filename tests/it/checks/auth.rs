@@ -197,6 +197,29 @@ fn a_rule_can_hold_users_to_their_own_addresses() {
     }
 }
 
+/// By connections that all share, and by those of each client.
+#[test]
+fn a_next_hop_hears_the_name_from_then_on() {
+    for (verb, identity) in [
+        ("XFORWARD", "identity = \"xforward\"\npool = { warm = 1, max = 1 }"),
+        ("XCLIENT", "identity = \"xclient\"\npool = { warm = 0 }"),
+    ] {
+        let extensions = [&EXTENSIONS[..], &["XFORWARD ADDR LOGIN", "XCLIENT ADDR LOGIN"]].concat();
+        let upstream = Plan::with(&extensions).start();
+        let proxy = submission(&upstream, "offer", false, identity);
+        let mut client = session(&proxy);
+        assert_eq!(client.message("b@hop.example", b"x\r\n").code, 250);
+        assert_eq!(scram(&mut client, USERS[0].0, USERS[0].1), 235);
+        assert_eq!(client.message("b@hop.example", b"x\r\n").code, 250);
+        let mut stranger = session(&proxy);
+        assert_eq!(stranger.message("b@hop.example", b"x\r\n").code, 250);
+        let commands = upstream.seen().commands.clone();
+        let told = commands.iter().filter(|(_, line)| line.starts_with(verb));
+        let logins: Vec<_> = told.filter_map(|(_, line)| line.split("LOGIN=").nth(1)).collect();
+        assert_eq!(logins, ["[UNAVAILABLE]", USERS[0].0, "[UNAVAILABLE]"], "{verb}");
+    }
+}
+
 /// `ALTERNATING_MESSAGES=10000` for the whole of it: a program built for debugging.
 fn alternating() -> usize {
     std::env::var("ALTERNATING_MESSAGES").ok().and_then(|count| count.parse().ok()).unwrap_or(1000)
