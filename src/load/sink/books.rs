@@ -197,8 +197,9 @@ impl Books {
     }
 
     /// The reply to EHLO or LHLO.
-    pub(super) fn ehlo_reply(&self, out: &mut Vec<u8>) {
-        let mut lines = std::iter::once(&self.options.hostname).chain(&self.ehlo).peekable();
+    pub(super) fn ehlo_reply(&self, offers_tls: bool, out: &mut Vec<u8>) {
+        let usual = std::iter::once(&self.options.hostname).chain(&self.ehlo).map(String::as_str);
+        let mut lines = usual.chain(offers_tls.then_some("STARTTLS")).peekable();
         while let Some(line) = lines.next() {
             out.extend_from_slice(if lines.peek().is_some() { b"250-" } else { b"250 " });
             out.extend_from_slice(line.as_bytes());

@@ -18,6 +18,8 @@ use super::{Sink, thread};
 use crate::load::address::{self, Family};
 use crate::load::console;
 use crate::reactor::waker::Waker;
+use crate::tls::identity::{Identity, IdentityFault};
+use crate::tls::server_policy::{ClientCertificates, ServerPolicy};
 
 const PROGRAM: &str = "postern sink";
 
@@ -152,9 +154,15 @@ struct Cli {
     /// Announce SMTPUTF8.
     #[arg(long)]
     smtputf8: bool,
-    /// Announce STARTTLS: not in this version.
-    #[arg(long)]
+    /// Announce STARTTLS; needs --certificate and --key.
+    #[arg(long, requires_all = ["certificate", "key"])]
     tls: bool,
+    /// A certificate chain in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    certificate: Option<PathBuf>,
+    /// Its key in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    key: Option<PathBuf>,
     /// Fail at a step: connect ehlo helo mail rcpt data body dot bdat rset quit xforward …; CODE is
     /// three digits (421 also disconnects), drop, or hang.
     #[arg(long, value_name = "STEP=CODE[:PERCENT]", value_parser = parse_fail)]
@@ -207,7 +215,6 @@ impl Cli {
         let missing = [
             (self.window.is_some(), "-T (TCP window size) is not in this version"),
             (self.user.is_some() && self.root.is_some(), "-u and -R together are not in this version"),
-            (self.tls, "--tls is not in this version"),
         ];
         missing.iter().find(|(asked, _)| *asked).map(|(_, text)| (*text).to_owned())
     }
@@ -225,6 +232,7 @@ impl Cli {
             },
             pix: self.pix,
             announce: self.announce(),
+            tls: self.tls()?,
             rules: self.rules()?,
             soft_reply: self.soft_reply.clone().unwrap_or(defaults.soft_reply),
             hard_reply: self.hard_reply.clone().unwrap_or(defaults.hard_reply),
@@ -241,6 +249,19 @@ impl Cli {
             verbose: self.verbose > 0,
             seed: self.seed,
         })
+    }
+
+    fn tls(&self) -> Result<Option<ServerPolicy>, String> {
+        let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else { return Ok(None) };
+        let read =
+            |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let fault = |fault| match fault {
+            IdentityFault::Certificate(why) => format!("{}: {why}", certificate.display()),
+            IdentityFault::Key(why) => format!("{}: {why}", key.display()),
+            IdentityFault::Mismatch => format!("{} is not the key of the certificate", key.display()),
+        };
+        let own = Identity::read(&read(certificate)?, &read(key)?).map_err(fault)?;
+        ServerPolicy::new(vec![own], &ClientCertificates::None).map(Some)
     }
 
     fn announce(&self) -> Announce {
@@ -420,7 +441,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        for line in ["-T 1024 :25 1", "-u nobody -R / :25 1", "--tls :25 1"] {
+        for line in ["-T 1024 :25 1", "-u nobody -R / :25 1"] {
             assert!(parse(line).missing().is_some(), "{line}");
         }
         assert!(parse("-f foo :25 1").options().is_err());

@@ -1,6 +1,6 @@
 //! The sink's side of one SMTP or LMTP dialogue: octets in, replies out, no IO.
 //!
-//! RFC 5321, RFC 2033 (LMTP), RFC 3030 (BDAT); lenient where smtp-sink is: arguments are not
+//! RFC 5321, RFC 2033 (LMTP), RFC 3030 (BDAT), RFC 3207 (STARTTLS); lenient where smtp-sink is: arguments are not
 //! checked, HELO is not needed, but MAIL, RCPT and DATA come in order. A command ends at CRLF and
 //! nowhere else, so that what a proxy lets through is seen as a strict server would see it.
 //!
@@ -29,6 +29,8 @@ pub(super) enum Then {
     Read,
     /// Reads nothing for so long, then resumes with what was not consumed.
     Wait(Duration),
+    /// Shakes hands; what else came in clear is nobody's.
+    StartTls,
     /// Reads nothing any more.
     Hang,
     Close,
@@ -81,6 +83,8 @@ pub(super) struct Dialogue {
     stage: Stage,
     protocol: Protocol,
     recipients: u32,
+    /// STARTTLS was said: whatever is heard now comes under TLS.
+    secured: bool,
     /// The wait owed at this point is over.
     waited: bool,
     /// What is remembered of the transaction, if anything is.
@@ -117,6 +121,7 @@ impl Dialogue {
             stage: Stage::Ready,
             protocol: if books.options.protocol == Protocol::Lmtp { Protocol::Lmtp } else { Protocol::Smtp },
             recipients: 0,
+            secured: false,
             waited: false,
             notes: (books.memory > Memory::Nothing).then(Box::default),
         }
@@ -216,8 +221,13 @@ impl Dialogue {
             Step::Auth => announce.auth,
             Step::Xclient => announce.xclient,
             Step::Xforward => announce.xforward,
+            Step::Starttls => self.offers_tls(books),
             _ => true,
         }
+    }
+
+    const fn offers_tls(&self, books: &Books) -> bool {
+        books.options.tls.is_some() && !self.secured
     }
 
     fn run(
@@ -238,6 +248,12 @@ impl Dialogue {
                 count(&books.counters.rsets, 1);
                 self.reset();
                 books.reply(out, "250", "2.1.0", "Ok");
+            }
+            Step::Starttls => {
+                self.reset();
+                self.secured = true;
+                books.reply(out, "220", "2.0.0", "Ready to start TLS");
+                return Flow::Stop(consumed, Then::StartTls);
             }
             Step::Quit => {
                 count(&books.counters.quits, 1);
@@ -265,7 +281,7 @@ impl Dialogue {
             books.reply(out, "250", "", &books.options.hostname);
         } else {
             self.protocol = books.options.protocol;
-            books.ehlo_reply(out);
+            books.ehlo_reply(self.offers_tls(books), out);
         }
     }
 

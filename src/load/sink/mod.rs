@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use crate::base::time::Instant;
 use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
+use crate::tls::server_policy::ServerPolicy;
+use crate::tls::session::Session;
 
 mod books;
 mod cli;
@@ -53,6 +55,10 @@ struct Conn {
     pending: Vec<u8>,
     /// Replies that wait for the send under way.
     out: Vec<u8>,
+    /// Under TLS, or shaking hands.
+    tls: Option<Box<Session>>,
+    /// What goes over the wire as it is, before what is in `out`.
+    records: Vec<u8>,
     sending: bool,
     mode: Mode,
     /// When the peer was last heard, or last took a reply.
@@ -70,6 +76,27 @@ enum Mode {
     Hung,
     /// Ends when its last reply is sent.
     Closing,
+}
+
+impl Conn {
+    /// The reply that says so goes out in clear; what else came in clear is forgotten (RFC 3207 §4.2).
+    fn start_tls(&mut self, policy: Option<&ServerPolicy>) {
+        self.pending.clear();
+        self.records.append(&mut self.out);
+        match policy.map(Session::server) {
+            Some(Ok(session)) => self.tls = Some(Box::new(session)),
+            _ => self.mode = Mode::Closing,
+        }
+    }
+
+    /// What is to be said, as it goes over the wire.
+    fn sealed(&mut self) -> Vec<u8> {
+        let Some(tls) = &mut self.tls else { return std::mem::take(&mut self.out) };
+        if !self.out.is_empty() && tls.send(&self.out, &mut self.records).is_ok() {
+            self.out = Vec::new();
+        }
+        std::mem::take(&mut self.records)
+    }
 }
 
 /// The sink on one thread.
@@ -198,6 +225,8 @@ impl<R: Reactor> Sink<R> {
             dialogue: Dialogue::new(peer, &self.books),
             pending: Vec::new(),
             out: Vec::new(),
+            tls: None,
+            records: Vec::new(),
             sending: false,
             mode: Mode::Open,
             active: now,
@@ -210,6 +239,11 @@ impl<R: Reactor> Sink<R> {
     fn receive(&mut self, socket: Socket, chunk: Chunk, now: Instant) {
         let Some(conn) = Self::conn(&mut self.conns, socket) else { return self.reactor.release(chunk) };
         conn.active = now;
+        if conn.tls.is_some() {
+            let mut wire = self.reactor.bytes(&chunk).to_vec();
+            self.reactor.release(chunk);
+            return self.receive_records(socket, &mut wire, now);
+        }
         if conn.mode == Mode::Open && conn.pending.is_empty() {
             let used = Self::advance(conn, self.reactor.bytes(&chunk), &mut self.books, &mut self.spares);
             let rest = &self.reactor.bytes(&chunk)[used.0..];
@@ -222,6 +256,24 @@ impl<R: Reactor> Sink<R> {
         }
         self.reactor.release(chunk);
         self.feed(socket, &[], now);
+    }
+
+    /// The same under TLS.
+    fn receive_records(&mut self, socket: Socket, wire: &mut [u8], now: Instant) {
+        let Some(conn) = Self::conn(&mut self.conns, socket) else { return };
+        let Some(tls) = &mut conn.tls else { return };
+        let (pending, hears) = (&mut conn.pending, !matches!(conn.mode, Mode::Closing | Mode::Hung));
+        let mut keep = |plaintext: &[u8]| {
+            if hears {
+                pending.extend_from_slice(plaintext);
+            }
+        };
+        if tls.receive_all(wire, &mut |_| {}, &mut keep, &mut conn.records).is_err() {
+            self.flush(socket); // The alert that says why.
+            return self.end(socket);
+        }
+        self.feed(socket, &[], now);
+        self.flush(socket);
     }
 
     /// Lets the dialogue go on with what is pending.
@@ -257,6 +309,7 @@ impl<R: Reactor> Sink<R> {
                 conn.mode = Mode::Waiting;
                 self.delays.push(Reverse((now + delay, socket)));
             }
+            Then::StartTls => conn.start_tls(self.books.options.tls.as_ref()),
             Then::Hang => conn.mode = Mode::Hung,
             Then::Close => conn.mode = Mode::Closing,
         }
@@ -272,14 +325,14 @@ impl<R: Reactor> Sink<R> {
         if conn.sending {
             return;
         }
-        if !conn.out.is_empty() {
+        let out = conn.sealed();
+        if !out.is_empty() {
             conn.sending = true;
-            self.reactor.send(socket, std::mem::take(&mut conn.out));
+            self.reactor.send(socket, out);
         } else if conn.mode == Mode::Closing {
             self.close(socket);
         } else {
-            let spare = std::mem::take(&mut conn.out);
-            self.spare(spare);
+            self.spare(out);
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::step::Rules;
+use crate::tls::server_policy::ServerPolicy;
 
 /// What the EHLO reply announces, and what is understood only because of that.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Options {
     /// The greeting looks like that of a Cisco PIX (`-P`).
     pub pix: bool,
     pub announce: Announce,
+    /// STARTTLS is announced, and these sessions are made from this.
+    pub tls: Option<ServerPolicy>,
     pub rules: Rules,
     /// Replies of `-r` and `-f`.
     pub soft_reply: String,
@@ -81,6 +84,7 @@ impl Default for Options {
             protocol: Protocol::Esmtp,
             pix: false,
             announce: Announce::default(),
+            tls: None,
             rules: Rules::default(),
             soft_reply: "450 4.3.0 Error: command failed".to_owned(),
             hard_reply: "500 5.3.0 Error: command failed".to_owned(),

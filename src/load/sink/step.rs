@@ -29,10 +29,11 @@ pub enum Step {
     Auth,
     Xclient,
     Xforward,
+    Starttls,
 }
 
 /// Every step with its name; those before [`COMMANDS`] are no commands.
-const NAMES: [(Step, &str); 17] = [
+const NAMES: [(Step, &str); 18] = [
     (Step::Connect, "CONNECT"),
     (Step::Body, "BODY"),
     (Step::Dot, "."),
@@ -50,6 +51,7 @@ const NAMES: [(Step, &str); 17] = [
     (Step::Vrfy, "VRFY"),
     (Step::Auth, "AUTH"),
     (Step::Xclient, "XCLIENT"),
+    (Step::Starttls, "STARTTLS"),
 ];
 const COMMANDS: usize = 3;
 

@@ -1,16 +1,17 @@
 //! Checks 29 to 33: TLS on both legs, the peers' by a library of their own.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use rustls::{HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 
-use super::{At, Client, Do, Heard, PATIENCE, Plan, Proxy, Setup, Step, Upstream};
+use super::{At, Client, Do, Folder, Heard, PATIENCE, Plan, Proxy, Setup, Step, Upstream, eventually};
 use crate::harness::authority::{HOST, Issued, self_signed, world};
 use crate::harness::free_address;
-use crate::harness::program::output;
+use crate::harness::program::{BINARY, Program, output};
 use crate::harness::secure::{VERSIONS, client_config, server_config};
 
 /// A listener with the certificate of [`HOST`].
@@ -146,6 +147,32 @@ fn the_source_speaks_tls() {
         assert_eq!(by_source("require", options), 60);
     }
     assert_eq!(by_source("implicit", &["--tls-implicit", "-l", "100000"]), 60);
+}
+
+#[test]
+fn the_sink_speaks_tls() {
+    let (folder, address, own) = (Folder::new(), free_address(), &world().ecdsa);
+    let files = ["mx.pem", "mx.key", "journal"].map(|name| folder.join(name));
+    std::fs::write(&files[0], &own.certificate).unwrap();
+    std::fs::write(&files[1], &own.key).unwrap();
+    let mut command = Command::new(BINARY);
+    command.args(["sink", "--chunking", "--tls", "--certificate"]).arg(&files[0]).arg("--key").arg(&files[1]);
+    let mut sink =
+        Program::start(command.arg("--journal").arg(&files[2]).arg(address.to_string()).arg("128"));
+    assert!(eventually(PATIENCE, || TcpStream::connect(address).is_ok()), "{}", sink.said());
+    let setup = Setup::toward(address).file("ca.pem", &world().authority.pem);
+    let proxy = setup.upstream(&format!("tls = {VERIFY}")).start();
+    let large = content(1 << 20);
+    for content in [b"Subject: x\r\n\r\nx\r\n".as_slice(), &large] {
+        deliver(&mut proxy.session(), true, content);
+    }
+    for record in proxy.await_records(2) {
+        assert!(
+            record["next_hop"]["tls"].as_str().is_some_and(|told| told.contains("authority")),
+            "{record}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&files[2]).unwrap().lines().count(), 2);
 }
 
 #[test]
