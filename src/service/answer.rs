@@ -1,6 +1,7 @@
 //! Takes the questions of workers and gives each to whom it concerns.
 //!
-//! Invariant: taking a question never waits, so that a slow answer delays no other question.
+//! Invariants: taking a question never waits, so that a slow answer delays no other question; nobody's
+//! inquiry takes a place in the DNS when its transaction is over.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
 
 impl Answerers {
     fn answer(&self, asked: Asked) {
-        let Asked { ticket, question, answers, freight } = asked;
+        let Asked { ticket, question, answers, freight, interest } = asked;
         if let Question::Auth(attempt) = question {
             return match self.authenticators.of(attempt.listener) {
                 Some(authenticator) => {
@@ -91,14 +92,16 @@ impl Answerers {
             (Question::Client(inquiry), _, Some(inquirer)) => {
                 let inquirer = inquirer.clone();
                 tokio_uring::spawn(async move {
-                    answers.push(ticket, inquirer.about_client(&inquiry).await);
+                    let answer = interest.while_it_lasts(inquirer.about_client(&inquiry)).await;
+                    answer.into_iter().for_each(|answer| answers.push(ticket, answer));
                     drop(freight);
                 });
             }
             (Question::Author(inquiry), _, Some(inquirer)) => {
                 let inquirer = inquirer.clone();
                 tokio_uring::spawn(async move {
-                    answers.push(ticket, inquirer.about_author(&inquiry).await);
+                    let answer = interest.while_it_lasts(inquirer.about_author(&inquiry)).await;
+                    answer.into_iter().for_each(|answer| answers.push(ticket, answer));
                     drop(freight);
                 });
             }

@@ -15,12 +15,15 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::mpsc as bounded;
+use tokio::sync::{mpsc as bounded, oneshot};
 
 pub use super::control::Wake;
 use super::counters::Counters;
@@ -56,6 +59,23 @@ pub struct Asked {
     pub answers: AnswerQueue,
     /// To be kept as long as what came with the question is in memory.
     pub freight: Freight,
+    pub interest: Interest,
+}
+
+/// Ends when nobody waits for an answer any more.
+#[derive(Debug)]
+pub struct Interest(oneshot::Receiver<()>);
+
+impl Interest {
+    /// What comes of `answering`, unless nobody wants to know: then it is dropped where it stands.
+    pub async fn while_it_lasts<T>(mut self, answering: impl Future<Output = T>) -> Option<T> {
+        let mut answering = pin!(answering);
+        poll_fn(|context| match Pin::new(&mut self.0).poll(context) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => answering.as_mut().poll(context).map(Some),
+        })
+        .await
+    }
 }
 
 /// The weight of a question: it counts against its worker's bound until this is dropped.
@@ -151,6 +171,8 @@ struct Open {
     reached: bool,
     /// What the service must hear if we give up.
     retraction: Option<Question>,
+    /// Whoever works on the answer to the last word sees this go.
+    wanted: Option<oneshot::Sender<()>>,
 }
 
 /// A relay and its query.
@@ -254,16 +276,23 @@ impl Asker {
                     armed: false,
                     reached: false,
                     retraction,
+                    wanted: None,
                 });
                 Ok(())
             }
         }
     }
 
-    fn send(&self, (relay, query): Place, question: Question) -> Result<(), (Unknown, Question)> {
+    fn send(&mut self, place: Place, question: Question) -> Result<(), (Unknown, Question)> {
+        let (relay, query) = place;
         let ticket = Ticket { worker: self.worker, relay, query };
         let freight = Freight::new(question.weight(), &self.under_way);
-        self.questions.push(Asked { ticket, question, answers: self.answers.clone(), freight })
+        let (wanted, interest) = oneshot::channel();
+        if let Some(open) = self.open.get_mut(&place) {
+            open.wanted = Some(wanted);
+        }
+        let (answers, interest) = (self.answers.clone(), Interest(interest));
+        self.questions.push(Asked { ticket, question, answers, freight, interest })
     }
 
     fn on_sent(&mut self, now: Instant, place: Place, octets: usize, wants_answer: bool) {
@@ -585,6 +614,21 @@ mod tests {
         let kept = world.begin();
         world.say(kept, Spool::Append(vec![0; ASKED_BYTES_MAX / 4]));
         assert_eq!((world.collected(), refused), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn who_works_on_an_answer_learns_that_nobody_waits_for_it() {
+        let mut world = World::new(16);
+        let mut ask = || {
+            let place = (world.relays.insert(()), Query(7));
+            let question = Question::Client(Box::new(nobody()));
+            world.asker.ask(world.now, place, question, PATIENCE, &world.counters);
+            (place.0, world.service.try_recv().unwrap())
+        };
+        let ((gone, mut of_gone), (_, mut of_other)) = (ask(), ask());
+        world.asker.forget_all(gone);
+        assert_eq!(of_gone.interest.0.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(of_other.interest.0.try_recv(), Err(oneshot::error::TryRecvError::Empty));
     }
 
     fn nobody() -> crate::policy::sender::OfClient {
