@@ -4,6 +4,9 @@
 //! section read, the body digested, the inquiries put together, and what was found made facts and a field. What
 //! is asked and the operation with the public key are the service's.
 
+// A bench that cannot be set up says so by panicking.
+#![allow(clippy::expect_used)]
+
 use std::hint::black_box;
 use std::time::Duration;
 

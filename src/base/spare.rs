@@ -41,10 +41,12 @@ impl Spare {
         if buffer.capacity() >= wanted {
             return;
         }
-        let mut larger = match wanted {
-            ..=MEDIUM_BYTES => self.take_medium(),
-            ..=LARGE_BYTES => self.take_large(),
-            _ => self.take_grown(wanted),
+        let mut larger = if wanted <= MEDIUM_BYTES {
+            self.take_medium()
+        } else if wanted <= LARGE_BYTES {
+            self.take_large()
+        } else {
+            self.take_grown(wanted)
         };
         larger.extend_from_slice(buffer);
         self.put(std::mem::replace(buffer, larger));

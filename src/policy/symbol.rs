@@ -143,6 +143,7 @@ const RESULTS: [&str; 8] =
 pub fn is_reserved(symbol: &str) -> bool {
     symbol == RULE_ERROR
         || ALONE.contains(&symbol)
+        || of_senders().any(|name| name == symbol)
         || [DEFECT, LIMIT, TRICK, URL_TRICK, SPF, DKIM, DMARC, ARC, GREETING, DNSBL]
             .iter()
             .any(|prefix| symbol.starts_with(prefix))

@@ -264,7 +264,8 @@ fn the_phase_is_that_of_the_last_fact() {
     for (source, want) in [
         ("true", Phase::Connect),
         ("client.ip in lists.partners", Phase::Connect),
-        ("client.helo == client.ptr", Phase::Helo),
+        ("client.helo == \"x\"", Phase::Helo),
+        ("client.helo == client.ptr", Phase::End),
         ("client.tls == \"off\" || client.port == 1", Phase::Mail),
         ("sender.domain == \"x\"", Phase::Mail),
         ("\"x\" in recipients", Phase::Rcpt),

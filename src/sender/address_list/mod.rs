@@ -111,7 +111,8 @@ fn subject(host: &str) -> Option<(String, Subject)> {
         let ip = ip.to_canonical();
         return Some((ip.to_string(), Subject::Address(ip)));
     }
-    let name = Name::parse(&to_ascii(host)).filter(|name| name.as_str().contains('.'))?;
+    let is_host = |name: &Name| name.as_str().contains('.') && !name.as_str().contains(' ');
+    let name = Name::parse(&to_ascii(host)).filter(is_host)?;
     Some((registrable(name.as_str()).to_owned(), Subject::Domain))
 }
 
