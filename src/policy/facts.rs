@@ -19,7 +19,7 @@ use crate::limits::{
     FACT_ATTACHMENTS_MAX, FACT_FILE_NAME_BYTES_MAX, FACT_HEADER_BYTES_MAX, FACT_HEADERS_MAX, FACT_NAMES_MAX,
     FACT_TEXT_BYTES_MAX, FACT_URLS_MAX, FACTS_BYTES_MAX,
 };
-use crate::sender::dmarc;
+use super::sender::Objection;
 
 /// Text of a fact; most are borrowed constants.
 pub type Text = Cow<'static, str>;
@@ -113,8 +113,8 @@ pub struct Sender {
     pub spf: Known,
     pub dkim: Vec<Signature>,
     pub dmarc: Known,
-    /// What the author's domain asks for, if the message is none of its.
-    pub wanted: Option<dmarc::Policy>,
+    /// What speaks against the author that is shown.
+    pub objection: Option<Objection>,
     /// Mail went to this sender before, or came and was wanted.
     pub known: bool,
 }

@@ -14,6 +14,7 @@ use super::facts::Facts;
 use super::lists::Lists;
 use super::rule::{RuleIndex, Rules};
 use super::score::{Scores, Thresholds};
+use super::sender::Objection;
 use super::settings::Workers;
 use super::symbol::RULE_ERROR;
 use super::verdict::{Refusal, Verdict};
@@ -195,13 +196,16 @@ fn without_rule(policy: &Policy, world: &World<'_>) -> (Verdict, Cause) {
     (verdict, cause)
 }
 
-/// RFC 7489 §6.3, `p`.
+/// What the author's domain asks for (RFC 7489 §6.3, `p`), where it can be told.
 fn by_dmarc(policy: &Policy, facts: &Facts) -> Verdict {
-    match facts.sender.wanted.filter(|_| policy.enforces_dmarc) {
-        None | Some(dmarc::Policy::None) => Verdict::Pass,
-        Some(dmarc::Policy::Quarantine) if policy.keeps => Verdict::Quarantine,
-        Some(dmarc::Policy::Quarantine) => Verdict::Tag,
-        Some(dmarc::Policy::Reject) => Verdict::Refuse(Refusal::Dmarc),
+    match facts.sender.objection.filter(|_| policy.enforces_dmarc) {
+        None | Some(Objection::Disowned(dmarc::Policy::None)) => Verdict::Pass,
+        Some(Objection::Disowned(dmarc::Policy::Quarantine)) if policy.keeps => Verdict::Quarantine,
+        Some(Objection::Disowned(dmarc::Policy::Quarantine)) => Verdict::Tag,
+        Some(Objection::Disowned(dmarc::Policy::Reject)) => Verdict::Refuse(Refusal::Dmarc),
+        Some(Objection::SeveralAuthors) => Verdict::Refuse(Refusal::SeveralAuthors),
+        // RFC 7489 §6.6.2, step 6: it may yet turn out to be the author's.
+        Some(Objection::Unsure) => Verdict::Defer,
     }
 }
 
@@ -439,5 +443,32 @@ mod tests {
         facts.client.port = 7;
         let early = judge_early(&facts, &policy, &workers(), Phase::Connect).unwrap();
         assert_eq!(early.cause, Cause::Rule(RuleIndex(0)));
+    }
+
+    #[test]
+    fn what_an_author_s_domain_asks_for_is_done_where_it_is_enforced() {
+        use dmarc::Policy as Wants;
+        for (objection, keeps, want) in [
+            (Objection::Disowned(Wants::None), true, Verdict::Pass),
+            (Objection::Disowned(Wants::Quarantine), true, Verdict::Quarantine),
+            (Objection::Disowned(Wants::Quarantine), false, Verdict::Tag),
+            (Objection::Disowned(Wants::Reject), true, Verdict::Refuse(Refusal::Dmarc)),
+            (Objection::SeveralAuthors, true, Verdict::Refuse(Refusal::SeveralAuthors)),
+            (Objection::Unsure, true, Verdict::Defer),
+        ] {
+            let mut facts = Facts::default();
+            facts.sender.objection = Some(objection);
+            let mut policy = Policy { keeps, enforces_dmarc: true, ..policy(&[]) };
+            let judged = judge(&facts, &policy, &workers());
+            assert_eq!(judged.verdict, want, "{objection:?}");
+            assert_eq!(judged.cause == Cause::Dmarc, want != Verdict::Pass);
+            policy.enforces_dmarc = false;
+            assert_eq!(judge(&facts, &policy, &workers()).verdict, Verdict::Pass);
+        }
+        // A rule of the administrator's comes first.
+        let mut facts = Facts::default();
+        facts.sender.objection = Some(Objection::Disowned(Wants::Reject));
+        let policy = Policy { enforces_dmarc: true, ..policy(&[("true", Verdict::Pass)]) };
+        assert_eq!(judge(&facts, &policy, &workers()).verdict, Verdict::Pass);
     }
 }

@@ -19,7 +19,7 @@ use crate::mime::encoded_word;
 use crate::sender::address_list::{self, List, Listings};
 use crate::sender::arc::{self, Chain, ChainCheck};
 use crate::sender::auth_results::AuthResults;
-use crate::sender::author::Author;
+use crate::sender::author::{Author, Flaw};
 use crate::sender::dkim::{self, BodyDigests, BodyHash, KeyCheck, Signatures, Signed};
 use crate::sender::dmarc::{self, Checked, Dmarc, Identifier};
 use crate::sender::dns::{Known, Missing, Name, Query};
@@ -325,6 +325,17 @@ fn evaluate_arc(
     }
 }
 
+/// What speaks against the author that a reader sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// Its domain did not send this, and asks for so much.
+    Disowned(dmarc::Policy),
+    /// So it seems, but something could not be checked now.
+    Unsure,
+    /// Readers see one or the other.
+    SeveralAuthors,
+}
+
 /// DMARC of a message, or why there is none to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Alignment {
@@ -383,13 +394,19 @@ impl Alignment {
         }
     }
 
-    /// What the author's domain asks for, if what it asks for applies.
-    fn wanted(&self) -> Option<dmarc::Policy> {
+    /// What speaks against the author that is shown.
+    fn objection(&self, author: &Author) -> Option<Objection> {
+        let several = [Flaw::SeveralFields, Flaw::FieldDisguised, Flaw::SeveralDomains];
         match self {
-            Self::Known(dmarc) if dmarc.outcome == dmarc::Outcome::Fail && !dmarc.is_unsure => {
-                Some(dmarc.policy)
+            Self::Known(dmarc) if dmarc.outcome != dmarc::Outcome::Fail => None,
+            Self::Known(dmarc) if dmarc.policy == dmarc::Policy::None || !dmarc.is_unsure => {
+                Some(Objection::Disowned(dmarc.policy))
             }
-            _ => None,
+            Self::Known(_) => Some(Objection::Unsure),
+            Self::Ambiguous => {
+                several.iter().any(|flaw| author.flaws.contains(*flaw)).then_some(Objection::SeveralAuthors)
+            }
+            Self::Unanswered => None,
         }
     }
 }
@@ -438,7 +455,7 @@ pub fn tell_author(concluded: &Concluded, facts: &mut Facts) {
     }
     if let Some(dmarc) = &concluded.dmarc {
         facts.sender.dmarc = Fact::new(dmarc.name());
-        facts.sender.wanted = dmarc.wanted();
+        facts.sender.objection = dmarc.objection(&concluded.author);
         facts.add_symbol(&symbol::of(symbol::DMARC, dmarc.name()), 0.0, 1);
     }
     if let Some(arc) = concluded.arc.as_ref().filter(|arc| arc.sets > 0 || arc.fault.is_some()) {

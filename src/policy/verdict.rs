@@ -99,6 +99,8 @@ pub enum Refusal {
     LineTooLong,
     /// RFC 7489 §10.3; the code is of RFC 7372 §3.3.
     Dmarc,
+    /// RFC 5322 §3.6.2 allows one From field, and RFC 7489 §6.6.1 one domain in it.
+    SeveralAuthors,
 }
 
 impl Refusal {
@@ -115,6 +117,9 @@ impl Refusal {
                 "5.7.26",
                 "the author's domain did not send this message, and asks to refuse it",
             ),
+            Self::SeveralAuthors => {
+                Reply::new(550, "5.7.1", "several From fields or domains: nobody answers for this message")
+            }
             Self::LineTooLong => Reply::new(550, "5.6.0", "a line of the message is too long"),
         }
     }

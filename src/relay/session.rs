@@ -502,7 +502,9 @@ impl Relay {
     /// FIN or a broken connection. A half-closed client still hears the reply to what it sent whole.
     pub(super) fn on_client_ended(&mut self, cx: &mut Context<'_>, ending: Ending) {
         self.ended = true;
-        if ending == Ending::Broken && self.stage != Stage::Verdict {
+        // Nothing went up that could not be taken back: whoever comes again gets no second copy.
+        let is_undecided = self.stage != Stage::Verdict || self.waits_for_verdict();
+        if ending == Ending::Broken && is_undecided {
             self.abandon_transaction(cx, "");
             self.stage = Stage::Over;
             cx.actions.push(Action::Abort);

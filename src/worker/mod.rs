@@ -306,7 +306,8 @@ impl<R: Reactor> Worker<R> {
                 self.tell(key, Event::Sent(Side::Downstream, plain));
             }
             (Owner::Hop(key), Ok(_)) => {
-                if let Some(relay) = self.hops.at(key).and_then(Hop::lent_to) {
+                // What TLS itself has to say is no progress of the message.
+                if let Some(relay) = self.hops.at(key).and_then(Hop::lent_to).filter(|_| plain > 0) {
                     self.tell(relay, Event::Sent(Side::Upstream, plain));
                 }
             }
