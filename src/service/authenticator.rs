@@ -187,13 +187,20 @@ mod tests {
         let user = "eve:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA\n";
         let authenticator = Arc::new(Authenticator::new(Arc::new(Users::parse(user).unwrap())).unwrap());
         run(async {
+            // Nobody is looked at while the test has all turns.
+            let turns = authenticator.turns.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
             let attempts = (0..AT_ONCE + WAITING_MAX + 4).map(|number| {
                 let authenticator = Arc::clone(&authenticator);
                 let from = IpAddr::from([198, 51, u8::try_from(number).unwrap(), 1]);
                 tokio::spawn(async move { authenticator.verify(from, "eve", secret("guess")).await })
             });
+            let attempts: Vec<_> = attempts.collect();
+            while attempts.iter().filter(|attempt| attempt.is_finished()).count() < 4 {
+                tokio::task::yield_now().await;
+            }
+            drop(turns);
             let mut outcomes = Vec::new();
-            for attempt in attempts.collect::<Vec<_>>() {
+            for attempt in attempts {
                 outcomes.push(attempt.await.unwrap());
             }
             let busy = outcomes.iter().filter(|outcome| **outcome == Outcome::Busy).count();
