@@ -8,7 +8,9 @@ use super::{boot, check_patterns};
 use crate::limits::{Holder, WorkerSize, worker_descriptors, worker_memory};
 use crate::policy::settings::{Config, Upstream};
 use crate::scan::Rules;
+use crate::sender::header_section::SECTION_BYTES_MAX;
 use crate::service::notice::say;
+use crate::tls::session::HANDSHAKE_BYTES_MAX;
 
 /// What the configuration allows one worker.
 pub fn worker_size(config: &Config) -> WorkerSize {
@@ -111,12 +113,27 @@ fn described(upstream: &Upstream) -> String {
     format!("{}: {} (warm {}, max {} per worker)", upstream.name, servers.join(", "), pool.warm, pool.max)
 }
 
+/// What TLS and inquiries about senders add, where there are any.
+fn of_trust(config: &Config, size: WorkerSize) -> Vec<Holder> {
+    let clients = config.listeners.iter().any(|listener| listener.tls.policy().is_some());
+    let servers = config.upstreams.iter().any(|upstream| upstream.tls.toward_server().is_some());
+    let count = |some: bool, count| if some { count } else { 0 };
+    let tls = count(clients, size.connections) + count(servers, size.upstream_connections);
+    let sections = count(config.sender.is_some(), size.upstream_connections);
+    let holders = [
+        Holder { name: "handshakes that are not over", count: tls, each: HANDSHAKE_BYTES_MAX },
+        Holder { name: "header sections of senders", count: sections, each: SECTION_BYTES_MAX },
+    ];
+    holders.into_iter().filter(|holder| holder.count > 0).collect()
+}
+
 fn costs(out: &mut String, config: &Config) -> fmt::Result {
     let size = worker_size(config);
     let mut holders = worker_memory(size).to_vec();
     if let Some(engine) = &config.engine {
         holders.extend(check_patterns::holders(engine, size.upstream_connections));
     }
+    holders.extend(of_trust(config, size));
     writeln!(out, "\nmemory of one worker at its worst")?;
     for holder in &holders {
         writeln!(out, "{}", row(holder))?;
@@ -166,6 +183,14 @@ mod tests {
         for wanted in ["no fault", "sum", "open files needed", "127.0.0.1:2525", &config.hash] {
             assert!(text.contains(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn inquiries_are_on_the_sheet_where_there_are_any() {
+        let demo = include_str!("../../appliance/demo.toml");
+        let name = "header sections of senders";
+        assert!(!sheet(&read("demo.toml", demo).unwrap()).contains(name));
+        assert!(sheet(&read("demo.toml", &format!("{demo}\n[sender]\n")).unwrap()).contains(name));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::server_policy::{ServerPolicy, Witness};
 use super::trust::peer;
 
 /// Octets of a handshake that are held: its longest message, and the record that completes it.
-const HELD_BYTES_MAX: usize = 64 * 1024 + RECORD_BYTES_MAX;
+pub const HELD_BYTES_MAX: usize = 64 * 1024 + RECORD_BYTES_MAX;
 
 pub(super) struct Handshake {
     connection: Connection,

@@ -11,6 +11,7 @@
 
 use super::client_policy::{ClientPolicy, server_name};
 use super::fault::TlsFault;
+pub use super::handshake::HELD_BYTES_MAX as HANDSHAKE_BYTES_MAX;
 use super::handshake::Handshake;
 use super::record::{Found, Place, Traffic};
 use super::secured::Secured;

@@ -38,7 +38,8 @@ pub(super) fn sender(section: Option<Section<'_>>) -> Option<Settings> {
     set(&mut settings.resolver, section.item("resolver").and_then(resolver));
     set(&mut settings.validates, section.item("validates").and_then(Item::flag));
     set(&mut settings.patience, section.item("timeout").and_then(|item| item.duration(PATIENCE)));
-    set(&mut settings.questions, section.item("lookups").and_then(|item| item.count(20..=1000)));
+    // One message may ask for 70 keys at once; its author's domain is to be asked all the same.
+    set(&mut settings.questions, section.item("lookups").and_then(|item| item.count(80..=1000)));
     set(&mut settings.exempt, section.item("exempt").map(|item| item.list(unit::network)));
     for (key, flag) in [
         ("spf", &mut settings.spf),
