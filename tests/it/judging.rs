@@ -158,10 +158,10 @@ fn patterns_that_take_too_much_memory_are_refused_in_time() {
     let begun = Instant::now();
     let error = world.complaint("check --config p.toml");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    assert!(
-        error.contains(".toml:") && error.contains("compiling all patterns takes more than 512 MiB"),
-        "{error}"
-    );
+    let by_memory = error.contains("compiling all patterns takes more than 512 MiB");
+    // On a machine that does much else at once the bound on time comes first.
+    let by_time = error.contains("longer than 7 seconds") && begun.elapsed() >= Duration::from_secs(7);
+    assert!(error.contains(".toml:") && (by_memory || by_time), "{error}");
 }
 
 #[test]
