@@ -14,12 +14,12 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::sender::Objection;
 use super::symbol::{self, Symbols};
 use crate::limits::{
     FACT_ATTACHMENTS_MAX, FACT_FILE_NAME_BYTES_MAX, FACT_HEADER_BYTES_MAX, FACT_HEADERS_MAX, FACT_NAMES_MAX,
     FACT_TEXT_BYTES_MAX, FACT_URLS_MAX, FACTS_BYTES_MAX,
 };
-use super::sender::Objection;
 
 /// Text of a fact; most are borrowed constants.
 pub type Text = Cow<'static, str>;

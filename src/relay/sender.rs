@@ -160,9 +160,8 @@ impl Relay {
     pub(super) fn ask_about_author(&mut self, cx: &mut Context<'_>) {
         let Some(settings) = cx.shared.config.sender.as_deref() else { return };
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        let sender = Name::parse(&split(&transaction.path).1).or_else(|| {
-            Name::parse(&String::from_utf8_lossy(greeted(&self.session)))
-        });
+        let sender = Name::parse(&split(&transaction.path).1)
+            .or_else(|| Name::parse(&String::from_utf8_lossy(greeted(&self.session))));
         let content = transaction.content.as_deref_mut();
         let Some(reading) = content.and_then(|content| content.reading.as_deref_mut()) else { return };
         if !std::mem::take(&mut reading.is_due) {
