@@ -102,9 +102,13 @@ address = "off"
 [log]
 records = "$records"
 CONFIG
-    launch "$folder/$name.log" "$postern" run --config "$config"
+    serve "$name"
+}
+
+serve() { # serve NAME: postern with $config
+    launch "$folder/$1.log" "$postern" run --config "$config"
     proxy=$pid
-    await "'serving' of $name" grep --quiet serving "$folder/$name.log" || { cat "$folder/$name.log" >&2; exit 1; }
+    await "'serving' of $1" grep --quiet serving "$folder/$1.log" || { cat "$folder/$1.log" >&2; exit 1; }
 }
 
 delivered() { # delivered COUNT: whether so many records say so, and none says anything else

@@ -51,9 +51,7 @@ address = "off"
 [log]
 records = "$records"
 CONFIG
-    launch "$folder/tls.log" "$postern" run --config "$config"
-    proxy=$pid
-    await "'serving' with TLS" grep --quiet serving "$folder/tls.log" || { cat "$folder/tls.log" >&2; exit 1; }
+    serve tls
 }
 
 test_tls() { # Postfix is running
