@@ -33,12 +33,13 @@ use crate::base::slab::{Key, Slab};
 use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
 use crate::limits::RECORD_BATCH_BYTES_MAX;
-use crate::policy::settings::Config;
+use crate::policy::settings::{Config, Upstream};
 use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
 use crate::relay::Shared;
 use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::extension::Capabilities;
+use crate::tls::client_policy::ClientPolicy;
 use crate::tls::server_policy::ServerPolicy;
 
 use ask::Asker;
@@ -110,6 +111,8 @@ pub struct Worker<R> {
     wire: Vec<u8>,
     /// What sessions of each listener are made from.
     server_policies: Vec<Option<ServerPolicy>>,
+    /// The same toward each upstream, with tickets that no other worker has.
+    client_policies: Vec<Option<ClientPolicy>>,
     /// Records as JSON lines, not handed over yet.
     batch: Vec<u8>,
     drain_until: Option<Instant>,
@@ -147,6 +150,7 @@ impl<R: Reactor> Worker<R> {
             actions: Actions::default(),
             wire: Vec::new(),
             server_policies: config.listeners.iter().map(|listener| listener.tls.policy().cloned()).collect(),
+            client_policies: config.upstreams.iter().map(own_tickets).collect(),
             batch: Vec::new(),
             drain_until: None,
             stopping: false,
@@ -438,4 +442,8 @@ impl<R: Reactor> Worker<R> {
         self.flush();
         self.reactor.turn(Some(self.now()));
     }
+}
+
+fn own_tickets(upstream: &Upstream) -> Option<ClientPolicy> {
+    upstream.tls.toward_server().map(|toward| toward.policy.apart())
 }
