@@ -8,7 +8,6 @@
 #![allow(clippy::expect_used)]
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
@@ -16,26 +15,13 @@ use base64_simd::STANDARD;
 use criterion::{Criterion, criterion_group, criterion_main};
 use postern::policy::facts::Facts;
 use postern::policy::sender::{
-    AuthorFound, ClientFound, DmarcMode, OfClient, Resolver, Settings, Signing, results_field, tell_author,
-    tell_client,
+    AuthorFound, ClientFound, DmarcMode, OfClient, Settings, Signing, results_field, tell_author, tell_client,
 };
 use postern::sender::dns::{Answer, Known, Missing, Name, Query, Record};
 use postern::sender::header_section::HeaderSection;
 
 fn settings() -> Settings {
-    Settings {
-        resolver: Resolver::System,
-        validates: false,
-        patience: Duration::from_secs(8),
-        questions: 100,
-        exempt: Vec::new(),
-        spf: true,
-        dkim: true,
-        arc: true,
-        dmarc: DmarcMode::Enforce,
-        dnsbl: Vec::new(),
-        results: true,
-    }
+    Settings { dmarc: DmarcMode::Enforce, ..Settings::default() }
 }
 
 /// A signed message, and the key record.

@@ -46,13 +46,6 @@ pub enum DmarcMode {
     Enforce,
 }
 
-/// A list in the DNS, and the symbol of what is on it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Zone {
-    pub symbol: String,
-    pub list: List,
-}
-
 /// `[sender]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -69,9 +62,28 @@ pub struct Settings {
     pub dkim: bool,
     pub arc: bool,
     pub dmarc: DmarcMode,
-    pub dnsbl: Vec<Zone>,
+    /// Each with the symbol of its zone: [`symbol::of_list`].
+    pub dnsbl: Vec<List>,
     /// Authentication-Results is written into messages that are held whole.
     pub results: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            resolver: Resolver::System,
+            validates: false,
+            patience: Duration::from_secs(8),
+            questions: 100,
+            exempt: Vec::new(),
+            spf: true,
+            dkim: true,
+            arc: true,
+            dmarc: DmarcMode::Mark,
+            dnsbl: Vec::new(),
+            results: true,
+        }
+    }
 }
 
 impl Settings {
@@ -83,8 +95,8 @@ impl Settings {
 
     /// All that something on a list may weigh.
     pub fn weights(&self) -> impl Iterator<Item = f64> {
-        let of = |zone: &Zone| {
-            zone.list.filters.iter().map(|(_, weight)| *weight).chain([zone.list.weight]).collect::<Vec<_>>()
+        let of = |list: &List| {
+            list.filters.iter().map(|(_, weight)| *weight).chain([list.weight]).collect::<Vec<_>>()
         };
         self.dnsbl.iter().flat_map(of)
     }
@@ -146,8 +158,7 @@ impl OfClient {
         let domain = Name::parse(&self.domain);
         let mail_domain = gaps.note(domain.map(|domain| helo::mail_domain(known, &domain)).transpose());
         let spf = if settings.spf { gaps.note(self.spf(known).map(Some)) } else { Some(None) };
-        let lists: Vec<List> = settings.dnsbl.iter().map(|zone| zone.list.clone()).collect();
-        let listings = gaps.note(address_list::of_address(known, &lists, self.ip));
+        let listings = gaps.note(address_list::of_address(known, &settings.dnsbl, self.ip));
         let found = || {
             let (reverse, greeting, mail_domain) = (reverse?, greeting?, mail_domain?);
             Some(ClientFound { reverse, greeting, mail_domain, spf: spf?, listings: listings? })
@@ -433,8 +444,8 @@ pub fn tell_client(settings: &Settings, found: Option<&ClientFound>, facts: &mut
         facts.add_symbol(symbol::SENDER_NULL_MX, 0.0, 1);
     }
     for listing in &found.listings.found {
-        if let Some(zone) = settings.dnsbl.get(listing.list) {
-            facts.add_symbol(&zone.symbol, listing.weight, 1);
+        if let Some(list) = settings.dnsbl.get(listing.list) {
+            facts.add_symbol(&symbol::of_list(list), listing.weight, 1);
         }
     }
     if !found.listings.unanswered.is_empty() {

@@ -10,6 +10,7 @@ use crate::base::suggestion::nearest;
 use crate::limits::SYMBOLS_MAX;
 use crate::mime::{Defect, Limit, Trick, archive};
 use crate::scan::url::Tricks;
+use crate::sender::address_list::List;
 use crate::sender::author::Flaw;
 use crate::sender::helo::Greeting;
 
@@ -55,6 +56,11 @@ pub const SENDER_PARTIAL: &str = "SENDER_PARTIAL";
 pub const DNSBL_UNANSWERED: &str = "DNSBL_UNANSWERED";
 /// What symbols of lists begin with.
 pub const DNSBL: &str = "DNSBL_";
+
+/// The symbol of what is on a list.
+pub fn of_list(list: &List) -> String {
+    of(DNSBL, &list.zone)
+}
 
 /// Of a defect over which readers differ. Two of them, and a message is suspicious.
 pub const DEFECT_SCORE: f64 = 3.0;

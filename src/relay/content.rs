@@ -7,7 +7,6 @@ use crate::base::spare::Spare;
 use crate::base::time::Instant;
 use crate::policy::facts::Facts;
 use crate::policy::inspect::{Bench, Inspection};
-use crate::policy::sender::Settings;
 use crate::smtp::data::{self, BareNewline, ContentFault, Decoder, Framing};
 
 use super::sender::Reading;
@@ -102,7 +101,6 @@ impl Content {
         wire: &[u8],
         spare: &mut Spare,
         bench: &mut Bench,
-        settings: Option<&Settings>,
     ) -> Result<(usize, bool), (usize, ContentFault)> {
         self.first_byte.get_or_insert(now);
         spare.make_room(&mut self.held, wire.len());
@@ -121,9 +119,9 @@ impl Content {
         {
             inspection.push(&self.held[begin..], bench);
         }
-        if let (Some(reading), Some(settings)) = (&mut self.reading, settings) {
+        if let Some(reading) = &mut self.reading {
             if self.looking {
-                reading.push(settings, &self.held[begin..]);
+                reading.push(&self.held[begin..]);
             }
             reading.take_out(&mut self.held, begin);
         }
@@ -144,13 +142,11 @@ impl Content {
     }
 
     /// The client has sent all of it.
-    pub(super) fn complete(&mut self, settings: Option<&Settings>) -> Result<(), ContentFault> {
+    pub(super) fn complete(&mut self) -> Result<(), ContentFault> {
         self.ends_with_crlf = self.decoder.finish()?;
-        if let (Some(reading), Some(settings)) = (&mut self.reading, settings) {
-            let mut kept_back = Vec::new();
-            reading.finish(settings, &mut kept_back);
+        if let Some(reading) = &mut self.reading {
             let begin = self.held.len();
-            self.held.append(&mut kept_back);
+            reading.finish(&mut self.held);
             self.forged.take_out(&mut self.held, begin);
         }
         self.forged.finish(&mut self.held);

@@ -240,9 +240,6 @@ impl Relay {
     }
 
     pub(super) fn on_answered(&mut self, cx: &mut Context<'_>, query: Query, answer: &Answer) {
-        if self.take_sender_answer(cx, query, answer) {
-            return;
-        }
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(keeping) = transaction.keeping.as_mut().filter(|keeping| keeping.query == query) else {
             return;

@@ -93,7 +93,7 @@ impl Relay {
                 .and_then(|identity| identity.helo.as_deref())
                 .or(session.helo.as_deref())
                 .unwrap_or_default(),
-            client: identity.and_then(|identity| identity.addr).unwrap_or_else(|| session.client.ip()),
+            client: session.client_ip(),
             by: &cx.shared.config.hostname,
             with: protocol(session, transaction.declared.smtputf8),
             secured: session.secured.as_deref(),
@@ -104,7 +104,7 @@ impl Relay {
         trace.write(&mut held);
         let inspection = cx.shared.config.engine.as_ref().map(|engine| cx.shared.bench.begin(engine));
         let mut content = Content::new(framing, session.bare_newline, line_max, held, window, inspection);
-        if let Some(settings) = cx.shared.config.sender.as_deref()
+        if let Some(settings) = &cx.shared.config.sender
             && (transaction.sender.is_some() || self.session.user.is_some())
             && settings.reads_content()
         {
@@ -176,9 +176,8 @@ impl Relay {
         let settled = transaction.settled.is_some();
         let content = transaction.content.as_deref_mut()?;
         let begin = content.held.len();
-        let Shared { spare, bench, config, .. } = &mut *cx.shared;
-        let sender = config.sender.as_deref();
-        let (consumed, end) = match content.take(cx.now.instant, input, spare, bench, sender) {
+        let Shared { spare, bench, .. } = &mut *cx.shared;
+        let (consumed, end) = match content.take(cx.now.instant, input, spare, bench) {
             Ok(taken) => taken,
             Err((consumed, fault)) => {
                 self.on_content_fault(cx, fault);
@@ -264,7 +263,7 @@ impl Relay {
         }
         let Some(content) = transaction.content.as_deref_mut() else { return };
         let begin = content.held.len();
-        match content.complete(cx.shared.config.sender.as_deref()) {
+        match content.complete() {
             Ok(()) => {
                 self.copy_content(cx, begin);
                 self.ask_about_author(cx);

@@ -217,8 +217,8 @@ impl Relay {
             Event::Sent(side, bytes) => self.on_sent(cx, side, bytes),
             Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
             Event::CheckOutRefused => self.on_check_out_refused(cx),
-            // Nothing is asked yet.
             Event::Answered(query, answer) if self.awaits_proof(query) => self.on_attempted(cx, answer),
+            Event::Answered(query, answer) if self.awaits_found(query) => self.on_found(cx, query, answer),
             Event::Answered(query, answer) => self.on_answered(cx, query, &answer),
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),

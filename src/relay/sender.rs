@@ -5,14 +5,16 @@
 //! waits for what is still open, and no longer than `sender.timeout`: an inquiry without an answer is one
 //! with "temperror" in it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::action::Action;
 use super::question::{Answer, Query, Question};
 use super::session::Session;
 use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
-use crate::policy::facts::Facts;
 use crate::policy::sender::{
-    AuthorFound, ClientFound, Concluded, OfClient, Settings, Signing, results_field, tell_author, tell_client,
+    AuthorFound, ClientFound, OfClient, Settings, Signing, results_field, tell_author, tell_client,
 };
 use crate::sender::auth_results::Removal;
 use crate::sender::dns::Name;
@@ -40,13 +42,9 @@ impl<T> Inquiry<T> {
         }
     }
 
-    /// Whether the answer under `query` was for it.
-    fn take(&mut self, query: Query, found: Option<T>) -> bool {
-        let is_it = matches!(self, Self::Asked(asked) if *asked == query);
-        if is_it {
-            *self = Self::Ended(found);
-        }
-        is_it
+    /// Whether it was asked under this number.
+    fn is(&self, query: Query) -> bool {
+        matches!(self, Self::Asked(asked) if *asked == query)
     }
 }
 
@@ -66,6 +64,7 @@ impl Sender {
 /// What is learnt of the author while content passes.
 #[derive(Debug)]
 pub(super) struct Reading {
+    settings: Arc<Settings>,
     state: ReadingState,
     /// Takes out fields that claim to be our results.
     removal: Option<Removal>,
@@ -83,9 +82,10 @@ enum ReadingState {
 
 impl Reading {
     /// `asks` says whether anything is asked about the client; fields that claim to be ours go anyhow.
-    pub(super) fn new(settings: &Settings, hostname: &str, asks: bool) -> Self {
+    pub(super) fn new(settings: &Arc<Settings>, hostname: &str, asks: bool) -> Self {
         let header = || ReadingState::Header(HeaderSection::default());
         Self {
+            settings: Arc::clone(settings),
             state: if asks { header() } else { ReadingState::Nothing },
             removal: settings.results.then(|| Removal::new(hostname)),
             is_due: false,
@@ -93,14 +93,14 @@ impl Reading {
     }
 
     /// Takes the next piece of content as it came.
-    pub(super) fn push(&mut self, settings: &Settings, content: &[u8]) {
+    pub(super) fn push(&mut self, content: &[u8]) {
         match &mut self.state {
             ReadingState::Nothing => {}
             ReadingState::Body(signing) => signing.push_body(content),
             ReadingState::Header(section) => {
                 let length = section.push(content);
                 if section.is_complete() {
-                    let mut signing = Box::new(Signing::read(settings, section));
+                    let mut signing = Box::new(Signing::read(&self.settings, section));
                     signing.push_body(content.get(length..).unwrap_or_default());
                     self.state = ReadingState::Body(signing);
                     self.is_due = true;
@@ -117,12 +117,12 @@ impl Reading {
     }
 
     /// Content has ended.
-    pub(super) fn finish(&mut self, settings: &Settings, held: &mut Vec<u8>) {
+    pub(super) fn finish(&mut self, held: &mut Vec<u8>) {
         if let Some(removal) = self.removal.take() {
             removal.finish(held);
         }
         if let ReadingState::Header(section) = &self.state {
-            self.state = ReadingState::Body(Box::new(Signing::read(settings, section)));
+            self.state = ReadingState::Body(Box::new(Signing::read(&self.settings, section)));
             self.is_due = true;
         }
     }
@@ -160,14 +160,14 @@ impl Relay {
     pub(super) fn ask_about_author(&mut self, cx: &mut Context<'_>) {
         let Some(settings) = cx.shared.config.sender.as_deref() else { return };
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        let sender = Name::parse(&split(&transaction.path).1)
-            .or_else(|| Name::parse(&String::from_utf8_lossy(greeted(&self.session))));
         let content = transaction.content.as_deref_mut();
         let Some(reading) = content.and_then(|content| content.reading.as_deref_mut()) else { return };
         if !std::mem::take(&mut reading.is_due) {
             return;
         }
         let ReadingState::Body(signing) = &reading.state else { return };
+        let sender = Name::parse(&split(&transaction.path).1)
+            .or_else(|| Name::parse(&String::from_utf8_lossy(greeted(&self.session))));
         let inquiry = signing.inquiry(settings, sender);
         let Some(asked) = transaction.sender.as_deref_mut() else { return };
         self.queries = self.queries.next();
@@ -188,22 +188,26 @@ impl Relay {
         content.is_some_and(|content| content.complete) && self.waits_for_sender()
     }
 
-    /// Whether the answer was to one of these inquiries.
-    pub(super) fn take_sender_answer(&mut self, cx: &mut Context<'_>, query: Query, answer: &Answer) -> bool {
-        let Some(transaction) = self.transaction.as_deref_mut() else { return false };
-        let Some(sender) = transaction.sender.as_deref_mut() else { return false };
-        let taken = match answer {
-            Answer::Client(found) => sender.client.take(query, Some(found.clone())),
-            Answer::Author(found) => sender.author.take(query, Some(found.clone())),
-            _ => sender.client.take(query, None) || sender.author.take(query, None),
-        };
-        let is_complete = transaction.content.as_deref().is_some_and(|content| content.complete);
-        let is_last = taken && !self.waits_for_sender();
-        if is_last && is_complete && self.stage == Stage::Verdict && !self.is_settled() {
+    /// Whether what is answered under this number concerns one of these inquiries.
+    pub(super) fn awaits_found(&self, query: Query) -> bool {
+        let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
+        sender.is_some_and(|sender| sender.client.is(query) || sender.author.is(query))
+    }
+
+    pub(super) fn on_found(&mut self, cx: &mut Context<'_>, query: Query, answer: Answer) {
+        let waited = self.waits_for_verdict();
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let Some(sender) = transaction.sender.as_deref_mut() else { return };
+        match answer {
+            Answer::Client(found) => sender.client = Inquiry::Ended(Some(found)),
+            Answer::Author(found) => sender.author = Inquiry::Ended(Some(found)),
+            _ if sender.client.is(query) => sender.client = Inquiry::Ended(None),
+            _ => sender.author = Inquiry::Ended(None),
+        }
+        if waited && !self.waits_for_sender() && self.stage == Stage::Verdict && !self.is_settled() {
             self.decide(cx);
             self.conclude_if_settled(cx);
         }
-        taken
     }
 
     /// All that can be known is: it becomes facts, and a field for the next hop.
@@ -221,7 +225,10 @@ impl Relay {
         };
         let now = cx.now.wall.as_secs();
         let concluded = signing.map(|signing| signing.conclude(settings, client, author, now));
-        tell(settings, client, concluded.as_ref(), content.facts_mut());
+        tell_client(settings, client, content.facts_mut());
+        if let Some(concluded) = &concluded {
+            tell_author(concluded, content.facts_mut());
+        }
         if settings.results {
             content.put_fields(&results_field(&config.hostname, client, concluded.as_ref()));
         }
@@ -236,13 +243,6 @@ impl Relay {
     }
 }
 
-fn tell(settings: &Settings, client: Option<&ClientFound>, concluded: Option<&Concluded>, facts: &mut Facts) {
-    tell_client(settings, client, facts);
-    if let Some(concluded) = concluded {
-        tell_author(concluded, facts);
-    }
-}
-
 /// How the client greeted: whoever speaks for another one says how that did.
 fn greeted(session: &Session) -> &[u8] {
     let forwarded = session.forwarded.as_deref().filter(|identity| identity.addr.is_some());
@@ -251,8 +251,8 @@ fn greeted(session: &Session) -> &[u8] {
 }
 
 /// The service ends an inquiry by itself in time; who waits a little longer hears what it found.
-fn patience(settings: &Settings) -> std::time::Duration {
-    settings.patience + std::time::Duration::from_secs(1)
+fn patience(settings: &Settings) -> Duration {
+    settings.patience + Duration::from_secs(1)
 }
 
 /// Local part and domain of a path, both empty for the null path.

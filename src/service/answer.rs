@@ -89,18 +89,10 @@ impl Answerers {
         }
         match (question, &self.quarantine, &self.sender) {
             (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),
-            (Question::Client(inquiry), _, Some(inquirer)) => {
+            (question @ (Question::Client(_) | Question::Author(_)), _, Some(inquirer)) => {
                 let inquirer = inquirer.clone();
                 tokio_uring::spawn(async move {
-                    let answer = interest.while_it_lasts(inquirer.about_client(&inquiry)).await;
-                    answer.into_iter().for_each(|answer| answers.push(ticket, answer));
-                    drop(freight);
-                });
-            }
-            (Question::Author(inquiry), _, Some(inquirer)) => {
-                let inquirer = inquirer.clone();
-                tokio_uring::spawn(async move {
-                    let answer = interest.while_it_lasts(inquirer.about_author(&inquiry)).await;
+                    let answer = interest.while_it_lasts(inquirer.answer(&question)).await;
                     answer.into_iter().for_each(|answer| answers.push(ticket, answer));
                     drop(freight);
                 });

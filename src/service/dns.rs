@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::policy::sender;
 use crate::sender::dns::{Answer, Kind, Known, Missing, Name, Query, Record};
 
 /// Answers that are remembered, whoever asks.
@@ -33,14 +34,6 @@ const UNDER_WAY_MAX: usize = 1024;
 const FAILURE_AGE: Duration = Duration::from_secs(5);
 /// Failures remembered at a time.
 const FAILURES_MAX: usize = 4096;
-
-/// Who is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Servers {
-    /// Those of `/etc/resolv.conf`.
-    System,
-    List(Vec<SocketAddr>),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -72,12 +65,12 @@ pub struct Resolver {
 impl Resolver {
     /// # Errors
     /// When the system's configuration cannot be read; the text says so.
-    pub fn new(servers: &Servers, settings: Settings) -> Result<Self, String> {
+    pub fn new(servers: &sender::Resolver, settings: Settings) -> Result<Self, String> {
         let provider = TokioRuntimeProvider::default();
         let mut builder = match servers {
-            Servers::System => TokioResolver::builder(provider)
+            sender::Resolver::System => TokioResolver::builder(provider)
                 .map_err(|error| format!("the system's resolver configuration cannot be read: {error}"))?,
-            Servers::List(servers) => {
+            sender::Resolver::Servers(servers) => {
                 let servers = servers.iter().map(|server| name_server(*server)).collect();
                 TokioResolver::builder_with_config(
                     ResolverConfig::from_parts(None, vec![], servers),

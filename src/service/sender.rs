@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::dns::{self, Budget, Resolver, Servers};
-use crate::policy::sender::{self, Settings};
-use crate::relay::question::Answer;
-use crate::sender::dns::Known;
+use super::dns::{self, Budget, Resolver};
+use crate::policy::sender::Settings;
+use crate::relay::question::{Answer, Question, Unknown};
+use crate::sender::dns::{Known, Missing};
 
 #[derive(Clone, Debug)]
 pub struct Inquirer {
@@ -23,28 +23,25 @@ impl Inquirer {
     /// # Errors
     /// When no resolver can be had; the text says why.
     pub fn new(settings: &Arc<Settings>) -> Result<Self, String> {
-        let servers = match &settings.resolver {
-            sender::Resolver::System => Servers::System,
-            sender::Resolver::Servers(servers) => Servers::List(servers.clone()),
-        };
         let of_dns = dns::Settings { patience: settings.patience, validates: settings.validates };
-        let resolver = Arc::new(Resolver::new(&servers, of_dns)?);
+        let resolver = Arc::new(Resolver::new(&settings.resolver, of_dns)?);
         Ok(Self { resolver, settings: Arc::clone(settings) })
     }
 
-    pub async fn about_client(&self, inquiry: &sender::OfClient) -> Answer {
-        let (mut known, mut budget) = (Known::default(), self.budget());
-        let evaluation = |known: &Known| inquiry.evaluate(&self.settings, known);
-        Answer::Client(Box::new(self.resolver.evaluate(&mut known, &mut budget, evaluation).await))
+    /// What is known about what `question` asks for; nothing, if that is no inquiry.
+    pub async fn answer(&self, question: &Question) -> Answer {
+        match question {
+            Question::Client(inquiry) => {
+                Answer::Client(self.find(|known| inquiry.evaluate(&self.settings, known)).await)
+            }
+            Question::Author(inquiry) => Answer::Author(self.find(|known| inquiry.evaluate(known)).await),
+            Question::Quarantine(_) | Question::Auth(_) => Answer::Unknown(Unknown::Gone),
+        }
     }
 
-    pub async fn about_author(&self, inquiry: &sender::OfAuthor) -> Answer {
-        let (mut known, mut budget) = (Known::default(), self.budget());
-        let evaluation = |known: &Known| inquiry.evaluate(known);
-        Answer::Author(Box::new(self.resolver.evaluate(&mut known, &mut budget, evaluation).await))
-    }
-
-    fn budget(&self) -> Budget {
-        Budget { questions: self.settings.questions, until: Instant::now() + self.settings.patience }
+    async fn find<T>(&self, evaluation: impl Fn(&Known) -> Result<T, Missing>) -> Box<T> {
+        let until = Instant::now() + self.settings.patience;
+        let mut budget = Budget { questions: self.settings.questions, until };
+        Box::new(self.resolver.evaluate(&mut Known::default(), &mut budget, evaluation).await)
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use hickory_resolver::proto::rr::rdata::{A, MX, TXT};
 use hickory_resolver::proto::rr::{Name as WireName, RData, RecordType};
+use postern::policy::sender::Resolver as Servers;
 use postern::sender::dns::{Answer, Kind, Known, Missing, Name, Query, Record};
-use postern::service::dns::{Budget, Resolver, Servers, Settings};
+use postern::service::dns::{Budget, Resolver, Settings};
 use tokio::time::Instant;
 
 use crate::harness::name_server::{NameServer, Reaction};
@@ -37,7 +38,7 @@ fn query(name: &str, kind: Kind) -> Query {
 fn with_resolver<T>(server: &NameServer, test: impl AsyncFnOnce(Arc<Resolver>) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let servers = Servers::List(vec![server.address]);
+        let servers = Servers::Servers(vec![server.address]);
         let settings = Settings { patience: Duration::from_millis(500), validates: true };
         test(Arc::new(Resolver::new(&servers, settings).unwrap())).await
     })

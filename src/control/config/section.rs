@@ -132,7 +132,7 @@ fn compile(
 /// All that can be found, by patterns and without.
 fn symbols(rules: Option<&Rules>, sender: Option<&Settings>) -> BTreeSet<String> {
     let of_patterns = rules.into_iter().flat_map(Rules::patterns).map(|pattern| pattern.symbol.clone());
-    let of_lists = sender.into_iter().flat_map(|sender| &sender.dnsbl).map(|zone| zone.symbol.clone());
+    let of_lists = sender.into_iter().flat_map(|sender| &sender.dnsbl).map(symbol::of_list);
     of_patterns.chain(of_lists).chain(symbol::built_in()).collect()
 }
 

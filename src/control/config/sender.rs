@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::section::set;
 use super::unit;
 use crate::base::document::{Item, Section};
-use crate::policy::sender::{DmarcMode, Resolver, Settings, Zone};
+use crate::policy::sender::{DmarcMode, Resolver, Settings};
 use crate::policy::symbol;
 use crate::sender::address_list::{Filter, List};
 use crate::sender::dns::Name;
@@ -22,19 +22,7 @@ const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..
 
 pub(super) fn sender(section: Option<Section<'_>>) -> Option<Settings> {
     let mut section = section?;
-    let mut settings = Settings {
-        resolver: Resolver::System,
-        validates: false,
-        patience: Duration::from_secs(8),
-        questions: 100,
-        exempt: Vec::new(),
-        spf: true,
-        dkim: true,
-        arc: true,
-        dmarc: DmarcMode::Mark,
-        dnsbl: Vec::new(),
-        results: true,
-    };
+    let mut settings = Settings::default();
     set(&mut settings.resolver, section.item("resolver").and_then(resolver));
     set(&mut settings.validates, section.item("validates").and_then(Item::flag));
     set(&mut settings.patience, section.item("timeout").and_then(|item| item.duration(PATIENCE)));
@@ -50,7 +38,7 @@ pub(super) fn sender(section: Option<Section<'_>>) -> Option<Settings> {
         set(flag, section.item(key).and_then(Item::flag));
     }
     set(&mut settings.dmarc, section.item("dmarc").and_then(|item| item.choice(DMARC)));
-    set(&mut settings.dnsbl, section.item("dnsbl").map(zones));
+    set(&mut settings.dnsbl, section.item("dnsbl").map(lists));
     if settings.dmarc != DmarcMode::Off && !(settings.spf || settings.dkim) {
         section.fault_at(
             "dmarc",
@@ -71,29 +59,28 @@ fn resolver(item: Item<'_>) -> Option<Resolver> {
     Some(Resolver::Servers(servers))
 }
 
-fn zones(item: Item<'_>) -> Vec<Zone> {
-    let mut zones: Vec<Zone> = Vec::new();
+fn lists(item: Item<'_>) -> Vec<List> {
+    let mut lists: Vec<List> = Vec::new();
     for element in item.elements_up_to(ZONES_MAX) {
-        match zone(element) {
-            Some(zone) if zones.iter().any(|other| other.symbol == zone.symbol) => {
-                element.fault(format!("{} is asked already", zone.list.zone));
+        match list(element) {
+            Some(list) if lists.iter().any(|other| symbol::of_list(other) == symbol::of_list(&list)) => {
+                element.fault(format!("{} is asked already", list.zone));
             }
-            Some(zone) => zones.push(zone),
+            Some(list) => lists.push(list),
             None => {}
         }
     }
-    zones
+    lists
 }
 
 /// `{ zone = "zen.example", score = 6.0, answers = { "127.0.0.2-3" = 3.0 } }`.
-fn zone(item: Item<'_>) -> Option<Zone> {
+fn list(item: Item<'_>) -> Option<List> {
     let mut section = item.section("dnsbl")?;
     let zone = section.required("zone").and_then(|item| item.parse(zone_name));
     let weight = section.item("score").map_or(Some(0.0), |item| item.number(SCORE));
     let filters = section.section("answers").map(filters).unwrap_or_default();
     section.finish();
-    let zone = zone?;
-    Some(Zone { symbol: symbol::of(symbol::DNSBL, &zone), list: List { zone, filters, weight: weight? } })
+    Some(List { zone: zone?, filters, weight: weight? })
 }
 
 fn zone_name(text: &str) -> Result<String, String> {
@@ -134,10 +121,10 @@ mod tests {
                     dnsbl = [{ zone = \"Zen.example.\", score = 6.0 }, \
                     { zone = \"wl.example\", answers = { \"127.0.0.2-3\" = -2.5 } }]\n";
         let settings = settings(text);
-        let found: Vec<_> =
-            settings.dnsbl.iter().map(|zone| (zone.symbol.as_str(), zone.list.weight)).collect();
-        assert_eq!(found, [("DNSBL_ZEN_EXAMPLE", 6.0), ("DNSBL_WL_EXAMPLE", 0.0)]);
-        assert_eq!(settings.dnsbl[1].list.filters.len(), 1);
+        let found: Vec<_> = settings.dnsbl.iter().map(|list| (symbol::of_list(list), list.weight)).collect();
+        let want = [("DNSBL_ZEN_EXAMPLE", 6.0), ("DNSBL_WL_EXAMPLE", 0.0)];
+        assert_eq!(found, want.map(|(symbol, weight)| (symbol.to_owned(), weight)));
+        assert_eq!(settings.dnsbl[1].filters.len(), 1);
         assert_eq!(settings.dmarc, DmarcMode::Enforce);
     }
 

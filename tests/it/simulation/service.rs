@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postern::base::slab::Slab;
 use postern::base::time::Instant;
-use postern::policy::sender::{DmarcMode, Resolver, Settings};
+use postern::policy::sender::{DmarcMode, Settings};
 use postern::relay::quarantine::{ClientFacts, Description, Envelope, Failure, FailureKind, Spool, Spooled};
 use postern::relay::question::{Answer, Query, Question, Unknown};
 use postern::sender::dns::{self, Known, Missing};
@@ -223,18 +223,7 @@ fn every_message_gets_one_last_word() {
 
 /// What is asked about who sends.
 pub(crate) fn inquiring() -> Settings {
-    Settings {
-        resolver: Resolver::System,
-        validates: false,
-        patience: Duration::from_secs(2),
-        questions: 100,
-        exempt: Vec::new(),
-        spf: true,
-        dkim: true,
-        arc: true,
-        dmarc: DmarcMode::Enforce,
-        dnsbl: Vec::new(),
-        // The content is compared octet by octet.
-        results: false,
-    }
+    // The content is compared octet by octet.
+    let results = false;
+    Settings { patience: Duration::from_secs(2), dmarc: DmarcMode::Enforce, results, ..Settings::default() }
 }

@@ -9,7 +9,7 @@ use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
-use postern::policy::sender::{self, DmarcMode, Zone};
+use postern::policy::sender::{self, DmarcMode};
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
     Quarantine, RecordSink, Server, Spool, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
@@ -380,9 +380,10 @@ fn sender(value: &str) -> Option<sender::Settings> {
             "mark" => settings.dmarc = DmarcMode::Mark,
             "enforce" => settings.dmarc = DmarcMode::Enforce,
             "results" => settings.results = true,
-            "list" => settings.dnsbl.push(Zone {
-                symbol: "DNSBL_LIST_EXAMPLE".to_owned(),
-                list: List { zone: "list.example".to_owned(), filters: Vec::new(), weight: 20.0 },
+            "list" => settings.dnsbl.push(List {
+                zone: "list.example".to_owned(),
+                filters: Vec::new(),
+                weight: 20.0,
             }),
             _ => return None,
         }
