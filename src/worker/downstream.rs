@@ -112,10 +112,17 @@ impl<R: Reactor> Worker<R> {
 
     /// Under TLS an end that the client did not announce may be somebody else's.
     pub(super) fn on_client_ended(&mut self, key: Key, ending: Ending) {
-        match self.clients.at(key) {
+        let now = self.now();
+        match self.clients.at_mut(key) {
             Some(client) if client.relay.is_some() => {
                 let ending = if client.pipe.ends_cleanly() { ending } else { Ending::Broken };
                 self.tell(key, Event::Ended(Side::Downstream, ending));
+            }
+            // Whoever sends FIN right behind QUIT still hears what was said; there is nothing to read then.
+            Some(client) if ending == Ending::Closed && !client.pipe.is_drained() => {
+                client.linger = false;
+                client.linger_until = Some(now + LINGER);
+                self.arm_client(key);
             }
             Some(_) => self.close_client(key),
             None => {}
@@ -137,13 +144,15 @@ impl<R: Reactor> Worker<R> {
         }
         self.recycle(&mut actions);
         self.actions = actions;
-        let owner = Owner::Client(key);
-        if let Some(client) = self.clients.at(key) {
-            let (deadline, armed) = (client.deadline(), client.armed);
-            let armed = self.arm(owner, deadline, armed);
-            if let Some(client) = self.clients.at_mut(key) {
-                client.armed = armed;
-            }
+        self.arm_client(key);
+    }
+
+    fn arm_client(&mut self, key: Key) {
+        let Some(client) = self.clients.at(key) else { return };
+        let (deadline, armed) = (client.deadline(), client.armed);
+        let armed = self.arm(Owner::Client(key), deadline, armed);
+        if let Some(client) = self.clients.at_mut(key) {
+            client.armed = armed;
         }
     }
 
@@ -237,13 +246,9 @@ impl<R: Reactor> Worker<R> {
         client.pipe.close = Close::Lingering;
         client.linger_until = Some(now + LINGER);
         let socket = client.pipe.socket;
-        let armed = client.armed;
         self.reactor.shutdown(socket);
         self.reactor.receive(socket);
-        let armed = self.arm(Owner::Client(key), Some(now + LINGER), armed);
-        if let Some(client) = self.clients.at_mut(key) {
-            client.armed = armed;
-        }
+        self.arm_client(key);
     }
 
     pub(super) fn close_client(&mut self, key: Key) {
@@ -264,12 +269,7 @@ impl<R: Reactor> Worker<R> {
         match client.deadline() {
             Some(deadline) if deadline <= now && client.linger_until.is_some() => self.close_client(key),
             Some(deadline) if deadline <= now => self.tell(key, Event::Expired),
-            deadline => {
-                let armed = self.arm(Owner::Client(key), deadline, None);
-                if let Some(client) = self.clients.at_mut(key) {
-                    client.armed = armed;
-                }
-            }
+            _ => self.arm_client(key),
         }
     }
 

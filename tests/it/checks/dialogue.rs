@@ -396,3 +396,22 @@ fn check_15_replies_of_the_next_hop_come_through_well_formed() {
         assert_eq!(client.reply().code, 250);
     }
 }
+
+/// `printf ... | nc`: the last word is under way when the end of the stream is read.
+#[test]
+fn check_12_fin_right_behind_the_last_command() {
+    let (upstream, mut proxy) = pair(Plan::bdat());
+    let dialogue = b"EHLO c\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@hop.example>\r\nBDAT 17 LAST\r\n\
+        Subject: x\r\n\r\nb\r\nQUIT\r\n";
+    for (sent, want) in [(&b"EHLO c\r\nQUIT\r\n"[..], 221), (&b"x".repeat(5000), 500), (dialogue, 221)] {
+        for _ in 0..20 {
+            let mut client = proxy.client();
+            client.send(sent);
+            client.half_close();
+            let replies = client.hear_to_the_end(Duration::from_secs(10)).expect("left hanging");
+            assert_eq!(replies.last().map(|reply| reply.code), Some(want), "{replies:?}");
+        }
+    }
+    assert_eq!(upstream.messages().len(), 20);
+    proxy.assert_well();
+}
