@@ -26,7 +26,7 @@ fn pool(keys: &[Key]) -> Pool {
         idle: Duration::from_secs(60),
         wait: Duration::from_secs(20),
     };
-    let servers = [Server { address: ([127, 0, 0, 1], 25).into(), weight: 1 }];
+    let servers = [Server { address: ([127, 0, 0, 1], 25).into(), weight: 1, rank: 0 }];
     let (mut pool, mut orders) = (Pool::new(limits, &servers, 1), Vec::new());
     pool.tick(NOW, &mut orders);
     for key in keys {

@@ -21,12 +21,14 @@ use super::admin::{Admin, Phase, State};
 use super::config::{MEANT_FROM, Rejected, certificates};
 use super::{check, quarantine_command, signal};
 use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
-use crate::policy::settings::{Config, Cpus};
+use crate::policy::settings::{Config, Cpus, Upstream};
 use crate::reactor::uring::{Uring, UringConfig};
 use crate::reactor::{Reactor, cpu, memory};
 use crate::service;
 use crate::service::answer::{self, Answerers, Authenticators};
+use crate::service::dns::Resolver;
 use crate::service::event_log::{self, EventLog};
+use crate::service::next_hop::Finder;
 use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
 use crate::service::quarantine::{NextHops, Store};
@@ -162,7 +164,7 @@ fn start_service(
 
 /// What runs beside the admin plane, which is bound last: who can ask it finds all the rest there.
 async fn begin_service(
-    config: &Config,
+    config: &Arc<Config>,
     log: &Arc<event_log::Shared>,
     asked: tokio::sync::mpsc::Receiver<Asked>,
     notices: &Sender<Notice>,
@@ -171,22 +173,37 @@ async fn begin_service(
     let store = match quarantine_command::settings(config) {
         Some(settings) => {
             let told = |error| format!("{error} ({MEANT_FROM})");
-            Some(Store::open(&settings, NextHops::from(config)).map_err(told)?)
+            Some(Store::open(&settings, NextHops::from(&**config)).map_err(told)?)
         }
         None => None,
     };
-    let sender = config.sender.as_ref().map(Inquirer::new).transpose()?;
+    let resolver = resolver(config)?;
+    let both = config.sender.clone().zip(resolver.clone());
+    let sender = both.map(|(settings, resolver)| Inquirer::new(settings, resolver));
+    let is_looked_up = config.upstreams.iter().any(Upstream::is_looked_up);
+    let resolver = resolver.filter(|_| is_looked_up);
+    let next_hops = resolver.map(|resolver| Finder::new(Arc::clone(config), resolver));
     let desk = store.as_ref().map(Store::open_desk);
     if let Some(store) = store.clone() {
         tokio_uring::spawn(store.keep_house());
     }
     let authenticators = Authenticators::new(&config.listeners)?;
-    tokio_uring::spawn(answer::serve(asked, Answerers { quarantine: store, sender, authenticators }));
+    tokio_uring::spawn(answer::serve(
+        asked,
+        Answerers { quarantine: store, sender, next_hops, authenticators },
+    ));
     let admin = match config.admin {
         Some(address) => Some(Admin::bind(address).await?),
         None => None,
     };
     Ok((admin, desk))
+}
+
+/// One for all who ask the DNS, if anybody does: they share what it remembers.
+fn resolver(config: &Config) -> Result<Option<Arc<Resolver>>, String> {
+    let is_asked = config.sender.is_some() || config.upstreams.iter().any(Upstream::is_looked_up);
+    let settings = config.sender.as_deref().cloned().unwrap_or_default();
+    is_asked.then(|| Resolver::of(&settings).map(Arc::new)).transpose()
 }
 
 /// Starts the thread of one worker, pinned to its core.

@@ -4,10 +4,13 @@
 //! compare byte by byte; §4.5.1: `postmaster` is the exception, in any case. Domains compare
 //! without regard to ASCII case (§2.4).
 //!
-//! Invariant: the first route in the file that matches wins, and a look-up costs one probe for each
+//! Invariant: the first route in the file that matches recipient and sender wins, and a look-up costs one probe for each
 //! label of the domain, however many routes there are.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 
 use super::settings::UpstreamIndex;
 
@@ -24,64 +27,125 @@ pub enum Pattern {
     Address(Vec<u8>, Vec<u8>),
 }
 
+/// Whose mail a route takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Senders {
+    #[default]
+    All,
+    /// Clients of these networks, and, if so, users who said who they are.
+    Some { networks: Vec<IpNet>, users: bool },
+}
+
+impl Senders {
+    fn admit(&self, client: Submitter) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { networks, users } => {
+                let ip = client.ip.to_canonical();
+                client.is_user && *users || networks.iter().any(|network| network.contains(&ip))
+            }
+        }
+    }
+}
+
+/// Who sends, as far as routes ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Submitter {
+    pub ip: IpAddr,
+    /// It said who it is, and proved it.
+    pub is_user: bool,
+}
+
+/// One line of the table: whom it takes, whose mail, and where it goes.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub recipient: Pattern,
+    pub senders: Senders,
+    pub upstream: UpstreamIndex,
+}
+
+/// For everybody's mail.
+impl From<(Pattern, UpstreamIndex)> for Route {
+    fn from((recipient, upstream): (Pattern, UpstreamIndex)) -> Self {
+        Self { recipient, senders: Senders::All, upstream }
+    }
+}
+
 /// All routes, ready to be asked.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     /// Takes `<postmaster>` when no pattern does.
-    first: Option<Entry>,
-    any: Option<Entry>,
-    domains: HashMap<Vec<u8>, Entry>,
-    below: HashMap<Vec<u8>, Entry>,
+    first: Entries,
+    any: Entries,
+    domains: HashMap<Vec<u8>, Entries>,
+    below: HashMap<Vec<u8>, Entries>,
     /// Key: `local@domain`. The last `@` divides it, for a domain has none.
-    addresses: HashMap<Vec<u8>, Entry>,
+    addresses: HashMap<Vec<u8>, Entries>,
 }
 
-/// Smaller is earlier in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// In the order of the file; none follows one that takes everybody's mail.
+type Entries = Vec<Entry>;
+
+#[derive(Clone, Debug)]
 struct Entry {
     order: usize,
+    senders: Senders,
     upstream: UpstreamIndex,
 }
 
 impl Routes {
-    /// `routes` in the order of the file; of two equal patterns the first stays.
-    pub fn new(routes: impl IntoIterator<Item = (Pattern, UpstreamIndex)>) -> Self {
+    /// `routes` in the order of the file.
+    pub fn new(routes: impl IntoIterator<Item: Into<Route>>) -> Self {
         let mut table = Self::default();
-        for (order, (pattern, upstream)) in routes.into_iter().enumerate() {
-            table.insert(pattern, Entry { order, upstream });
+        for (order, route) in routes.into_iter().enumerate() {
+            let Route { recipient, senders, upstream } = route.into();
+            table.insert(recipient, &Entry { order, senders, upstream });
         }
         table
     }
 
-    fn insert(&mut self, pattern: Pattern, entry: Entry) {
-        self.first.get_or_insert(entry);
-        match pattern {
-            Pattern::Any => *self.any.get_or_insert(entry),
-            Pattern::Domain(domain) => *self.domains.entry(domain.to_ascii_lowercase()).or_insert(entry),
-            Pattern::Below(domain) => *self.below.entry(domain.to_ascii_lowercase()).or_insert(entry),
-            Pattern::Address(local, domain) => {
-                *self.addresses.entry(address_key(&local, &domain)).or_insert(entry)
+    fn insert(&mut self, pattern: Pattern, entry: &Entry) {
+        let places = [
+            &mut self.first,
+            match pattern {
+                Pattern::Any => &mut self.any,
+                Pattern::Domain(domain) => self.domains.entry(domain.to_ascii_lowercase()).or_default(),
+                Pattern::Below(domain) => self.below.entry(domain.to_ascii_lowercase()).or_default(),
+                Pattern::Address(local, domain) => {
+                    self.addresses.entry(address_key(&local, &domain)).or_default()
+                }
+            },
+        ];
+        for entries in places {
+            if entries.last().is_none_or(|last| last.senders != Senders::All) {
+                entries.push(entry.clone());
             }
-        };
+        }
     }
 
-    /// Whether every recipient has a route: whoever may connect may relay.
+    /// Whether every recipient has a route for everybody: whoever may connect may relay.
     pub fn takes_everybody(&self) -> bool {
-        self.any.is_some()
+        self.any.iter().any(|entry| entry.senders == Senders::All)
     }
 
     /// The next hop of `local@domain`, or `None`: relaying is refused.
     ///
     /// `<postmaster>` without a domain has an empty `domain`; RFC 5321 §4.5.1 wants it accepted, so
     /// it goes to the first route where no pattern names it.
-    pub fn route(&self, local: &[u8], domain: &[u8]) -> Option<UpstreamIndex> {
+    pub fn route(&self, local: &[u8], domain: &[u8], client: Submitter) -> Option<UpstreamIndex> {
         let key = address_key(local, domain);
         let domain = &key[key.len() - domain.len()..];
         let below = parents(domain).filter_map(|parent| self.below.get(parent));
         let exact = self.addresses.get(&key).into_iter().chain(self.domains.get(domain));
-        let found = exact.chain(below).chain(self.any.as_ref()).min();
-        let postmaster = self.first.as_ref().filter(|_| key == b"postmaster@");
-        found.or(postmaster).map(|entry| entry.upstream)
+        let admitted = |entries: &'_ Entries| {
+            entries
+                .iter()
+                .find(|entry| entry.senders.admit(client))
+                .map(|entry| (entry.order, entry.upstream))
+        };
+        let found = exact.chain(below).chain([&self.any]).filter_map(admitted).min();
+        let postmaster = || Some(&self.first).filter(|_| key == b"postmaster@").and_then(admitted);
+        found.or_else(postmaster).map(|(_, upstream)| upstream)
     }
 }
 
@@ -121,7 +185,8 @@ mod tests {
     fn check(patterns: &[&str], recipient: &str, want: Option<usize>) {
         let numbered = patterns.iter().enumerate().map(|(n, text)| (pattern(text), UpstreamIndex(n)));
         let (local, domain) = recipient.rsplit_once('@').unwrap_or((recipient, ""));
-        let got = Routes::new(numbered).route(local.as_bytes(), domain.as_bytes());
+        let stranger = Submitter { ip: "192.0.2.1".parse().unwrap(), is_user: false };
+        let got = Routes::new(numbered).route(local.as_bytes(), domain.as_bytes(), stranger);
         assert_eq!(got.map(|index| index.0), want, "{recipient}");
     }
 
@@ -185,5 +250,29 @@ mod tests {
     fn nothing_matches_an_empty_table() {
         check(&[], "a@example.net", None);
         check(&[], "postmaster", None);
+    }
+
+    #[test]
+    fn a_route_may_be_for_some_only() {
+        let senders = Senders::Some { networks: vec!["10.0.0.0/8".parse().unwrap()], users: true };
+        let route = |text: &str, senders: &Senders, upstream| Route {
+            recipient: pattern(text),
+            senders: senders.clone(),
+            upstream: UpstreamIndex(upstream),
+        };
+        let routes = Routes::new([
+            route("*", &senders, 0),
+            route("example.net", &Senders::All, 1),
+            route("*", &Senders::Some { networks: Vec::new(), users: true }, 2),
+        ]);
+        let routed = |domain: &str, ip: &str, is_user| {
+            let who = Submitter { ip: ip.parse().unwrap(), is_user };
+            routes.route(b"a", domain.as_bytes(), who).map(|UpstreamIndex(index)| index)
+        };
+        assert_eq!(routed("example.net", "192.0.2.1", false), Some(1));
+        assert_eq!(routed("example.org", "192.0.2.1", false), None);
+        assert_eq!(routed("example.org", "192.0.2.1", true), Some(0));
+        assert_eq!(routed("example.net", "::ffff:10.0.0.1", false), Some(0));
+        assert!(!routes.takes_everybody());
     }
 }

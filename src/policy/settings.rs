@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::inspect::Engine;
 use super::judge::Policy;
+use super::mx;
 use super::route::Routes;
 use super::sender;
 use super::tls::{DownstreamTls, UpstreamTls};
@@ -41,6 +42,13 @@ pub struct Config {
     pub records: RecordSink,
     /// Names this snapshot in records: a digest of the file's bytes.
     pub hash: String,
+}
+
+impl Config {
+    /// Whether recipients of different domains may need transactions of their own.
+    pub fn routes_apart(&self) -> bool {
+        self.upstreams.len() > 1 || self.upstreams.iter().any(|upstream| upstream.mx.is_some())
+    }
 }
 
 /// What holds for each worker.
@@ -139,7 +147,10 @@ pub struct UpstreamIndex(pub usize);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
+    /// None where they are found by recipients' domains.
     pub servers: Vec<Server>,
+    /// How they are found, if they are.
+    pub mx: Option<mx::Settings>,
     pub pool: PoolLimits,
     pub identity: IdentityMode,
     pub tls: UpstreamTls,
@@ -151,11 +162,20 @@ pub struct Upstream {
     pub data_ahead: u32,
 }
 
+impl Upstream {
+    /// Whether it must be asked where a recipient's mail goes, before a connection can be.
+    pub const fn is_looked_up(&self) -> bool {
+        self.mx.is_some() || matches!(self.tls, UpstreamTls::Dane(_))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
     pub address: SocketAddr,
     /// Its share of new connections among the servers of the upstream; at least 1.
     pub weight: u32,
+    /// Only where no server of a lower one can be reached this one is tried.
+    pub rank: u16,
 }
 
 /// Bounds of one worker's pool toward one upstream.

@@ -1,10 +1,12 @@
 //! Everything that a relay can ask for. The worker carries out all of it before the next event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::Side;
 use super::question::{Query, Question};
 use super::record::Record;
+use crate::policy::mx::Hosts;
 use crate::smtp::client::Client;
 use crate::smtp::xforward::Identity;
 
@@ -34,6 +36,8 @@ pub enum Action {
     /// Asks for an upstream connection; answered by `CheckedOut` or `CheckOutRefused`.
     CheckOut {
         upstream: usize,
+        /// Where its servers are, if they had to be looked up.
+        hosts: Option<Arc<Hosts>>,
         /// Do not hand out one that was used before: the last one was stale.
         fresh: bool,
         /// Whom a dedicated connection speaks for (XCLIENT, PROXY); pooled ones speak for nobody.

@@ -12,6 +12,7 @@ use super::action::{Action, DiscardReason};
 use super::ahead::{Ahead, Foresight};
 use super::auth::without_auth;
 use super::event::Lease;
+use super::session::Session;
 use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
 use super::{Context, Relay};
 use crate::limits::TRACE_FIELD_BYTES_MAX;
@@ -45,6 +46,9 @@ impl Relay {
             return Err(Reply::new(451, "4.5.3", "too many messages in this session"));
         }
         let mut offered = cx.shared.offer.extensions();
+        if self.session.secured.is_none() {
+            offered.remove(Extensions::REQUIRETLS);
+        }
         if self.knows_auth(cx) {
             offered.insert(Extensions::AUTH);
         }
@@ -61,7 +65,7 @@ impl Relay {
     pub(super) fn on_rcpt(&mut self, cx: &mut Context<'_>, rcpt: &Rcpt<'_>) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let index = transaction.recipients.len();
-        let judged = check_rcpt(cx, transaction, rcpt);
+        let judged = check_rcpt(cx, &self.session, transaction, rcpt);
         let state = match &judged {
             Ok(_) => RecipientState::Pending,
             Err(reply) => RecipientState::Answered(reply.clone()),
@@ -75,6 +79,9 @@ impl Relay {
         transaction.recipients.push(Recipient { path, parameters, state });
         transaction.owed.push_back(Owed(index));
         if let Ok(upstream) = judged {
+            if transaction.upstream.is_none() {
+                transaction.domain = rcpt.path.domain.to_ascii_lowercase().into();
+            }
             self.ask_next_hop(cx, upstream, index);
         }
         self.flush_owed(cx);
@@ -84,8 +91,10 @@ impl Relay {
     fn ask_next_hop(&mut self, cx: &mut Context<'_>, upstream: UpstreamIndex, index: usize) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         transaction.upstream = Some(upstream);
+        let is_unknown = cx.shared.config.upstreams[upstream.0].is_looked_up() && transaction.hosts.is_none();
         match &mut transaction.hop {
-            Hop::Waiting => {}
+            Hop::LookedUp(_) | Hop::Waiting => {}
+            Hop::None if is_unknown => self.look_up(cx, upstream),
             Hop::None => self.check_out(cx, false),
             Hop::Bound(_) if transaction.ahead != Ahead::No => {
                 self.drop_next_hop(cx, DiscardReason::Ahead);
@@ -105,12 +114,13 @@ impl Relay {
     pub(super) fn check_out(&mut self, cx: &mut Context<'_>, fresh: bool) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(upstream) = transaction.upstream else { return };
-        let dedicated = cx.shared.config.upstreams[upstream.0].identity.is_dedicated();
+        let settings = &cx.shared.config.upstreams[upstream.0];
+        let dedicated = settings.identity.is_dedicated();
+        let hosts = transaction.hosts.clone().filter(|_| settings.is_looked_up());
         let identity = dedicated.then(|| Box::new(self.session.identity()));
         transaction.hop = Hop::Waiting;
-        let wait = cx.shared.config.upstreams[upstream.0].pool.wait;
-        self.hop_deadline = Some(cx.now.instant + wait);
-        cx.actions.push(Action::CheckOut { upstream: upstream.0, fresh, identity });
+        self.hop_deadline = Some(cx.now.instant + settings.pool.wait);
+        cx.actions.push(Action::CheckOut { upstream: upstream.0, hosts, fresh, identity });
     }
 
     /// A connection is there: the whole envelope so far goes up in one write.
@@ -118,6 +128,9 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else {
             return cx.actions.push(Action::CheckIn(lease.client));
         };
+        if let Some(reply) = unfit(transaction, &lease) {
+            return self.turn_back(cx, lease, reply);
+        }
         let mode = transaction
             .upstream
             .map_or(IdentityMode::None, |index| cx.shared.config.upstreams[index.0].identity);
@@ -146,6 +159,16 @@ impl Relay {
         transaction.hop = Hop::Bound(lease);
         self.note_queued(cx, queued);
         self.rearm_hop_deadline(cx);
+    }
+
+    /// This very server cannot do what the transaction asks.
+    fn turn_back(&mut self, cx: &mut Context<'_>, lease: Lease, reply: Reply) {
+        if let Some(transaction) = self.transaction.as_deref_mut() {
+            transaction.hop = Hop::None;
+        }
+        cx.actions.push(Action::CheckIn(lease.client));
+        self.hop_deadline = None;
+        self.fail_transaction(cx, reply);
     }
 
     pub(super) fn on_check_out_refused(&mut self, cx: &mut Context<'_>) {
@@ -219,7 +242,12 @@ pub(super) fn size_limit(cx: &Context<'_>) -> u64 {
 }
 
 /// Whether this recipient may be asked of a next hop, and of which.
-fn check_rcpt(cx: &Context<'_>, transaction: &Transaction, rcpt: &Rcpt<'_>) -> Result<UpstreamIndex, Reply> {
+fn check_rcpt(
+    cx: &Context<'_>,
+    session: &Session,
+    transaction: &Transaction,
+    rcpt: &Rcpt<'_>,
+) -> Result<UpstreamIndex, Reply> {
     if let Some(reply) = &transaction.mail_refused {
         return Err(reply.clone());
     }
@@ -239,10 +267,14 @@ fn check_rcpt(cx: &Context<'_>, transaction: &Transaction, rcpt: &Rcpt<'_>) -> R
     if rcpt.path.utf8 && !transaction.declared.smtputf8 {
         return Err(Reply::new(553, "5.6.7", "this address needs SMTPUTF8"));
     }
-    let upstream = cx.shared.config.routes.route(rcpt.path.local, rcpt.path.domain);
+    let upstream = cx.shared.config.routes.route(rcpt.path.local, rcpt.path.domain, session.as_submitter());
     let upstream =
         upstream.ok_or_else(|| Reply::new(550, "5.1.2", "relaying refused: no route to this domain"))?;
-    if transaction.upstream.is_some_and(|fixed| fixed != upstream) {
+    let by_domain = cx.shared.config.upstreams[upstream.0].mx.is_some();
+    let differs = |fixed: UpstreamIndex| {
+        fixed != upstream || by_domain && !rcpt.path.domain.eq_ignore_ascii_case(&transaction.domain)
+    };
+    if transaction.upstream.is_some_and(differs) {
         return Err(Reply::new(452, "4.5.3", "this recipient needs a transaction of its own"));
     }
     check_capabilities(cx, transaction, &declared, upstream)?;
@@ -263,7 +295,7 @@ pub(super) fn can_carry(cx: &Context<'_>, transaction: &Transaction, upstream: U
     })
 }
 
-/// Whether the next hop of this recipient can do what the transaction asks (RFC 5321 §4.1.1.11).
+/// Whether the next hop of this recipient can do what the transaction asks, as far as it was heard.
 fn check_capabilities(
     cx: &Context<'_>,
     transaction: &Transaction,
@@ -271,8 +303,28 @@ fn check_capabilities(
     upstream: UpstreamIndex,
 ) -> Result<(), Reply> {
     let Some(capabilities) = &cx.shared.capabilities[upstream.0] else { return Ok(()) };
-    let mail = &transaction.declared;
+    keeps(capabilities, &transaction.declared, rcpt)
+}
+
+/// Why no mail of this transaction may go over this connection, whatever was heard of other servers.
+fn unfit(transaction: &Transaction, lease: &Lease) -> Option<Reply> {
+    let is_proven = lease.secured.as_ref().is_some_and(|secured| secured.trust().is_verified());
+    if transaction.declared.require_tls && !is_proven {
+        // RFC 8689 §4.2.1.
+        return Some(Reply::new(550, "5.7.10", "REQUIRETLS: the next hop does not prove who it is"));
+    }
+    // Of servers that are the upstream's own it was heard before; these may have changed, and say so themselves.
+    let is_stranger = transaction.hosts.is_some() || transaction.declared.require_tls;
+    let capabilities = Some(lease.client.capabilities()).filter(|_| is_stranger)?;
+    keeps(capabilities, &transaction.declared, &Declared::default()).err()
+}
+
+/// Whether what was asked in MAIL and RCPT is something that a server can do (RFC 5321 §4.1.1.11).
+fn keeps(capabilities: &Capabilities, mail: &Declared, rcpt: &Declared) -> Result<(), Reply> {
     let lacks = |extension| !capabilities.extensions.contains(extension);
+    if mail.require_tls && lacks(Extensions::REQUIRETLS) {
+        return Err(Reply::new(550, "5.7.30", "the next hop does not support REQUIRETLS"));
+    }
     if mail.smtputf8 && lacks(Extensions::SMTPUTF8) {
         return Err(Reply::new(550, "5.6.7", "the next hop does not support SMTPUTF8"));
     }

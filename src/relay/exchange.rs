@@ -306,6 +306,7 @@ impl Relay {
         transaction.ahead = Ahead::No;
         match std::mem::replace(&mut transaction.hop, Hop::None) {
             Hop::None => {}
+            Hop::LookedUp(query) => cx.actions.push(Action::CancelAsk(query)),
             Hop::Waiting => cx.actions.push(Action::CancelCheckOut),
             Hop::Bound(_) => {
                 cx.actions.upstream.clear();
@@ -343,6 +344,7 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         match std::mem::replace(&mut transaction.hop, Hop::None) {
             Hop::None => {}
+            Hop::LookedUp(query) => cx.actions.push(Action::CancelAsk(query)),
             Hop::Waiting => cx.actions.push(Action::CancelCheckOut),
             Hop::Bound(mut lease) => {
                 if reset {

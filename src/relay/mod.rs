@@ -5,6 +5,7 @@
 //!
 //! * `session`: greeting, PROXY header, commands outside of mail; `auth`: AUTH;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
+//! * `lookup`: where a recipient's mail goes, if the DNS has to say it;
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
 //! * `exchange`: what the next hop says, and what its loss means;
 //! * `sender`: who is really sending, asked meanwhile;
@@ -27,6 +28,7 @@ mod envelope;
 pub mod event;
 mod exchange;
 mod flow;
+mod lookup;
 pub mod quarantine;
 pub mod question;
 pub mod record;
@@ -81,7 +83,7 @@ pub struct Shared {
 impl Shared {
     pub fn new(config: Arc<Config>, worker: usize, seed: u64) -> Self {
         let mut shared = Self {
-            capabilities: vec![None; config.upstreams.len()],
+            capabilities: config.upstreams.iter().map(lookup::promised).collect(),
             offer: Offer::default(),
             window_left: config.workers.window_budget,
             foresight: config.upstreams.iter().map(|up| Foresight::new(up.data_ahead)).collect(),
@@ -103,9 +105,13 @@ impl Shared {
             mail_max: Some(workers.transactions),
             rcpt_max: Some(workers.recipients),
             // Domains that route apart cannot share a transaction.
-            rcpt_domain_max: (self.config.upstreams.len() > 1).then_some(1),
+            rcpt_domain_max: self.config.routes_apart().then_some(1),
         };
-        let known = self.capabilities.iter().flatten();
+        let of_upstreams = self.capabilities.iter().zip(&self.config.upstreams);
+        let known: Vec<_> = of_upstreams
+            .filter_map(|(heard, upstream)| Some(lookup::kept(heard.as_ref()?, upstream)))
+            .collect();
+        let known = known.iter();
         self.offer = if self.capabilities.iter().all(Option::is_some) {
             Offer::compute(known, workers.message, limits)
         } else {
@@ -219,6 +225,7 @@ impl Relay {
             Event::CheckOutRefused => self.on_check_out_refused(cx),
             Event::Answered(query, answer) if self.awaits_proof(query) => self.on_attempted(cx, answer),
             Event::Answered(query, answer) if self.awaits_found(query) => self.on_found(cx, query, answer),
+            Event::Answered(query, answer) if self.awaits_hosts(query) => self.on_hosts(cx, answer),
             Event::Answered(query, answer) => self.on_answered(cx, query, &answer),
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),
@@ -427,7 +434,7 @@ impl Relay {
         let stand = transaction.content.as_ref().map_or(Stand::Held, |content| content.stand);
         self.hop_deadline = match &transaction.hop {
             Hop::None => None,
-            Hop::Waiting => return,
+            Hop::LookedUp(_) | Hop::Waiting => return,
             Hop::Bound(lease) => {
                 let owes_reply = !lease.client.is_quiet() && stand != Stand::Data;
                 let limit = if stand == Stand::Ended { timeout.end } else { timeout.reply };

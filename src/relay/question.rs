@@ -5,9 +5,12 @@
 //! or whose answer did not come in time, is answered all the same: [`Unknown`]. What that means for
 //! the message is for policy to say; it never means that all is well.
 
+use std::sync::Arc;
+
 use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
 use crate::limits::{ASKED_BYTES_MAX, INQUIRY_BYTES};
+use crate::policy::mx::{Hosts, Nowhere, OfDomain};
 use crate::policy::sender::{AuthorFound, ClientFound, OfAuthor, OfClient};
 use crate::smtp::reply::Reply;
 
@@ -34,6 +37,8 @@ pub enum Question {
     Author(Box<OfAuthor>),
     /// About a client that says who it is.
     Auth(Box<Attempt>),
+    /// About where mail for a domain goes.
+    NextHop(Box<OfDomain>),
 }
 
 impl Question {
@@ -41,7 +46,7 @@ impl Question {
     pub const fn octets(&self) -> usize {
         match self {
             Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
-            Self::Quarantine(_) | Self::Client(_) | Self::Author(_) | Self::Auth(_) => 0,
+            Self::Quarantine(_) | Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => 0,
         }
     }
 
@@ -54,6 +59,7 @@ impl Question {
             Self::Client(_) => INQUIRY_BYTES,
             Self::Author(author) => INQUIRY_BYTES + author.weight(),
             Self::Auth(attempt) => INQUIRY_BYTES + attempt.weight(),
+            Self::NextHop(domain) => INQUIRY_BYTES + domain.weight(),
         }
     }
 
@@ -62,7 +68,7 @@ impl Question {
     pub const fn ceiling(&self) -> usize {
         match self {
             Self::Quarantine(_) => ASKED_BYTES_MAX,
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) => ASKED_BYTES_MAX / 2,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => ASKED_BYTES_MAX / 2,
         }
     }
 
@@ -70,7 +76,7 @@ impl Question {
     pub const fn wants_answer(&self) -> bool {
         match self {
             Self::Quarantine(Spool::Append(_) | Spool::Commit(_)) => true,
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) => true,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => true,
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => false,
         }
     }
@@ -85,7 +91,7 @@ impl Question {
         match self {
             Self::Quarantine(_) => Some(Self::Quarantine(Spool::Abort)),
             // A wrong password counts though its client has left.
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) => None,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => None,
         }
     }
 }
@@ -96,6 +102,7 @@ pub enum Answer {
     Client(Box<ClientFound>),
     Author(Box<AuthorFound>),
     Auth(Outcome),
+    NextHop(Result<Arc<Hosts>, Nowhere>),
     Unknown(Unknown),
 }
 
@@ -110,7 +117,7 @@ impl Answer {
         match self {
             Self::Quarantine(Spooled::Taken { .. } | Spooled::Stored) => None,
             // What these mean is said where they are asked for.
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) => None,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => None,
             Self::Quarantine(Spooled::Failed(failure)) => Some(failure.reply()),
             Self::Unknown(_) => Some(Reply::new(451, "4.3.0", "cannot be decided now, come again")),
         }

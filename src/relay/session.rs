@@ -11,9 +11,11 @@ use super::event::Ending;
 use super::{Action, Context, Relay, Stage};
 use crate::base::time::Instant;
 use crate::limits::{COMMAND_LINE_BYTES_MAX, REPLIES_PENDING_BYTES_MAX};
+use crate::policy::route::Submitter;
 use crate::policy::settings::Config;
 use crate::smtp::command::{self, Bdat, Command, Refused, Verb};
 use crate::smtp::data::BareNewline;
+use crate::smtp::extension::Extensions;
 use crate::smtp::line::{Line, next_line};
 use crate::smtp::proxy_protocol::{self, Parsed};
 use crate::smtp::reply::Reply;
@@ -131,6 +133,11 @@ impl Session {
     pub(super) fn client_ip(&self) -> IpAddr {
         let forwarded = self.forwarded.as_deref().and_then(|identity| identity.addr);
         forwarded.unwrap_or_else(|| self.client.ip())
+    }
+
+    /// As routes see it. XFORWARD is for others' records: it opens no way.
+    pub(super) const fn as_submitter(&self) -> Submitter {
+        Submitter { ip: self.client.ip(), is_user: self.user.is_some() }
     }
 
     /// Whom we speak for toward the next hop.
@@ -428,6 +435,9 @@ impl Relay {
         offer.xforward = self.session.is_trusted;
         offer.xclient = self.session.is_trusted;
         offer.starttls = self.offers_starttls(cx);
+        if self.session.secured.is_none() {
+            offer.end_to_end.remove(Extensions::REQUIRETLS);
+        }
         offer.auth = self.offered_mechanisms(cx);
         let begin = cx.actions.downstream.len();
         offer.ehlo_reply(&cx.shared.config.hostname, &mut cx.actions.downstream);

@@ -10,10 +10,12 @@ use super::content::{Content, Stand};
 use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
+use super::question::Query;
 use super::sender::Sender;
 use crate::base::time::{Instant, Moment};
 use crate::policy::inspect::Evidence;
 use crate::policy::judge::Judgement;
+use crate::policy::mx::Hosts;
 use crate::policy::settings::UpstreamIndex;
 use crate::policy::verdict::Verdict;
 use crate::smtp::parameter::Declared;
@@ -33,6 +35,10 @@ pub(super) struct Transaction {
     pub(super) owed: VecDeque<Owed>,
     /// Fixed by the first recipient that has a route.
     pub(super) upstream: Option<UpstreamIndex>,
+    /// Of the first recipient that has a route, in lower case.
+    pub(super) domain: Box<[u8]>,
+    /// Where its mail goes, if that was looked up.
+    pub(super) hosts: Option<Arc<Hosts>>,
     pub(super) hop: Hop,
     /// On that connection.
     pub(super) ahead: Ahead,
@@ -70,6 +76,8 @@ pub(super) struct Settled {
 #[derive(Debug)]
 pub(super) enum Hop {
     None,
+    /// Where it is was asked under this number.
+    LookedUp(Query),
     /// Asked for, not yet there.
     Waiting,
     Bound(Lease),
@@ -121,6 +129,8 @@ impl Transaction {
             recipients: Vec::new(),
             owed: VecDeque::new(),
             upstream: None,
+            domain: Box::default(),
+            hosts: None,
             hop: Hop::None,
             ahead: Ahead::No,
             sender: None,
@@ -164,7 +174,7 @@ impl Transaction {
     pub(super) const fn lease_mut(&mut self) -> Option<&mut Lease> {
         match &mut self.hop {
             Hop::Bound(lease) => Some(lease),
-            Hop::None | Hop::Waiting => None,
+            Hop::None | Hop::LookedUp(_) | Hop::Waiting => None,
         }
     }
 }

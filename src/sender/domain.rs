@@ -19,7 +19,7 @@ pub(super) fn registrable(host: &str) -> &str {
 }
 
 /// The form in which the DNS has a name (RFC 5891 §4.4), without a final dot; empty, if it has none.
-pub(super) fn to_ascii(domain: &str) -> Cow<'_, str> {
+pub fn to_ascii(domain: &str) -> Cow<'_, str> {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     if domain.is_ascii() {
         return Cow::Borrowed(domain);

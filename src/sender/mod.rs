@@ -24,7 +24,7 @@ pub mod author;
 pub mod dkim;
 pub mod dmarc;
 pub mod dns;
-mod domain;
+pub mod domain;
 pub mod header_section;
 pub mod helo;
 pub mod lookalike;

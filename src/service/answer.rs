@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::authenticator::Authenticator;
+use super::next_hop::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
 use crate::policy::settings::Listener;
@@ -22,6 +23,7 @@ use crate::worker::ask::Asked;
 pub struct Answerers {
     pub quarantine: Option<Store>,
     pub sender: Option<Inquirer>,
+    pub next_hops: Option<Finder>,
     pub authenticators: Authenticators,
 }
 
@@ -86,6 +88,15 @@ impl Answerers {
                 }
                 None => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
             };
+        }
+        if let (Question::NextHop(inquiry), Some(finder)) = (&question, self.next_hops.clone()) {
+            let inquiry = inquiry.clone();
+            tokio_uring::spawn(async move {
+                let answer = interest.while_it_lasts(finder.answer(&inquiry)).await;
+                answer.into_iter().for_each(|answer| answers.push(ticket, answer));
+                drop(freight);
+            });
+            return;
         }
         match (question, &self.quarantine, &self.sender) {
             (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),

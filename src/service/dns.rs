@@ -63,6 +63,15 @@ pub struct Resolver {
 }
 
 impl Resolver {
+    /// As `[sender]` says whom to ask.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn of(settings: &sender::Settings) -> Result<Self, String> {
+        let of_dns = Settings { patience: settings.patience, validates: settings.validates };
+        Self::new(&settings.resolver, of_dns)
+    }
+
     /// # Errors
     /// When the system's configuration cannot be read; the text says so.
     pub fn new(servers: &sender::Resolver, settings: Settings) -> Result<Self, String> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::dns::{self, Budget, Resolver};
+use super::dns::{Budget, Resolver};
 use crate::policy::sender::Settings;
 use crate::relay::question::{Answer, Question, Unknown};
 use crate::sender::dns::{Known, Missing};
@@ -20,12 +20,8 @@ pub struct Inquirer {
 }
 
 impl Inquirer {
-    /// # Errors
-    /// When no resolver can be had; the text says why.
-    pub fn new(settings: &Arc<Settings>) -> Result<Self, String> {
-        let of_dns = dns::Settings { patience: settings.patience, validates: settings.validates };
-        let resolver = Arc::new(Resolver::new(&settings.resolver, of_dns)?);
-        Ok(Self { resolver, settings: Arc::clone(settings) })
+    pub const fn new(settings: Arc<Settings>, resolver: Arc<Resolver>) -> Self {
+        Self { resolver, settings }
     }
 
     /// What is known about what `question` asks for; nothing, if that is no inquiry.
@@ -35,7 +31,9 @@ impl Inquirer {
                 Answer::Client(self.find(|known| inquiry.evaluate(&self.settings, known)).await)
             }
             Question::Author(inquiry) => Answer::Author(self.find(|known| inquiry.evaluate(known)).await),
-            Question::Quarantine(_) | Question::Auth(_) => Answer::Unknown(Unknown::Gone),
+            Question::Quarantine(_) | Question::Auth(_) | Question::NextHop(_) => {
+                Answer::Unknown(Unknown::Gone)
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! EHLO: what a next hop can do, and what we offer. RFC 5321 §4.1.1.1; LIMITS RFC 9422.
 //!
 //! Some extensions are between two neighbours (PIPELINING, CHUNKING): ours alone. Others are a
-//! promise about the whole way (8BITMIME, SMTPUTF8, DSN, SIZE): we offer only what every next hop
+//! promise about the whole way (8BITMIME, SMTPUTF8, DSN, REQUIRETLS, SIZE): we offer only what every next hop
 //! that a recipient may lead to can keep. If none is known, none of these is offered.
 
 use crate::smtp::reply::Reply;
@@ -36,7 +36,7 @@ impl Extensions {
 
     /// The promises about the whole way.
     pub const END_TO_END: Self =
-        Self::SIZE.union(Self::EIGHT_BIT_MIME).union(Self::SMTPUTF8).union(Self::DSN);
+        Self::SIZE.union(Self::EIGHT_BIT_MIME).union(Self::SMTPUTF8).union(Self::DSN).union(Self::REQUIRETLS);
     /// What we can do toward a client whatever is behind us.
     const HOP_BY_HOP: Self =
         Self::PIPELINING.union(Self::SIZE).union(Self::CHUNKING).union(Self::ENHANCED_STATUS_CODES);
@@ -219,7 +219,8 @@ fn attributes(arguments: &[u8]) -> Attributes {
 /// What we offer a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offer {
-    /// Of 8BITMIME, SMTPUTF8, DSN and SIZE, what every next hop keeps.
+    /// Of 8BITMIME, SMTPUTF8, DSN, REQUIRETLS and SIZE, what every next hop keeps. REQUIRETLS is for clients
+    /// under TLS only (RFC 8689 §4.1): whoever knows takes it out.
     pub end_to_end: Extensions,
     /// Largest message; 0 is no fixed limit.
     pub size: u64,
@@ -263,6 +264,7 @@ impl Offer {
             ("8BITMIME", Extensions::EIGHT_BIT_MIME),
             ("SMTPUTF8", Extensions::SMTPUTF8),
             ("DSN", Extensions::DSN),
+            ("REQUIRETLS", Extensions::REQUIRETLS),
             ("STARTTLS", Extensions::STARTTLS),
         ] {
             if offered(extension) {
@@ -369,7 +371,8 @@ mod tests {
     #[test]
     fn only_what_every_next_hop_keeps_is_offered() {
         check_offer(&[], &[], 5000);
-        check_offer(&["h|8BITMIME|CHUNKING|REQUIRETLS"], &[Extensions::EIGHT_BIT_MIME], 5000);
+        check_offer(&["h|8BITMIME|CHUNKING"], &[Extensions::EIGHT_BIT_MIME], 5000);
+        check_offer(&["h|8BITMIME|REQUIRETLS", "h|REQUIRETLS"], &[Extensions::REQUIRETLS], 5000);
         check_offer(&["h|8BITMIME|DSN", "h|DSN|SMTPUTF8"], &[Extensions::DSN], 5000);
         check_offer(&["h|8BITMIME|DSN", "h|DSN|SMTPUTF8", "h"], &[], 5000);
         check_offer(&["h|SIZE 700", "h|SIZE 0", "h|SIZE 800"], &[Extensions::SIZE], 700);

@@ -85,6 +85,8 @@ pub struct Declared {
     pub smtputf8: bool,
     /// RET, ENVID, NOTIFY or ORCPT was there.
     pub dsn: bool,
+    /// REQUIRETLS was there.
+    pub require_tls: bool,
 }
 
 /// The parameter that cannot be accepted.
@@ -193,7 +195,10 @@ fn take(known: Known, value: Option<&[u8]>, offered: Extensions, declared: &mut 
             declared.smtputf8 = true;
             return value.is_none().then_some(());
         }
-        Known::RequireTls => return value.is_none().then_some(()),
+        Known::RequireTls => {
+            declared.require_tls = true;
+            return value.is_none().then_some(());
+        }
         Known::Ret => return is_one_of(value?, &[b"FULL", b"HDRS"]),
         Known::Envid => return is_printable_xtext(value?, 100),
         Known::Auth if value? == b"<>" => {}
@@ -276,7 +281,8 @@ mod tests {
         assert_eq!(got, want.map_err(|(code, keyword)| (code, keyword.to_owned())), "{text}");
     }
 
-    const NOTHING: Declared = Declared { size: None, eight_bit: false, smtputf8: false, dsn: false };
+    const NOTHING: Declared =
+        Declared { size: None, eight_bit: false, smtputf8: false, dsn: false, require_tls: false };
 
     #[test]
     fn mail_declares_what_its_parameters_say() {
@@ -287,7 +293,11 @@ mod tests {
         check(check_mail, "BODY=7BIT AUTH=<>", Ok(NOTHING));
         check(check_mail, "SMTPUTF8 RET=HDRS", Ok(Declared { smtputf8: true, dsn: true, ..NOTHING }));
         check(check_mail, "ENVID=a+2Bb  MT-PRIORITY=-9", Ok(Declared { dsn: true, ..NOTHING }));
-        check(check_mail, "REQUIRETLS AUTH=e+3Dmc2@example.com MT-PRIORITY=0", Ok(NOTHING));
+        check(
+            check_mail,
+            "REQUIRETLS AUTH=e+3Dmc2@example.com MT-PRIORITY=0",
+            Ok(Declared { require_tls: true, ..NOTHING }),
+        );
     }
 
     #[test]

@@ -75,12 +75,17 @@ impl ClientPolicy {
         Ok(Self(Arc::new(Inner { config: Arc::new(config), identity, trust })))
     }
 
-    /// The same identity of ours toward one destination, of which the DNS told `records`.
+    /// The same identity of ours toward servers that have to prove something else.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub fn with_dane(&self, records: Vec<Tlsa>, names: Vec<ServerName<'static>>) -> Result<Self, String> {
-        Self::new(Authentication::Dane { records, names }, self.0.identity.clone())
+    pub fn with(&self, authentication: Authentication) -> Result<Self, String> {
+        Self::new(authentication, self.0.identity.clone())
+    }
+
+    /// What the library makes sessions from, for HTTPS: sessions of mail are made by [`super::session`].
+    pub fn for_https(&self) -> Arc<ClientConfig> {
+        self.config()
     }
 
     /// The same for another worker: tickets that it is given are its own, so that none waits for another.

@@ -30,7 +30,7 @@ const SHA_256: u8 = 1;
 const SHA_512: u8 = 2;
 
 /// RFC 6698 §2.1, as it stands in the DNS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tlsa {
     pub usage: u8,
     pub selector: u8,

@@ -21,6 +21,8 @@ pub struct Audit {
 /// As one pool counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolAudit {
+    /// Whose connections it has.
+    pub upstream: usize,
     pub total: usize,
     pub parked: usize,
     pub waits: bool,
@@ -31,11 +33,12 @@ pub struct PoolAudit {
 impl<R> Worker<R> {
     /// Walks over everything: not for the path of a message.
     pub fn audit(&self) -> Audit {
-        let pools = self.pools.iter().enumerate().map(|(index, pool)| PoolAudit {
-            total: pool.total(),
-            parked: pool.parked(),
-            waits: pool.has_waiters(),
-            hops: self.hops.iter().filter(|(_, hop)| hop.upstream == index && !hop.is_leaving()).count(),
+        let pools = self.ways.iter().map(|(key, way)| PoolAudit {
+            upstream: way.upstream,
+            total: way.pool.total(),
+            parked: way.pool.parked(),
+            waits: way.pool.has_waiters(),
+            hops: self.hops.iter().filter(|(_, hop)| hop.way == key && !hop.is_leaving()).count(),
         });
         let clients = self.clients.iter().map(|(_, client)| {
             client.pipe.queued_bytes() + client.relay.as_ref().map_or(0, |relay| relay.held_bytes())

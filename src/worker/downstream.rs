@@ -31,8 +31,8 @@ pub(super) struct Downstream {
     pub(super) number: u32,
     /// Its relay waits for one.
     pub(super) waits: bool,
-    /// Which pool it waits at or got its connection from.
-    pub(super) upstream: usize,
+    /// On which way it waits or got its connection.
+    pub(super) way: Option<Key>,
     linger: bool,
     linger_until: Option<Instant>,
     armed: Option<Instant>,
@@ -46,7 +46,7 @@ impl Downstream {
             hop: None,
             number: 0,
             waits: false,
-            upstream: 0,
+            way: None,
             linger: false,
             linger_until: None,
             armed: None,
@@ -185,7 +185,10 @@ impl<R: Reactor> Worker<R> {
 
     fn carry_out_one(&mut self, key: Key, action: Action) {
         match action {
-            Action::CheckOut { upstream, fresh, identity } => self.check_out(key, upstream, fresh, identity),
+            Action::CheckOut { upstream, hosts, fresh, identity } => {
+                let way = self.way(upstream, hosts);
+                self.check_out(key, way, fresh, identity);
+            }
             Action::CancelCheckOut => self.cancel_check_out(key),
             Action::CheckIn(client) => self.check_in(key, client),
             Action::Discard(reason) => self.discard(key, reason),

@@ -61,8 +61,11 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) struct Hop {
     pub(super) pipe: Pipe,
-    pub(super) upstream: usize,
+    /// On which it is a connection to this of its servers.
+    pub(super) way: Key,
     pub(super) server: usize,
+    /// Whose settings hold.
+    pub(super) upstream: usize,
     pub(super) state: State,
     pub(super) tls: Wanted,
     /// What TLS established; None: it is in clear.

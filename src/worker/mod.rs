@@ -7,7 +7,7 @@
 //! * `upstream`: connections to next hops, and what the pools ask for;
 //! * `tls`: records between chunks and what is heard, on both legs;
 //! * `ask`: questions to the service side, and its answers;
-//! * `conn`, `hop`, `pool`: the things themselves.
+//! * `conn`, `hop`, `pool`, `way`: the things themselves.
 //!
 //! What must always hold: every socket has at most one owner in the table; a relay has at most one
 //! upstream connection; a panic in a relay ends that connection and nothing else.
@@ -23,8 +23,9 @@ pub mod pool;
 pub mod record_queue;
 mod tls;
 mod upstream;
+mod way;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -33,13 +34,11 @@ use crate::base::slab::{Key, Slab};
 use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
 use crate::limits::RECORD_BATCH_BYTES_MAX;
-use crate::policy::settings::{Config, Upstream};
+use crate::policy::settings::Config;
 use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
 use crate::relay::Shared;
 use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
-use crate::smtp::extension::Capabilities;
-use crate::tls::client_policy::ClientPolicy;
 use crate::tls::server_policy::ServerPolicy;
 
 use ask::Asker;
@@ -50,6 +49,7 @@ use downstream::Downstream;
 use hop::Hop;
 use pool::Pool;
 use record_queue::RecordQueue;
+use way::{Policies, Way};
 
 const TIMER_TICK: Duration = Duration::from_millis(10);
 /// A deadline farther than this is looked at in between: moving it then costs nothing.
@@ -57,6 +57,8 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How often pools are looked after: while they have what they want, and while not.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_PRESSED: Duration = Duration::from_millis(20);
+/// How long a way to a domain is remembered that nobody uses; what its servers did wrong is, too.
+const WAY_UNUSED: Duration = Duration::from_secs(120);
 /// How long records are gathered before they are handed over.
 const RECORDS_DELAY: Duration = Duration::from_millis(100);
 
@@ -91,11 +93,15 @@ pub struct Worker<R> {
     listeners: Vec<usize>,
     clients: Slab<Downstream>,
     hops: Slab<Hop>,
-    pools: Vec<Pool>,
-    /// Until when each server of each upstream is not asked for TLS.
-    clear_until: Vec<Vec<Option<Instant>>>,
-    /// What each server of each upstream last announced.
-    heard: Vec<Vec<Option<Capabilities>>>,
+    ways: Slab<Way>,
+    /// The one that each upstream of the configuration has.
+    configured: Vec<Key>,
+    /// Those to what was looked up, by upstream and domain.
+    looked_up: HashMap<(usize, Box<str>), Key>,
+    /// Connections of all ways of each upstream.
+    connections: Vec<usize>,
+    /// What sessions toward each upstream are made from.
+    policies: Vec<Policies>,
     /// By index of the socket.
     owners: Vec<Option<(Socket, Owner)>>,
     timers: TimerWheel<(Owner, Instant)>,
@@ -103,7 +109,7 @@ pub struct Worker<R> {
     /// Who has something to send, or ends, after this turn.
     dirty: Vec<Owner>,
     /// Orders of pools not carried out yet.
-    orders_of_pools: VecDeque<(usize, pool::Order)>,
+    orders_of_pools: VecDeque<(Key, pool::Order)>,
     /// Relays whose next hop said 2xx, to be looked at again a turn later.
     confirming: Vec<Key>,
     actions: Actions,
@@ -111,8 +117,6 @@ pub struct Worker<R> {
     wire: Vec<u8>,
     /// What sessions of each listener are made from.
     server_policies: Vec<Option<ServerPolicy>>,
-    /// The same toward each upstream, with tickets that no other worker has.
-    client_policies: Vec<Option<ClientPolicy>>,
     /// Records as JSON lines, not handed over yet.
     batch: Vec<u8>,
     drain_until: Option<Instant>,
@@ -126,12 +130,18 @@ impl<R: Reactor> Worker<R> {
         let now = reactor.now().instant;
         let config = &parts.config;
         let mut seeds = fastrand::Rng::with_seed(parts.seed);
-        let pools =
-            config.upstreams.iter().map(|up| Pool::new(up.pool, &up.servers, seeds.u64(..))).collect();
+        let mut ways = Slab::new();
+        let policies: Vec<_> = config.upstreams.iter().map(Policies::new).collect();
+        let way = |(upstream, (settings, policies))| {
+            ways.insert(Way::configured(upstream, settings, policies, seeds.u64(..)))
+        };
+        let configured = config.upstreams.iter().zip(&policies).enumerate().map(way).collect();
         Self {
-            clear_until: config.upstreams.iter().map(|up| vec![None; up.servers.len()]).collect(),
-            heard: config.upstreams.iter().map(|up| vec![None; up.servers.len()]).collect(),
-            pools,
+            ways,
+            configured,
+            looked_up: HashMap::new(),
+            connections: vec![0; config.upstreams.len()],
+            policies,
             shared: Shared::new(Arc::clone(config), parts.index, seeds.u64(..)),
             reactor,
             counters: parts.counters,
@@ -150,7 +160,6 @@ impl<R: Reactor> Worker<R> {
             actions: Actions::default(),
             wire: Vec::new(),
             server_policies: config.listeners.iter().map(|listener| listener.tls.policy().cloned()).collect(),
-            client_policies: config.upstreams.iter().map(own_tickets).collect(),
             batch: Vec::new(),
             drain_until: None,
             stopping: false,
@@ -375,17 +384,16 @@ impl<R: Reactor> Worker<R> {
         }
         self.hand_over_records();
         self.take_orders();
-        let mut orders = Vec::new();
-        for index in 0..self.pools.len() {
-            self.pools[index].tick(now, &mut orders);
-            self.queue_pool_orders(index, &mut orders);
+        for key in self.ways.keys() {
+            self.on_pool(key, |pool, orders| pool.tick(now, orders));
         }
         self.carry_out_pool_orders();
+        self.forget_unused(WAY_UNUSED);
         self.count_pools();
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stopping = true;
         }
-        let pressed = self.pools.iter().any(Pool::is_pressed);
+        let pressed = self.ways.iter().any(|(_, way)| way.pool.is_pressed());
         self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
     }
 
@@ -415,10 +423,8 @@ impl<R: Reactor> Worker<R> {
         for key in self.clients.keys() {
             self.tell(key, Event::Drain);
         }
-        let mut orders = Vec::new();
-        for index in 0..self.pools.len() {
-            self.pools[index].drain(&mut orders);
-            self.queue_pool_orders(index, &mut orders);
+        for key in self.ways.keys() {
+            self.on_pool(key, Pool::drain);
         }
         self.carry_out_pool_orders();
     }
@@ -442,8 +448,4 @@ impl<R: Reactor> Worker<R> {
         self.flush();
         self.reactor.turn(Some(self.now()));
     }
-}
-
-fn own_tickets(upstream: &Upstream) -> Option<ClientPolicy> {
-    upstream.tls.toward_server().map(|toward| toward.policy.apart())
 }

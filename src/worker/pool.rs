@@ -74,6 +74,7 @@ struct Waiter {
 #[derive(Debug)]
 struct ServerState {
     weight: i64,
+    rank: u16,
     /// Smooth weighted round robin: what it has coming.
     credit: i64,
     failures: u32,
@@ -98,6 +99,7 @@ impl Pool {
     pub fn new(limits: PoolLimits, servers: &[Server], seed: u64) -> Self {
         let state = |server: &Server| ServerState {
             weight: i64::from(server.weight),
+            rank: server.rank,
             credit: 0,
             failures: 0,
             retry_at: Instant::default(),
@@ -111,6 +113,19 @@ impl Pool {
             opening: 0,
             random: fastrand::Rng::with_seed(seed),
             draining: false,
+        }
+    }
+
+    /// It may have so many connections from now on; more are not cut off.
+    pub const fn allow(&mut self, max: usize) {
+        self.limits.max = max;
+    }
+
+    /// Gives up a parked connection, the one longest unused, for one that is wanted elsewhere.
+    pub fn yield_one(&mut self, orders: &mut Vec<Order>) {
+        if !self.parked.is_empty() {
+            let parked = self.parked.remove(0);
+            orders.push(Order::Retire { conn: parked.member.conn });
         }
     }
 
@@ -271,9 +286,8 @@ impl Pool {
     /// Who waits for a fresh connection must not wait for parked ones to age.
     fn make_room(&mut self, orders: &mut Vec<Order>) {
         let full = self.total >= self.limits.max && self.opening == 0;
-        if full && !self.waiting.is_empty() && !self.parked.is_empty() {
-            let parked = self.parked.remove(0);
-            orders.push(Order::Retire { conn: parked.member.conn });
+        if full && !self.waiting.is_empty() {
+            self.yield_one(orders);
         }
     }
 
@@ -293,12 +307,14 @@ impl Pool {
         self.servers.iter().map(|state| state.retry_at).min().unwrap_or_default()
     }
 
-    /// The server whose turn it is among those that may be tried.
+    /// The server whose turn it is among those of the lowest rank that may be tried.
     fn choose_server(&mut self, now: Instant) -> Option<usize> {
         let mut total = 0;
         let mut best: Option<usize> = None;
+        let reachable = self.servers.iter().filter(|state| state.retry_at <= now);
+        let rank = reachable.map(|state| state.rank).min()?;
         for at in 0..self.servers.len() {
-            if self.servers[at].retry_at > now {
+            if self.servers[at].retry_at > now || self.servers[at].rank > rank {
                 continue;
             }
             total += self.servers[at].weight;
@@ -331,7 +347,7 @@ mod tests {
             idle: Duration::from_secs(60),
             wait: Duration::from_secs(20),
         };
-        let server = |&weight: &u32| Server { address: "127.0.0.1:25".parse().unwrap(), weight };
+        let server = |&weight: &u32| Server { address: "127.0.0.1:25".parse().unwrap(), weight, rank: 0 };
         Pool::new(limits, &weights.iter().map(server).collect::<Vec<_>>(), 1)
     }
 
@@ -436,6 +452,22 @@ mod tests {
         let mut pool = pool(0, 100, &[1, 3]);
         let chosen = (0..40).filter(|_| pool.choose_server(at(0)) == Some(1)).count();
         assert_eq!(chosen, 30);
+    }
+
+    #[test]
+    fn a_higher_rank_waits_until_no_lower_one_can_be_reached() {
+        let mut pool = pool(0, 100, &[1, 1, 1]);
+        for (server, rank) in pool.servers.iter_mut().zip([20, 10, 10]) {
+            server.rank = rank;
+        }
+        let mut chosen = |now| (0..4).filter_map(|_| pool.choose_server(at(now))).collect::<Vec<_>>();
+        assert_eq!(chosen(0), [1, 2, 1, 2]);
+        pool.back_off(at(0), 1);
+        let mut chosen = |now| (0..2).filter_map(|_| pool.choose_server(at(now))).collect::<Vec<_>>();
+        assert_eq!(chosen(0), [2, 2]);
+        pool.back_off(at(0), 2);
+        assert_eq!(pool.choose_server(at(0)), Some(0));
+        assert_ne!(pool.choose_server(at(60_000)), Some(0));
     }
 
     #[test]

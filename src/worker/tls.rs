@@ -54,13 +54,12 @@ impl<R: Reactor> Worker<R> {
     /// The next hop is ready for TLS.
     pub(super) fn start_hop_tls(&mut self, key: Key) {
         let Some(hop) = self.hops.at_mut(key) else { return };
-        let config = &self.shared.config.upstreams[hop.upstream];
-        let policy = self.client_policies[hop.upstream].as_ref();
-        let (Some(toward), Some(policy)) = (config.tls.toward_server(), policy) else { return };
-        let address = config.servers[hop.server].address.ip().to_string();
+        let Some(server) = self.ways.at(hop.way).map(|way| &way.servers[hop.server]) else { return };
+        let Some(tls) = &server.tls else { return };
+        let address = server.address.ip().to_string();
         let mut hello = Vec::new();
-        let name = toward.name.as_deref().unwrap_or(&address);
-        match Session::client(policy, name, &mut hello) {
+        let name = tls.name.as_deref().unwrap_or(&address);
+        match Session::client(&tls.policy, name, &mut hello) {
             Ok(session) => {
                 hop.pipe.queue_records(&mut hello);
                 hop.pipe.start_tls(session);

@@ -1,68 +1,135 @@
 //! Connections to next hops: opened for the pools, lent to relays, taken back or given up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::conn::Pipe;
 use super::downstream::Downstream;
-use super::hop::{Dedicated, Hop, Progress, State, Wanted};
-use super::pool::{Member, Order, Purpose};
+use super::hop::{Dedicated, Hop, Progress, State};
+use super::pool::{Member, Order, Pool, Purpose};
+use super::way::Way;
 use super::{Owner, Worker};
 use crate::base::slab::Key;
 use crate::base::time::Instant;
+use crate::policy::mx::Hosts;
 use crate::policy::settings::IdentityMode;
-use crate::policy::tls::UpstreamTls;
 use crate::reactor::{Chunk, Errno, Reactor, Socket};
 use crate::relay::action::DiscardReason;
 use crate::relay::event::{Ending, Event, Lease, Side};
 use crate::smtp::client::Client;
-use crate::smtp::extension::Capabilities;
 use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
 
-/// How long a server that failed to do TLS is not asked for it again.
-const IN_CLEAR: Duration = Duration::from_secs(600);
+/// Domains to which one worker has ways at a time.
+const WAYS_MAX: usize = 4096;
 
 impl<R: Reactor> Worker<R> {
-    pub(super) fn check_out(
-        &mut self,
-        relay: Key,
-        upstream: usize,
-        fresh: bool,
-        identity: Option<Box<Identity>>,
-    ) {
+    /// The way to these hosts, or to the servers that the configuration names.
+    pub(super) fn way(&mut self, upstream: usize, hosts: Option<Arc<Hosts>>) -> Key {
+        let configured = self.configured[upstream];
+        let Some(hosts) = hosts else { return configured };
+        let place = (upstream, hosts.domain.clone());
+        let known = self.looked_up.get(&place).copied();
+        let same = |way: &Way| way.hosts.as_ref().is_some_and(|known| *known == hosts);
+        if let Some(known) = known.filter(|key| self.ways.at(*key).is_some_and(same)) {
+            return known;
+        }
+        if let Some(old) = known {
+            // What holds now is something else: nobody new goes there.
+            self.looked_up.remove(&place);
+            self.on_pool(old, Pool::drain);
+        } else if self.looked_up.len() >= WAYS_MAX {
+            self.forget_unused(Duration::ZERO);
+            if self.looked_up.len() >= WAYS_MAX {
+                return configured;
+            }
+        }
+        let settings = &self.shared.config.upstreams[upstream];
+        let seed = self.shared.random.u64(..);
+        let way = Way::looked_up(upstream, settings, &self.policies[upstream], hosts, seed);
+        let key = self.ways.insert(way);
+        self.looked_up.insert(place, key);
+        if self.drain_until.is_some() {
+            // Seed 6923 of the simulation: what is opened while we drain is not kept.
+            self.on_pool(key, Pool::drain);
+        }
+        key
+    }
+
+    /// Lets go of ways that were looked up and nobody has been on for so long.
+    pub(super) fn forget_unused(&mut self, patience: Duration) {
         let now = self.now();
+        let ordered = |key: Key| self.orders_of_pools.iter().any(|(way, _)| *way == key);
+        let keys = self.ways.keys().into_iter().filter(|key| !ordered(*key));
+        for key in keys.collect::<Vec<_>>() {
+            let Some(way) = self.ways.at_mut(key) else { continue };
+            if way.hosts.is_none() || !way.is_unused(now, patience) {
+                continue;
+            }
+            let Some(Way { upstream, hosts: Some(hosts), .. }) = self.ways.remove(key) else { continue };
+            let place = (upstream, hosts.domain.clone());
+            if self.looked_up.get(&place) == Some(&key) {
+                self.looked_up.remove(&place);
+            }
+        }
+    }
+
+    pub(super) fn check_out(&mut self, relay: Key, way: Key, fresh: bool, identity: Option<Box<Identity>>) {
+        let now = self.now();
+        let Some(upstream) = self.ways.at(way).map(|way| way.upstream) else { return };
         let Some(client) = self.clients.at_mut(relay) else { return };
         client.waits = true;
-        client.upstream = upstream;
+        client.way = Some(way);
         client.number = client.number.wrapping_add(1);
         let number = client.number;
-        let mut orders = Vec::new();
-        match identity {
-            Some(identity) => {
-                self.pools[upstream].check_out_dedicated(now, relay, number, identity, &mut orders);
-            }
-            None => self.pools[upstream].check_out(now, relay, fresh, &mut orders),
-        }
+        self.on_pool(way, |pool, orders| match identity {
+            Some(identity) => pool.check_out_dedicated(now, relay, number, identity, orders),
+            None => pool.check_out(now, relay, fresh, orders),
+        });
         if fresh {
             self.counters.upstreams[upstream].retries.increment();
         }
-        self.queue_pool_orders(upstream, &mut orders);
     }
 
     pub(super) fn cancel_check_out(&mut self, relay: Key) {
         let Some(client) = self.clients.at_mut(relay) else { return };
         client.waits = false;
-        self.pools[client.upstream].cancel(relay);
+        if let Some(way) = client.way.and_then(|way| self.ways.at_mut(way)) {
+            way.pool.cancel(relay);
+        }
     }
 
-    pub(super) fn queue_pool_orders(&mut self, upstream: usize, orders: &mut Vec<Order>) {
-        self.orders_of_pools.extend(orders.drain(..).map(|order| (upstream, order)));
+    /// Tells the pool of a way what happened; what it orders is carried out when its turn comes.
+    pub(super) fn on_pool(&mut self, key: Key, happened: impl FnOnce(&mut Pool, &mut Vec<Order>)) {
+        let Some(way) = self.ways.at_mut(key) else { return };
+        let settings = &self.shared.config.upstreams[way.upstream];
+        let total = &mut self.connections[way.upstream];
+        let before = way.pool.total();
+        // All ways of one upstream share its connections.
+        let room = settings.pool.max.saturating_sub(*total);
+        way.pool.allow(way.connections_max(settings).min(before + room));
+        let mut orders = Vec::new();
+        happened(&mut way.pool, &mut orders);
+        *total = *total + way.pool.total() - before;
+        let is_short = way.hosts.is_some() && way.pool.has_waiters() && way.pool.total() == 0 && room == 0;
+        let upstream = way.upstream;
+        self.orders_of_pools.extend(orders.into_iter().map(|order| (key, order)));
+        if is_short {
+            self.make_room(upstream);
+        }
+    }
+
+    /// Somebody waits on a way without connections, and there may be no more: one is given up elsewhere.
+    fn make_room(&mut self, upstream: usize) {
+        let has_one = |way: &Way| way.upstream == upstream && way.pool.parked() > 0;
+        let other = self.ways.iter().find(|(_, way)| has_one(way)).map(|(key, _)| key);
+        other.into_iter().for_each(|key| self.on_pool(key, Pool::yield_one));
     }
 
     pub(super) fn carry_out_pool_orders(&mut self) {
-        while let Some((upstream, order)) = self.orders_of_pools.pop_front() {
+        while let Some((way, order)) = self.orders_of_pools.pop_front() {
             match order {
-                Order::Connect { server, purpose } => self.connect(upstream, server, purpose),
+                Order::Connect { server, purpose } => self.connect(way, server, purpose),
                 Order::Grant { conn, relay } => self.grant(conn, relay, false),
                 Order::Retire { conn } => self.retire(conn),
                 Order::Refuse { relay } => self.refuse(relay),
@@ -70,11 +137,12 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    fn connect(&mut self, upstream: usize, server: usize, purpose: Purpose) {
-        self.counters.upstreams[upstream].connects.increment();
+    fn connect(&mut self, key: Key, server: usize, purpose: Purpose) {
         let now = self.now();
+        let Some(way) = self.ways.at_mut(key) else { return };
+        let upstream = way.upstream;
+        self.counters.upstreams[upstream].connects.increment();
         let config = &self.shared.config.upstreams[upstream];
-        let deadline = now + config.timeout.connect;
         let dedicated = match purpose {
             Purpose::Pooled => None,
             Purpose::Dedicated { relay, number, identity } => {
@@ -82,50 +150,27 @@ impl<R: Reactor> Worker<R> {
                 Some(Dedicated { relay, number, identity, told })
             }
         };
-        let Ok(socket) = self.reactor.connect(config.servers[server].address) else {
+        let Ok(socket) = self.reactor.connect(way.servers[server].address) else {
             let relay = dedicated.map(|dedicated| (dedicated.relay, dedicated.number));
-            return self.on_open_failed(upstream, server, relay);
+            return self.on_open_failed(key, server, relay);
         };
-        let expires = now + self.pools[upstream].lifetime();
-        let key = self.hops.insert(Hop {
+        let hop = self.hops.insert(Hop {
             pipe: Pipe::new(socket),
-            upstream,
+            way: key,
             server,
+            upstream,
             state: State::Opening(Box::new(Client::new())),
-            tls: self.wanted_tls(upstream, server, now),
+            tls: way.servers[server].wanted_tls(now),
             secured: None,
             dedicated,
-            expires,
+            expires: now + way.pool.lifetime(),
             messages: 0,
             deadline: None,
             armed: None,
         });
-        self.own(socket, Owner::Hop(key));
-        self.set_hop_deadline(key, Some(deadline));
-    }
-
-    /// What a new connection asks for: nothing of a server that could not do it a moment ago, where mail
-    /// may go in clear.
-    fn wanted_tls(&self, upstream: usize, server: usize, now: Instant) -> Wanted {
-        let tls = &self.shared.config.upstreams[upstream].tls;
-        let in_clear = self.clear_until[upstream][server].is_some_and(|until| now < until);
-        match tls {
-            UpstreamTls::Off => Wanted::Nothing,
-            UpstreamTls::Offer(_) if in_clear => Wanted::Nothing,
-            UpstreamTls::Offer(_) => Wanted::IfAnnounced,
-            UpstreamTls::Require(_) | UpstreamTls::Verify(_) | UpstreamTls::Dane(_) => Wanted::Always,
-        }
-    }
-
-    /// A handshake failed. Where TLS is only offered, mail goes in clear for a while; says whether it
-    /// does.
-    fn note_tls_failure(&mut self, upstream: usize, server: usize) -> bool {
-        let now = self.now();
-        let is_offered = matches!(self.shared.config.upstreams[upstream].tls, UpstreamTls::Offer(_));
-        if is_offered {
-            self.clear_until[upstream][server] = Some(now + IN_CLEAR);
-        }
-        is_offered
+        let deadline = now + config.timeout.connect;
+        self.own(socket, Owner::Hop(hop));
+        self.set_hop_deadline(hop, Some(deadline));
     }
 
     pub(super) fn on_connected(&mut self, socket: Socket, result: Result<(), Errno>) {
@@ -193,21 +238,21 @@ impl<R: Reactor> Worker<R> {
         self.set_hop_deadline(key, None);
         let now = self.now();
         let Some(hop) = self.hops.at_mut(key) else { return };
-        let (upstream, server) = (hop.upstream, hop.server);
+        let (way, server) = (hop.way, hop.server);
         if let Some(relay) = hop.dedicated.as_ref().map(|dedicated| dedicated.relay) {
-            self.pools[upstream].on_reached(server);
+            self.on_pool(way, |pool, _| pool.on_reached(server));
             return self.grant(key, relay, true);
         }
         hop.park();
+        let Some(member) = self.member(key) else { return };
+        let Some(pool) = self.ways.at_mut(way).map(|way| &mut way.pool) else { return };
         let mut orders = Vec::new();
-        if let Some(member) = self.member(key) {
-            self.pools[upstream].on_opened(now, server, member, &mut orders);
-        }
+        pool.on_opened(now, server, member, &mut orders);
         // Whoever waited for a fresh one gets this one as such.
-        for order in orders.drain(..) {
+        for order in orders {
             match order {
                 Order::Grant { conn, relay } => self.grant(conn, relay, true),
-                other => self.orders_of_pools.push_back((upstream, other)),
+                other => self.orders_of_pools.push_back((way, other)),
             }
         }
     }
@@ -215,14 +260,17 @@ impl<R: Reactor> Worker<R> {
     fn note_capabilities(&mut self, key: Key) {
         let Some(hop) = self.hops.at(key) else { return };
         let Some(capabilities) = hop.capabilities() else { return };
-        let (upstream, server) = (hop.upstream, hop.server);
-        if self.heard[upstream][server].as_ref() == Some(capabilities) {
+        let Some(way) = self.ways.at_mut(hop.way) else { return };
+        if way.hosts.is_some() {
+            // One domain's servers promise nothing for those of others.
             return;
         }
-        self.heard[upstream][server] = Some(capabilities.clone());
-        let known = self.heard[upstream].iter().flatten();
-        let common = known.cloned().reduce(|a: Capabilities, b| a.intersect_end_to_end(&b));
-        self.shared.capabilities[upstream] = common;
+        let heard = &mut way.servers[hop.server].heard;
+        if heard.as_ref() == Some(capabilities) {
+            return;
+        }
+        *heard = Some(capabilities.clone());
+        self.shared.capabilities[way.upstream] = way.common_capabilities();
         self.shared.announce();
     }
 
@@ -247,7 +295,7 @@ impl<R: Reactor> Worker<R> {
         }
         let Some(hop) = self.hops.at_mut(conn) else { return };
         let Some(client) = hop.lend(relay) else { return };
-        let server = self.shared.config.upstreams[hop.upstream].servers[hop.server].address;
+        let Some(server) = self.ways.at(hop.way).map(|way| way.servers[hop.server].address) else { return };
         let secured = hop.secured.clone();
         let fresh = fresh || hop.messages == 0;
         if let Some(downstream) = self.clients.at_mut(relay) {
@@ -270,12 +318,10 @@ impl<R: Reactor> Worker<R> {
         let now = self.now();
         let Some(hop) = self.hops.at_mut(conn) else { return };
         hop.park();
-        let upstream = hop.upstream;
-        let mut orders = Vec::new();
+        let way = hop.way;
         if let Some(member) = self.member(conn) {
-            self.pools[upstream].check_in(now, member, &mut orders);
+            self.on_pool(way, |pool, orders| pool.check_in(now, member, orders));
         }
-        self.queue_pool_orders(upstream, &mut orders);
     }
 
     fn refuse(&mut self, relay: Key) {
@@ -328,8 +374,9 @@ impl<R: Reactor> Worker<R> {
     }
 
     fn fail_opening(&mut self, key: Key, reason: DiscardReason) {
+        let now = self.now();
         let Some(hop) = self.hops.at_mut(key) else { return };
-        let (upstream, server) = (hop.upstream, hop.server);
+        let (way, server, upstream) = (hop.way, hop.server, hop.upstream);
         // However it ended: a server that hangs or falls silent in a handshake cannot do TLS either.
         let in_handshake = hop.is_shaking_hands();
         let dedicated = hop.dedicated.take();
@@ -337,41 +384,41 @@ impl<R: Reactor> Worker<R> {
             self.counters.upstreams[upstream].discards_insecure.increment();
         }
         self.close_hop(key);
-        if in_handshake && self.note_tls_failure(upstream, server) {
+        let goes_in_clear = in_handshake
+            && self.ways.at_mut(way).is_some_and(|way| way.servers[server].note_tls_failure(now));
+        if goes_in_clear {
             // Nobody has to come again for what can be had in clear now.
-            return self.connect(upstream, server, dedicated.map_or(Purpose::Pooled, Purpose::from));
+            return self.connect(way, server, dedicated.map_or(Purpose::Pooled, Purpose::from));
         }
         let relay = dedicated.map(|dedicated| (dedicated.relay, dedicated.number));
-        self.on_open_failed(upstream, server, relay);
+        self.on_open_failed(way, server, relay);
     }
 
-    fn on_open_failed(&mut self, upstream: usize, server: usize, dedicated: Option<(Key, u32)>) {
-        self.counters.upstreams[upstream].connect_failures.increment();
+    fn on_open_failed(&mut self, way: Key, server: usize, dedicated: Option<(Key, u32)>) {
         let now = self.now();
-        let mut orders = Vec::new();
-        self.pools[upstream].on_failed(now, server, dedicated.is_none(), &mut orders);
-        self.queue_pool_orders(upstream, &mut orders);
+        if let Some(way) = self.ways.at(way) {
+            self.counters.upstreams[way.upstream].connect_failures.increment();
+        }
+        self.on_pool(way, |pool, orders| pool.on_failed(now, server, dedicated.is_none(), orders));
         let waits = |(relay, number): &(Key, u32)| {
             self.clients.at(*relay).is_some_and(|client| client.waits && client.number == *number)
         };
         if let Some((relay, _)) = dedicated.filter(waits) {
-            self.orders_of_pools.push_back((upstream, Order::Refuse { relay }));
+            self.orders_of_pools.push_back((way, Order::Refuse { relay }));
         }
     }
 
     /// Takes the connection out of its pool and closes it without a word.
     fn remove_hop(&mut self, key: Key, reason: DiscardReason) {
-        let Some(upstream) = self.hops.at(key).map(|hop| hop.upstream) else { return };
+        let Some((way, upstream)) = self.hops.at(key).map(|hop| (hop.way, hop.upstream)) else { return };
         self.counters.upstreams[upstream].discard(reason).increment();
         self.close_hop(key);
-        self.forget(upstream, key);
+        self.forget(way, key);
     }
 
-    fn forget(&mut self, upstream: usize, key: Key) {
+    fn forget(&mut self, way: Key, key: Key) {
         let now = self.now();
-        let mut orders = Vec::new();
-        self.pools[upstream].on_gone(now, key, &mut orders);
-        self.queue_pool_orders(upstream, &mut orders);
+        self.on_pool(way, |pool, orders| pool.on_gone(now, key, orders));
     }
 
     fn close_hop(&mut self, key: Key) {
@@ -385,7 +432,7 @@ impl<R: Reactor> Worker<R> {
     fn retire(&mut self, key: Key) {
         let now = self.now();
         let Some(hop) = self.hops.at_mut(key) else { return };
-        let upstream = hop.upstream;
+        let (way, upstream) = (hop.way, hop.upstream);
         hop.state = State::Leaving;
         hop.pipe.queue(&mut b"QUIT\r\n".to_vec());
         hop.pipe.end();
@@ -394,7 +441,7 @@ impl<R: Reactor> Worker<R> {
         self.counters.upstreams[upstream].retired.increment();
         self.set_hop_deadline(key, Some(now + limit));
         self.part_from_one_too_many(upstream);
-        self.forget(upstream, key);
+        self.forget(way, key);
     }
 
     /// No pool counts those that said QUIT: they may be as many again, no more.
@@ -439,9 +486,13 @@ impl<R: Reactor> Worker<R> {
     }
 
     pub(super) fn count_pools(&self) {
-        for (pool, counters) in self.pools.iter().zip(&self.counters.upstreams) {
-            counters.connections_idle.set(pool.parked() as u64);
-            counters.connections_bound.set((pool.total() - pool.parked()) as u64);
+        for (upstream, counters) in self.counters.upstreams.iter().enumerate() {
+            let pools =
+                self.ways.iter().filter(|(_, way)| way.upstream == upstream).map(|(_, way)| &way.pool);
+            let (parked, total) =
+                pools.fold((0, 0), |(parked, total), pool| (parked + pool.parked(), total + pool.total()));
+            counters.connections_idle.set(parked as u64);
+            counters.connections_bound.set((total - parked) as u64);
         }
     }
 }

@@ -32,6 +32,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "sender",
             "policy",
             "relay",
+            "tls",
             "worker::ask",
             "worker::counters",
             "worker::record_queue",

@@ -110,7 +110,13 @@ fn destination(
     upstreams: &[Upstream],
 ) -> Option<Verdict> {
     match (then, to) {
-        (Verdict::Redirect(_), Some(to)) => known_upstream(to, upstreams).map(Verdict::Redirect),
+        (Verdict::Redirect(_), Some(to)) => {
+            let upstream = known_upstream(to, upstreams);
+            if upstream.is_some_and(|UpstreamIndex(index)| upstreams[index].is_looked_up()) {
+                to.fault("its servers depend on the recipient: redirect to an upstream that names them");
+            }
+            upstream.map(Verdict::Redirect)
+        }
         (Verdict::Redirect(_), None) => {
             section.fault("`to` is missing in rule: the upstream that messages are redirected to");
             None

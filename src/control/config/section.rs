@@ -11,7 +11,7 @@ use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
 use super::sender::sender;
-use super::{auth, tls, unit};
+use super::{auth, mx, tls, unit};
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
@@ -19,7 +19,7 @@ use crate::limits::WINDOW_KEPT_BYTES_MAX;
 use crate::mime::kind::Kind;
 use crate::policy::inspect::Engine;
 use crate::policy::judge::Policy;
-use crate::policy::route::{Pattern, Routes};
+use crate::policy::route::{Pattern, Route, Routes, Senders};
 use crate::policy::score::Thresholds;
 use crate::policy::sender::{DmarcMode, Settings};
 use crate::policy::settings::{
@@ -27,6 +27,7 @@ use crate::policy::settings::{
     Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 use crate::policy::symbol;
+use crate::policy::tls::UpstreamTls;
 use crate::scan::Rules;
 
 const KIB: u64 = 1 << 10;
@@ -43,8 +44,15 @@ const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("proxy", IdentityMode::Proxy),
 ];
 
+/// Connections of one worker to one upstream: kept ready, and all.
+const WARM: usize = 2;
+const POOL_MAX: usize = 32;
+
 /// A miss costs a connection: so at most one of as many messages does.
 const DATA_AHEAD: u32 = 128;
+
+/// Between an upstream's name and the number of one that differs from it in its `tls`; in no name of a file.
+const VARIANT: char = '+';
 
 /// Where the admin plane listens when nobody says otherwise.
 const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8025));
@@ -65,9 +73,10 @@ pub(super) fn config(
     let workers = workers(root.section("workers"), quarantine.is_some());
     let mut taken = Addresses::default();
     let listeners = listeners(&mut root, &mut taken, outside);
-    let upstreams = upstreams(&mut root, outside);
-    let routes = routes(&mut root, &upstreams);
     let sender = sender(root.section("sender"));
+    let validates = sender.as_ref().is_some_and(|sender| sender.validates);
+    let mut upstreams = upstreams(&mut root, validates, outside);
+    let routes = routes(&mut root, &mut upstreams, outside);
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
@@ -255,42 +264,91 @@ fn bare_newline(item: Item<'_>) -> Option<BareNewlinePolicy> {
     networks.map(BareNewlinePolicy::Replace)
 }
 
-fn upstreams(root: &mut Section<'_>, outside: &dyn Outside) -> Vec<Upstream> {
+fn upstreams(root: &mut Section<'_>, validates: bool, outside: &dyn Outside) -> Vec<Upstream> {
     let sections = root.sections("upstream", "");
     let mut names = Names::default();
-    sections.into_iter().map(|section| upstream(section, &mut names, outside)).collect()
+    let mut upstreams: Vec<_> =
+        sections.into_iter().map(|section| upstream(section, &mut names, validates, outside)).collect();
+    let routes = root.optional_sections("route");
+    let asks_for_mx = routes.into_iter().filter_map(|mut section| section.item("upstream"));
+    let asks_for_mx = asks_for_mx.into_iter().find(|item| item.as_text() == Some(mx::MX));
+    if let Some(item) = asks_for_mx.filter(|_| upstreams.iter().all(|upstream| upstream.name != mx::MX)) {
+        upstreams.push(the_internet(item, outside));
+    }
+    upstreams
 }
 
-fn upstream(mut section: Section<'_>, names: &mut Names, outside: &dyn Outside) -> Upstream {
+/// What `upstream = "mx"` of a route means where no upstream has that name.
+fn the_internet(item: Item<'_>, outside: &dyn Outside) -> Upstream {
+    let tls = tls::offered();
+    let pool = pool(None, Kept::Never(NOBODY_KNOWS));
+    Upstream {
+        name: mx::MX.to_owned(),
+        servers: Vec::new(),
+        mx: mx::settings(item, None, &tls, &pool, IdentityMode::None, outside),
+        pool,
+        identity: IdentityMode::None,
+        tls,
+        timeout: upstream_timeouts(None),
+        chunking: true,
+        data_ahead: 0,
+    }
+}
+
+fn upstream(mut section: Section<'_>, names: &mut Names, validates: bool, outside: &dyn Outside) -> Upstream {
     let name = names.read(&mut section, "upstream");
-    let servers = section.required("servers").map(servers).unwrap_or_default();
-    let tls = tls::upstream(section.item("tls"), outside);
+    let item = section.required("servers");
+    let by_mx = item.filter(|item| item.as_text() == Some(mx::MX));
+    let servers = item.filter(|_| by_mx.is_none()).map(servers).unwrap_or_default();
+    let tls = match section.item("tls") {
+        None if by_mx.is_some() => tls::offered(),
+        item => tls::upstream(item, outside),
+    };
+    check_dane(&section, &tls, by_mx.is_some(), validates);
     let identity =
         section.item("identity").and_then(|item| item.choice(IDENTITIES)).unwrap_or(IdentityMode::None);
-    let pool = pool(section.section("pool"), identity);
+    let is_looked_up = by_mx.is_some() || matches!(tls, UpstreamTls::Dane(_));
+    let kept = match identity.is_dedicated() {
+        true => Kept::Never("with this identity each connection belongs to one client: warm must be 0"),
+        false if is_looked_up => Kept::Never(NOBODY_KNOWS),
+        false => Kept::Warm,
+    };
+    let pool = pool(section.section("pool"), kept);
+    let of_mx = section.section("mx");
+    let mx = match (by_mx, of_mx) {
+        (Some(item), of_mx) => mx::settings(item, of_mx, &tls, &pool, identity, outside),
+        (None, Some(of_mx)) => {
+            of_mx.fault("it belongs to servers = \"mx\"");
+            None
+        }
+        (None, None) => None,
+    };
     let timeout = upstream_timeouts(section.section("timeout"));
     let chunking = section.item("chunking").and_then(Item::flag).unwrap_or(true);
     let data_ahead =
         section.item("data_ahead").map_or(Some(DATA_AHEAD), |item| item.count(0..=u32::MAX.into()));
     section.finish();
-    Upstream {
-        name,
-        servers,
-        pool,
-        identity,
-        tls,
-        timeout,
-        chunking,
-        data_ahead: data_ahead.unwrap_or(DATA_AHEAD),
+    // Of strangers' servers nobody knows what comes next.
+    let data_ahead = if is_looked_up { 0 } else { data_ahead.unwrap_or(DATA_AHEAD) };
+    Upstream { name, servers, mx, pool, identity, tls, timeout, chunking, data_ahead }
+}
+
+/// TLSA records stand under a name, and prove something only where the DNS is validated.
+fn check_dane(section: &Section<'_>, tls: &UpstreamTls, by_mx: bool, validates: bool) {
+    let UpstreamTls::Dane(toward) = tls else { return };
+    if !validates {
+        section.fault_at("tls", "dane needs answers that were validated: [sender] validates = true");
+    }
+    if toward.name.is_none() && !by_mx {
+        section.fault_at(
+            "tls",
+            "under which name are the TLSA records? tls = { mode = \"dane\", name = \"mx.example.net\" }",
+        );
     }
 }
 
 /// A list of addresses, each alone or with a weight.
 fn servers(item: Item<'_>) -> Vec<Server> {
-    if item.as_text() == Some("mx") {
-        item.parse(unit::socket_address);
-        return Vec::new();
-    }
     let mut servers: Vec<Server> = Vec::new();
     for element in item.some_elements("server") {
         match server(element) {
@@ -306,21 +364,31 @@ fn servers(item: Item<'_>) -> Vec<Server> {
 
 fn server(item: Item<'_>) -> Option<Server> {
     if !item.is_table() {
-        return item.parse(unit::socket_address).map(|address| Server { address, weight: 1 });
+        return item.parse(unit::socket_address).map(|address| Server { address, weight: 1, rank: 0 });
     }
     let mut section = item.section("servers")?;
     let address = section.required("address").and_then(|item| item.parse(unit::socket_address));
     let weight = section.item("weight").map_or(Some(1), |item| item.count(1..=1000));
     section.finish();
-    Some(Server { address: address?, weight: weight? })
+    Some(Server { address: address?, weight: weight?, rank: 0 })
 }
 
-fn pool(section: Option<Section<'_>>, identity: IdentityMode) -> PoolLimits {
-    let warm = if identity.is_dedicated() { 0 } else { 2 };
+/// Whether connections are kept ready though nobody asks.
+#[derive(Clone, Copy)]
+enum Kept {
+    Warm,
+    /// Why not.
+    Never(&'static str),
+}
+
+const NOBODY_KNOWS: &str = "servers are looked up when there is mail: warm must be 0";
+
+fn pool(section: Option<Section<'_>>, kept: Kept) -> PoolLimits {
+    let warm = if matches!(kept, Kept::Warm) { WARM } else { 0 };
     let minutes = |n: u64| Duration::from_secs(60 * n);
     let mut pool = PoolLimits {
         warm,
-        max: 32,
+        max: POOL_MAX,
         messages: 500,
         age: minutes(15),
         idle: minutes(1),
@@ -337,8 +405,8 @@ fn pool(section: Option<Section<'_>>, identity: IdentityMode) -> PoolLimits {
     if pool.warm > pool.max {
         section.fault_at("warm", format!("warm = {} is more than max = {}", pool.warm, pool.max));
     }
-    if pool.warm > 0 && identity.is_dedicated() {
-        section.fault_at("warm", "with this identity each connection belongs to one client: warm must be 0");
+    if let (1.., Kept::Never(why)) = (pool.warm, kept) {
+        section.fault_at("warm", why);
     }
     section.finish();
     pool
@@ -358,22 +426,81 @@ fn upstream_timeouts(section: Option<Section<'_>>) -> UpstreamTimeouts {
     timeouts
 }
 
-fn routes(root: &mut Section<'_>, upstreams: &[Upstream]) -> Routes {
+fn routes(root: &mut Section<'_>, upstreams: &mut Vec<Upstream>, outside: &dyn Outside) -> Routes {
     let sections = root.sections("route", ": without it every recipient is refused");
     let mut seen = HashMap::new();
     let mut routes = Vec::new();
     for mut section in sections {
+        let senders = senders(&mut section);
         let items = section.required("recipient").map(Item::elements).unwrap_or_default();
-        let patterns: Vec<_> = items.into_iter().filter_map(|item| recipient(item, &mut seen)).collect();
+        let patterns: Vec<_> =
+            items.into_iter().filter_map(|item| recipient(item, &senders, &mut seen)).collect();
         let upstream = section.required("upstream").and_then(|item| known_upstream(item, upstreams));
+        if let Some(UpstreamIndex(index)) = upstream {
+            check_openness(&section, &patterns, &senders, &upstreams[index]);
+        }
+        let upstream = match (upstream, section.item("tls")) {
+            (Some(upstream), Some(item)) => Some(with_tls(item, upstream, upstreams, outside)),
+            (upstream, _) => upstream,
+        };
         section.finish();
-        routes.extend(patterns.into_iter().zip(upstream.into_iter().cycle()));
+        let route = |(recipient, upstream)| Route { recipient, senders: senders.clone(), upstream };
+        routes.extend(patterns.into_iter().zip(upstream.into_iter().cycle()).map(route));
     }
     Routes::new(routes)
 }
 
+/// Whose mail it takes: everybody's, if nothing else is said.
+fn senders(section: &mut Section<'_>) -> Senders {
+    let (clients, users) = (section.item("clients"), section.item("authenticated"));
+    if clients.is_none() && users.is_none() {
+        return Senders::All;
+    }
+    let networks = clients.map(|item| item.list(unit::network)).unwrap_or_default();
+    let users = users.and_then(Item::flag).unwrap_or(false);
+    if networks.is_empty() && !users {
+        section.fault("it takes nobody's mail: name networks in `clients`, or set authenticated = true");
+    }
+    Senders::Some { networks, users }
+}
+
+/// Nobody relays to the Internet for whoever asks.
+fn check_openness(section: &Section<'_>, patterns: &[Pattern], senders: &Senders, upstream: &Upstream) {
+    if upstream.mx.is_some() && *senders == Senders::All && patterns.contains(&Pattern::Any) {
+        section.fault_at(
+            "recipient",
+            "anybody could send to anybody: say whose mail goes out, clients = [\"10.0.0.0/8\"] or \
+             authenticated = true",
+        );
+    }
+}
+
+/// The same upstream, to be spoken with as `item` says: TLS by the domain of the recipient.
+fn with_tls(
+    item: Item<'_>,
+    UpstreamIndex(index): UpstreamIndex,
+    upstreams: &mut Vec<Upstream>,
+    outside: &dyn Outside,
+) -> UpstreamIndex {
+    let tls = tls::upstream(Some(item), outside);
+    let mut upstream = upstreams[index].clone();
+    if upstream.mx.is_some() && tls == UpstreamTls::Off {
+        item.fault("mail to the Internet goes under TLS where it can: tls is offer, require, verify or dane");
+    }
+    if matches!(tls, UpstreamTls::Dane(_)) && upstream.mx.is_none() {
+        item.fault("dane is for upstreams with servers = \"mx\", or an upstream's own `tls`");
+    }
+    if let (UpstreamTls::Verify(toward), Some(mx)) = (&tls, &mut upstream.mx) {
+        mx.named = toward.policy.clone();
+    }
+    upstream.name = format!("{}{VARIANT}{}", upstream.name, upstreams.len());
+    upstream.tls = tls;
+    upstreams.push(upstream);
+    UpstreamIndex(upstreams.len() - 1)
+}
+
 /// A pattern that can still match after those before it.
-fn recipient(item: Item<'_>, seen: &mut HashMap<Pattern, Position>) -> Option<Pattern> {
+fn recipient(item: Item<'_>, senders: &Senders, seen: &mut HashMap<Pattern, Position>) -> Option<Pattern> {
     let pattern = item.parse(unit::recipient)?;
     let folded = folded(&pattern);
     if let Some(place) = seen.get(&folded).or_else(|| seen.get(&Pattern::Any)) {
@@ -383,7 +510,9 @@ fn recipient(item: Item<'_>, seen: &mut HashMap<Pattern, Position>) -> Option<Pa
         ));
         return None;
     }
-    seen.insert(folded, item.position());
+    if *senders == Senders::All {
+        seen.insert(folded, item.position());
+    }
     Some(pattern)
 }
 
@@ -401,6 +530,7 @@ pub(super) fn known_upstream(item: Item<'_>, upstreams: &[Upstream]) -> Option<U
     let choices: Vec<_> = upstreams
         .iter()
         .enumerate()
+        .filter(|(_, upstream)| !upstream.name.contains(VARIANT))
         .map(|(n, upstream)| (upstream.name.as_str(), UpstreamIndex(n)))
         .collect();
     item.choice(&choices)

@@ -1,6 +1,7 @@
 //! A file per row: what it says, and what is said about it.
 
 use super::{Rejected, read};
+use crate::policy::route::Submitter;
 use crate::policy::settings::{BareNewlinePolicy, Config, Cpus, IdentityMode, RecordSink};
 
 pub(super) const MINIMAL: &str = r#"hostname = "mx.example.net"
@@ -126,8 +127,9 @@ fn every_key_is_read() {
         (IdentityMode::Xforward, false, 3)
     );
     assert_eq!((config.upstreams[1].identity, config.upstreams[1].pool.warm), (IdentityMode::Proxy, 0));
-    assert_eq!(config.routes.route(b"a", b"b.example.net").map(|index| index.0), Some(0));
-    assert_eq!(config.routes.route(b"a", b"elsewhere").map(|index| index.0), Some(1));
+    let stranger = Submitter { ip: "192.0.2.1".parse().unwrap(), is_user: false };
+    let routed = |domain: &[u8]| config.routes.route(b"a", domain, stranger).map(|index| index.0);
+    assert_eq!((routed(b"b.example.net"), routed(b"elsewhere")), (Some(0), Some(1)));
     assert_eq!(config.admin, Some("[::1]:8025".parse().unwrap()));
     assert_eq!(config.records, RecordSink::File("records.json".into()));
 }
@@ -168,9 +170,9 @@ fn all_faults_come_at_once_and_in_order() {
         &text,
         &[
             "1:12: `mx .example.net` is not a host name; write one like \"mx1.example.net\"",
-            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, identity, pool, timeout, chunking, data_ahead",
+            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, identity, pool, mx, timeout, chunking, data_ahead",
             "8:12: `127.0.0.1` has no port; write one like \"127.0.0.1:25\" or \"[::1]:25\"",
-            "12:1: unknown key `wieght` in route; known: recipient, upstream",
+            "12:1: unknown key `wieght` in route; known: clients, authenticated, recipient, upstream, tls",
         ],
     );
 }
@@ -318,8 +320,7 @@ fn listener_permissions_are_networks() {
 fn servers_are_checked() {
     for (servers, wanted) in [
         ("[]", "7:11: at least one server is needed"),
-        ("\"mx\"", "7:11: MX look-up is not available in this version; list the servers' addresses"),
-        ("[\"mx\"]", "7:12: MX look-up is not available in this version; list the servers' addresses"),
+        ("[\"mx\"]", "7:12: servers are looked up or named, not both: servers = \"mx\" stands alone"),
         ("[{ address = \"127.0.0.1:1\", weight = 0 }]", "7:48: 0 is out of range: 1 to 1000"),
         ("[{ weight = 1 }]", "7:12: `address` is missing in servers"),
         (

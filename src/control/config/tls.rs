@@ -63,6 +63,9 @@ const IDENTITY_KEYS: [&str; 2] = ["certificate", "key"];
 const CLIENT_KEYS: [&str; 3] = ["client_certificate", "client_ca", "client_fingerprint"];
 const SERVER_KEYS: [&str; 3] = ["ca", "name", "fingerprint"];
 
+const LOOKS_AT_NONE: &str = "this mode looks at no certificate: write mode = \"verify\"";
+const BY_DNS: &str = "with dane the DNS says which certificates are good";
+
 /// `"off"`, or a table with what the other modes need.
 pub(super) fn downstream(item: Option<Item<'_>>, outside: &dyn Outside) -> DownstreamTls {
     let Some(item) = item else { return DownstreamTls::Off };
@@ -191,7 +194,7 @@ fn client_certificates(section: &mut Section<'_>, outside: &dyn Outside) -> Opti
     }
 }
 
-fn authorities(item: Item<'_>, outside: &dyn Outside) -> Option<Authorities> {
+pub(super) fn authorities(item: Item<'_>, outside: &dyn Outside) -> Option<Authorities> {
     let pem = file(item, "authorities", AUTHORITIES_FILE_BYTES_MAX, outside)?;
     let shown = outside.shown(item.as_text().unwrap_or_default());
     Authorities::read(&pem).map_err(|why| item.fault(format!("authorities {shown}: {why}"))).ok()
@@ -206,6 +209,12 @@ fn fingerprints(item: Item<'_>) -> Vec<Fingerprint> {
     items.into_iter().filter_map(|item| item.parse(read)).collect()
 }
 
+/// Where there is nothing to be read: in TLS where the server has it, to whomever.
+pub(super) fn offered() -> UpstreamTls {
+    let policy = ClientPolicy::new(Authentication::None, None);
+    policy.map_or(UpstreamTls::Off, |policy| UpstreamTls::Offer(TowardServer { policy, name: None }))
+}
+
 /// A mode, or a table with it and what it needs.
 pub(super) fn upstream(item: Option<Item<'_>>, outside: &dyn Outside) -> UpstreamTls {
     let Some(item) = item else { return UpstreamTls::Off };
@@ -215,15 +224,12 @@ pub(super) fn upstream(item: Option<Item<'_>>, outside: &dyn Outside) -> Upstrea
         None => Some(item),
     };
     let mode = named.and_then(|item| item.choice(UPSTREAM)).unwrap_or(Upstream::Off);
-    if mode == Upstream::Dane {
-        named.unwrap_or(item).fault("`dane` is not available in this version");
-    }
     let toward = match (mode, &mut section) {
-        (Upstream::Off | Upstream::Dane, Some(section)) => {
+        (Upstream::Off, Some(section)) => {
             pass_over(section, IDENTITY_KEYS.iter().chain(&SERVER_KEYS));
             None
         }
-        (Upstream::Off | Upstream::Dane, None) => None,
+        (Upstream::Off, None) => None,
         _ => toward_server(mode, item, section.as_mut(), outside),
     };
     if let Some(section) = section {
@@ -233,6 +239,7 @@ pub(super) fn upstream(item: Option<Item<'_>>, outside: &dyn Outside) -> Upstrea
         (Upstream::Offer, Some(toward)) => UpstreamTls::Offer(toward),
         (Upstream::Require, Some(toward)) => UpstreamTls::Require(toward),
         (Upstream::Verify, Some(toward)) => UpstreamTls::Verify(toward),
+        (Upstream::Dane, Some(toward)) => UpstreamTls::Dane(toward),
         _ => UpstreamTls::Off,
     }
 }
@@ -252,7 +259,8 @@ fn toward_server(
         (_, Some(section)) => {
             for key in ["ca", "fingerprint"] {
                 if section.item(key).is_some() {
-                    section.fault_at(key, "this mode looks at no certificate: write mode = \"verify\"");
+                    let why = if mode == Upstream::Dane { BY_DNS } else { LOOKS_AT_NONE };
+                    section.fault_at(key, why);
                 }
             }
             Some(Authentication::None)
@@ -312,7 +320,7 @@ fn authentication(
     Some(Authentication::Authorities { authorities: authorities?, names: names? })
 }
 
-fn system_authorities(item: Item<'_>, outside: &dyn Outside) -> Option<Authorities> {
+pub(super) fn system_authorities(item: Item<'_>, outside: &dyn Outside) -> Option<Authorities> {
     let pem = outside.read(SYSTEM_AUTHORITIES, AUTHORITIES_FILE_BYTES_MAX);
     let read = pem.and_then(|pem| Authorities::read(&pem));
     let fault = |why| item.fault(format!("authorities {SYSTEM_AUTHORITIES}: {why}; name a file with `ca`"));

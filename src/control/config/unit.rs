@@ -29,7 +29,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
 /// `"127.0.0.1:25"` or `"[::1]:25"`.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     if text == "mx" {
-        return Err("MX look-up is not available in this version; list the servers' addresses".to_owned());
+        return Err("servers are looked up or named, not both: servers = \"mx\" stands alone".to_owned());
     }
     if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return Err(format!("`{text}` has no port; write one like \"127.0.0.1:25\" or \"[::1]:25\""));
@@ -132,7 +132,7 @@ mod tests {
             ("[::1]", "no port"),
             ("127.0.0.1:0", "port 0"),
             ("localhost:25", "host names are not available"),
-            ("mx", "MX look-up is not available"),
+            ("mx", "stands alone"),
         ] {
             assert!(socket_address(text).unwrap_err().contains(want), "{text}");
         }

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_uring::fs::File;
 
 use super::disk::Disk;
-use crate::policy::route::Routes;
+use crate::policy::route::{Routes, Submitter};
 use crate::policy::settings::{Config, IdentityMode, Upstream};
 use crate::relay::quarantine::{Description, Envelope};
 use crate::smtp::address::Path;
@@ -83,7 +83,7 @@ pub(super) async fn send(
 ) -> Result<Sent, String> {
     check_envelope(&description.envelope)?;
     message.check().await?;
-    let upstream = upstream(next_hops, &description.envelope)?;
+    let upstream = upstream(next_hops, description)?;
     let identity = description.client.identity();
     let mut why = "no server".to_owned();
     for server in &upstream.servers {
@@ -96,14 +96,17 @@ pub(super) async fn send(
 }
 
 /// The one it was routed to. If the configuration has it no longer, where all recipients go now.
-fn upstream<'a>(next_hops: &'a NextHops, envelope: &Envelope) -> Result<&'a Upstream, String> {
+fn upstream<'a>(next_hops: &'a NextHops, description: &Description) -> Result<&'a Upstream, String> {
+    let Description { client, envelope, .. } = description;
+    let ip = client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let client = Submitter { ip, is_user: client.login.is_some() };
     if let Some(upstream) = next_hops.upstreams.iter().find(|upstream| upstream.name == envelope.upstream) {
         return Ok(upstream);
     }
     let routed = envelope.recipients.iter().map(|recipient| {
         let bracketed = bracketed(&recipient.address);
         let (path, _) = Path::parse(&bracketed)?;
-        next_hops.routes.route(path.local, path.domain)
+        next_hops.routes.route(path.local, path.domain, client)
     });
     let mut routed: Vec<_> = routed.collect();
     routed.dedup();

@@ -101,6 +101,7 @@ impl Run {
         let config = Arc::new(scenario.config);
         let (questions, asked) = QuestionQueue::new();
         let mut service = Service::new(asked, seed);
+        service.hosts = scenario.hosts;
         service.fails_one_in = if scenario.mood == Mood::Calm { 0 } else { 4 };
         let asker = Asker::new(0, Instant::from_nanos(network.now), questions, Wake::new(|| {}));
         let mut reactor = Simulated::new(network, clients, scenario.servers, service);
@@ -248,15 +249,17 @@ impl Run {
         if self.counters.panics.value() > 0 {
             self.violate("a relay panicked".to_owned());
         }
-        let counts = |(pool, max): (&PoolAudit, &usize)| {
-            pool.total == pool.hops && pool.parked <= pool.total && pool.total <= *max
-        };
+        let counts = |pool: &PoolAudit| pool.total == pool.hops && pool.parked <= pool.total;
+        let of = |upstream| audit.pools.iter().filter(move |pool| pool.upstream == upstream);
+        let fit =
+            |(upstream, max): (usize, &usize)| of(upstream).map(|pool| pool.total).sum::<usize>() <= *max;
+        let all_fit = self.pool_max.iter().enumerate().all(fit);
         let open = self.worker.reactor().open_hops();
         let max: usize = self.pool_max.iter().sum();
         if open > 2 * max {
             self.violate(format!("{open} sockets of next hops are open, pools may have {max}"));
         }
-        if !audit.pools.iter().zip(&self.pool_max).all(counts) || audit.hops != open {
+        if !audit.pools.iter().all(counts) || !all_fit || audit.hops != open {
             self.violate(format!("a pool has lost count: {open} are open, {audit:?}"));
         }
     }

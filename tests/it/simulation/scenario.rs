@@ -8,6 +8,7 @@ use postern::policy::condition::{Condition, Scope};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
+use postern::policy::mx;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
 use postern::policy::settings::{
@@ -18,6 +19,7 @@ use postern::policy::settings::{
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::verdict::Verdict;
 use postern::scan;
+use postern::tls::client_policy::{Authentication, ClientPolicy};
 
 use super::checker::{Fate, Tag, Transaction};
 use super::client::{Client, Kind, Manner, Misdeed, Step, What};
@@ -59,6 +61,8 @@ pub(crate) struct Scenario {
     pub(crate) transactions: Vec<Transaction>,
     pub(crate) kernel_fails_one_in: u64,
     pub(crate) drain_at: Option<u64>,
+    /// Servers of each upstream, where they are looked up.
+    pub(crate) hosts: Vec<Vec<SocketAddr>>,
 }
 
 type Random = fastrand::Rng;
@@ -86,11 +90,37 @@ impl Scenario {
             kernel_fails_one_in: if storm && random.bool() { 20 } else { 0 },
             drain_at: (storm && random.u8(..4) == 0).then(|| random.u64(..10) * SECONDS),
             config,
+            hosts: Vec::new(),
         };
+        // A die of its own, as for inquiries.
+        if random.clone().u8(..5) == 1 {
+            scenario.look_up();
+        }
         if random.bool() {
             scenario.judge_some(random);
         }
         scenario
+    }
+
+    /// Nobody knows the servers before the DNS was asked: they promise the same, then.
+    fn look_up(&mut self) {
+        for (index, upstream) in self.config.upstreams.iter_mut().enumerate() {
+            let addresses = self.servers.iter().filter(|server| server.upstream == index);
+            self.hosts.push(addresses.map(|server| server.address).collect());
+            upstream.servers.clear();
+            (upstream.pool.warm, upstream.data_ahead) = (0, 0);
+            upstream.mx = Some(mx::Settings {
+                port: 25,
+                private: Vec::new(),
+                mta_sts_port: None,
+                connections: upstream.pool.max,
+                named: ClientPolicy::new(Authentication::None, None).unwrap(),
+            });
+        }
+        for announced in self.servers.iter_mut().flat_map(|server| &mut server.announced) {
+            announced.eight_bit = announced.ehlo;
+            announced.size = None;
+        }
     }
 
     /// Some messages are not to reach their next hop: rules by their senders say so.
@@ -294,7 +324,7 @@ fn upstream(random: &mut Random, mood: Mood, identity: IdentityMode, servers: Ve
     let max = random.usize(1..=4);
     Upstream {
         name: "hop".to_owned(),
-        servers: servers.into_iter().map(|address| ServerSetting { address, weight: 1 }).collect(),
+        servers: servers.into_iter().map(|address| ServerSetting { address, weight: 1, rank: 0 }).collect(),
         pool: PoolLimits {
             warm: random.usize(..=max.min(2)),
             max,
@@ -310,6 +340,7 @@ fn upstream(random: &mut Random, mood: Mood, identity: IdentityMode, servers: Ve
             reply: Duration::from_secs(3),
             end: Duration::from_secs(4),
         },
+        mx: None,
         chunking: random.u8(..4) > 0,
         data_ahead: random.u32(..3),
     }

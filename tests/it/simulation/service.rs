@@ -4,10 +4,13 @@
 //! It keeps what it says it has stored, so that a run can be asked whether a 2xx was earned by it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postern::base::slab::Slab;
 use postern::base::time::Instant;
+use postern::policy::mx::{Host, Hosts, Nowhere, OfDomain, Security};
 use postern::policy::sender::{DmarcMode, Settings};
 use postern::relay::quarantine::{ClientFacts, Description, Envelope, Failure, FailureKind, Spool, Spooled};
 use postern::relay::question::{Answer, Query, Question, Unknown};
@@ -45,6 +48,8 @@ pub(crate) struct Service {
     random: fastrand::Rng,
     /// One message in so many does not end well; 0: none.
     pub(crate) fails_one_in: u64,
+    /// Servers of each upstream, where they are looked up.
+    pub(crate) hosts: Vec<Vec<SocketAddr>>,
     held: HashMap<Ticket, Held>,
     /// By the time when they are given, in order.
     answers: BTreeMap<(u64, usize), (AnswerQueue, Ticket, Answer)>,
@@ -61,6 +66,7 @@ impl Service {
             questions,
             random: fastrand::Rng::with_seed(seed ^ 0x5e71_1ce0),
             fails_one_in: 0,
+            hosts: Vec::new(),
             held: HashMap::new(),
             answers: BTreeMap::new(),
             given: 0,
@@ -110,6 +116,9 @@ impl Service {
     fn inquire(&mut self, inquiry: &Question) -> Option<(u64, Answer)> {
         let delay =
             [self.random.u64(..=50) * MILLIS, 3 * SECONDS, NEVER][self.random.usize(..20).saturating_sub(17)];
+        // A message can do without knowing who sends it, not without knowing where it goes.
+        let must_come = self.fails_one_in == 0 && matches!(inquiry, Question::NextHop(_));
+        let delay = if must_come { delay.min(50 * MILLIS) } else { delay };
         let settings = inquiring();
         let nothing = if self.random.bool() { dns::Answer::NotFound } else { dns::Answer::Failed };
         let mut known = Known::default();
@@ -121,6 +130,7 @@ impl Service {
                 Question::Author(author) => {
                     author.evaluate(&known).map(|found| Answer::Author(Box::new(found)))
                 }
+                Question::NextHop(about) => Ok(Answer::NextHop(self.find_hosts(about))),
                 _ => return None,
             };
             match answer {
@@ -130,6 +140,26 @@ impl Service {
                 }
             }
         }
+    }
+
+    /// What the DNS says changes now and then, and sometimes it says nothing.
+    fn find_hosts(&mut self, about: &OfDomain) -> Result<Arc<Hosts>, Nowhere> {
+        let known = &self.hosts[about.upstream];
+        let calm = self.fails_one_in == 0;
+        let count = match self.random.u8(..12) {
+            0 if !calm => return Err(Nowhere::Failed),
+            1 if !calm => 1,
+            _ => known.len(),
+        };
+        let host = |(preference, address): (u16, &SocketAddr)| Host {
+            preference: preference / 2,
+            name: None,
+            address: *address,
+            weight: 1,
+            security: Security::AsSet,
+        };
+        let hosts = (0..).zip(&known[..count]).map(host).collect();
+        Ok(Arc::new(Hosts { domain: about.domain.as_str().into(), hosts }))
     }
 
     fn take(&mut self, ticket: Ticket, word: Spool) -> Option<(u64, Spooled)> {

@@ -133,7 +133,9 @@ fn a_handshake_is_held_to_the_records() {
     let world = world();
     let plain = ClientPolicy::new(Authentication::None, Some(world.client.identity())).unwrap();
     let visit = |record: Tlsa, own: &Issued| {
-        let policy = plain.with_dane(vec![record], vec![server_name(HOST).unwrap()]).unwrap();
+        let policy = plain
+            .with(Authentication::Dane { records: vec![record], names: vec![server_name(HOST).unwrap()] })
+            .unwrap();
         let (mut client, mut server) = (Ours::client(&policy), Ours::server(&listener(&[own])));
         exchange(&mut client, &mut server);
         match client.fault {

@@ -7,6 +7,7 @@ use postern::policy::condition::{Condition, Scope};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
+use postern::policy::mx;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
 use postern::policy::sender::{self, DmarcMode};
@@ -23,6 +24,7 @@ use postern::scan::{self, Choice, pattern};
 use postern::sender::address_list::List;
 use postern::sender::dns::{self, Kind, Known, Missing, Name, Record};
 use postern::smtp::sasl::Mechanism;
+use postern::tls::client_policy::{Authentication, ClientPolicy};
 use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
 
 use super::script::duration;
@@ -123,6 +125,7 @@ impl Settings {
             "find" => self.take_pattern(value)?,
             "rule" => self.take_rule(value)?,
             "spool" => self.take_spool(value)?,
+            "mx" => self.take_mx(),
             _ => return self.take_config(word, value),
         }
         Some(())
@@ -174,6 +177,20 @@ impl Settings {
         Some(())
     }
 
+    /// Servers are looked up, for everybody's mail to anybody.
+    fn take_mx(&mut self) {
+        let upstream = &mut self.config.upstreams[0];
+        upstream.servers.clear();
+        upstream.mx = Some(mx::Settings {
+            port: 25,
+            private: Vec::new(),
+            mta_sts_port: None,
+            connections: 4,
+            named: ClientPolicy::new(Authentication::None, None).expect("a policy"),
+        });
+        self.config.routes = Routes::new([(Pattern::Any, UpstreamIndex(0))]);
+    }
+
     fn take_spool(&mut self, value: &str) -> Option<()> {
         let spool = match value {
             "never" => Spool::Never,
@@ -194,6 +211,11 @@ impl Settings {
             "A" => (Kind::A, Record::A(data.parse().ok()?)),
             "TXT" => (Kind::Txt, Record::Txt(data.into())),
             "PTR" => (Kind::Ptr, Record::Ptr(Name::parse(data)?)),
+            "MX" => {
+                let (preference, exchange) = data.split_once(' ')?;
+                let preference = preference.parse().ok()?;
+                (Kind::Mx, Record::Mx { preference, exchange: Name::parse(exchange) })
+            }
             _ => return None,
         };
         self.zone.push((dns::Query::new(name, kind), vec![record]));
@@ -202,7 +224,9 @@ impl Settings {
 
     /// The answer of a service that asks this zone.
     pub(super) fn look_up(&self, question: &Question) -> Answer {
-        let settings = self.config.sender.as_deref().expect("something is asked");
+        let settings = self.config.sender.as_deref().cloned().unwrap_or_default();
+        let settings = &settings;
+        let rules = mx::Rules::new(&self.config.hostname, &self.config.upstreams[0]);
         let mut known = Known::default();
         loop {
             let answer = match question {
@@ -211,6 +235,9 @@ impl Settings {
                 }
                 Question::Author(author) => {
                     author.evaluate(&known).map(|found| Answer::Author(Box::new(found)))
+                }
+                Question::NextHop(domain) => {
+                    domain.evaluate(&rules, None, &known).map(|found| Answer::NextHop(found.map(Arc::new)))
                 }
                 other => panic!("the DNS knows nothing of {other:?}"),
             };
@@ -223,10 +250,12 @@ impl Settings {
 
     fn learn(&self, known: &mut Known, query: dns::Query) {
         let found = self.zone.iter().find(|(name, _)| *name == query);
-        let answer = found.map_or(dns::Answer::NotFound, |(_, records)| dns::Answer::Records {
-            records: records.clone(),
-            is_secure: false,
-        });
+        let of_name = || self.zone.iter().any(|(known, _)| known.name == query.name);
+        let answer = match found {
+            Some((_, records)) => dns::Answer::Records { records: records.clone(), is_secure: false },
+            None if of_name() => dns::Answer::NoData,
+            None => dns::Answer::NotFound,
+        };
         known.learn(query, answer);
     }
 
@@ -327,7 +356,8 @@ fn workers() -> Workers {
 fn upstream(name: &str, address: &str) -> Upstream {
     Upstream {
         name: name.to_owned(),
-        servers: vec![Server { address: address.parse().expect("an address"), weight: 1 }],
+        servers: vec![Server { address: address.parse().expect("an address"), weight: 1, rank: 0 }],
+        mx: None,
         pool: PoolLimits {
             warm: 1,
             max: 10,

@@ -315,7 +315,9 @@ impl World {
         match action {
             Action::Pace { .. } => {}
             Action::Ask {
-                query, question: question @ (Question::Client(_) | Question::Author(_)), ..
+                query,
+                question: question @ (Question::Client(_) | Question::Author(_) | Question::NextHop(_)),
+                ..
             } => {
                 self.output.service.push(asked(&question));
                 self.inquiries.push((query, question));
@@ -329,8 +331,11 @@ impl World {
                 self.inquiries.retain(|(asked, _)| *asked != query);
                 self.output.service.push("Q> cancel".to_owned());
             }
-            Action::CheckOut { upstream, fresh, .. } => {
-                let name = if upstream > 0 { " other" } else { "" };
+            Action::CheckOut { upstream, hosts, fresh, .. } => {
+                let other = if upstream > 0 { " other" } else { "" };
+                let hosts = hosts.iter().flat_map(|hosts| &hosts.hosts);
+                let name: String =
+                    hosts.fold(other.to_owned(), |name, host| format!("{name} {}", host.address));
                 self.asked = Some(fresh);
                 self.upstream = upstream;
                 self.say_upstream(&format!("checkout{name}{}", if fresh { " fresh" } else { "" }));
@@ -365,7 +370,7 @@ impl World {
             Question::Quarantine(Spool::Append(bytes)) => self.given.extend_from_slice(bytes),
             Question::Quarantine(Spool::Commit(_)) => self.outcome.stored.append(&mut self.given),
             Question::Quarantine(Spool::Begin { .. } | Spool::Abort) => self.given.clear(),
-            Question::Auth(_) | Question::Client(_) | Question::Author(_) => {}
+            Question::Auth(_) | Question::Client(_) | Question::Author(_) | Question::NextHop(_) => {}
         }
     }
 
@@ -435,7 +440,8 @@ impl World {
         }
         let announced = self.settings.server_announces.as_ref().or(self.settings.announced[0].as_ref());
         let client = parked.unwrap_or_else(|| Box::new(greeted(announced.map_or("", String::as_str))));
-        let server = self.settings.config.upstreams[self.upstream].servers[0].address;
+        let named = self.settings.config.upstreams[self.upstream].servers.first();
+        let server = named.map_or_else(|| ([192, 0, 2, 25], 25).into(), |server| server.address);
         self.hop = Hop::Lent;
         self.deliver(Event::CheckedOut(Lease { client, server, fresh, secured: None }));
     }
@@ -525,6 +531,7 @@ fn asked(question: &Question) -> String {
             format!("Q> client {} from <{}@{}>", about.ip, about.local_part, about.domain)
         }
         Question::Author(_) => "Q> author".to_owned(),
+        Question::NextHop(about) => format!("Q> hosts of {}", about.domain),
     }
 }
 

@@ -191,7 +191,10 @@ fn an_upstream_says_what_it_looks_at() {
 #[test]
 fn an_upstream_that_cannot_be_verified_says_why() {
     let check = |text: &str, want: &[&str]| check_faults(text, None, Some(want));
-    check("tls = \"dane\"", &["f:1:7: `dane` is not available in this version"]);
+    check(
+        "[tls]\nmode = \"dane\"\nca = \"ca.pem\"",
+        &["f:3:6: with dane the DNS says which certificates are good"],
+    );
     check(
         "tls = \"implicit\"",
         &["f:1:7: `implicit` is not known here; known: off, offer, require, verify, dane"],

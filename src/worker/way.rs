@@ -1,0 +1,177 @@
+//! One way up: servers that a transaction may go to, and the pool of connections to them.
+//!
+//! Each upstream of the configuration that names its servers is one, for as long as the worker lives. Where
+//! servers are looked up, each domain that mail goes to is one, for as long as there is mail and what was
+//! found does not change.
+//!
+//! Invariant: what was learnt of a server (that it cannot do TLS, what it announced) is held with it, and
+//! goes when it goes; a connection is only used for what its server had to prove when it was opened.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::hop::Wanted;
+use super::pool::Pool;
+use crate::base::time::Instant;
+use crate::policy::mx::{Host, Hosts, Security};
+use crate::policy::settings::{self, PoolLimits, Upstream};
+use crate::policy::tls::TowardServer;
+use crate::smtp::extension::Capabilities;
+use crate::tls::client_policy::{Authentication, ClientPolicy, server_name};
+
+/// How long a server that failed to do TLS is not asked for it again.
+const IN_CLEAR: Duration = Duration::from_secs(600);
+
+/// What sessions toward the servers of an upstream are made from, with tickets that no other worker has.
+#[derive(Debug)]
+pub(super) struct Policies {
+    as_set: Option<ClientPolicy>,
+    /// For hosts that must prove their name to an authority.
+    named: Option<ClientPolicy>,
+}
+
+impl Policies {
+    pub(super) fn new(settings: &Upstream) -> Self {
+        Self {
+            as_set: settings.tls.toward_server().map(|toward| toward.policy.apart()),
+            named: settings.mx.as_ref().map(|mx| mx.named.apart()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Whose settings hold on it.
+    pub(super) upstream: usize,
+    pub(super) pool: Pool,
+    /// By their numbers in the pool.
+    pub(super) servers: Vec<Server>,
+    /// What was looked up; None: the configuration names the servers.
+    pub(super) hosts: Option<Arc<Hosts>>,
+    /// Since when nobody has been on it.
+    pub(super) unused_since: Option<Instant>,
+}
+
+/// One server, and what was learnt of it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    /// What a handshake asks for, and whether there must be one.
+    pub(super) tls: Option<Tls>,
+    pub(super) is_tls_required: bool,
+    clear_until: Option<Instant>,
+    pub(super) heard: Option<Capabilities>,
+}
+
+/// What sessions with one server are made from.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    pub(super) policy: ClientPolicy,
+    /// What the server is called; None: as it was connected to.
+    pub(super) name: Option<Box<str>>,
+}
+
+impl Way {
+    /// To the servers that the configuration names; none, where they have to be looked up.
+    pub(super) fn configured(upstream: usize, settings: &Upstream, policies: &Policies, seed: u64) -> Self {
+        let name = settings.tls.toward_server().and_then(|toward: &TowardServer| toward.name.clone());
+        let tls = policies.as_set.clone().map(|policy| Tls { policy, name });
+        let server = |it: &settings::Server| Server::new(it.address, tls.clone(), settings.tls.is_required());
+        let servers: &[settings::Server] = if settings.is_looked_up() { &[] } else { &settings.servers };
+        Self {
+            upstream,
+            pool: Pool::new(settings.pool, servers, seed),
+            servers: servers.iter().map(server).collect(),
+            hosts: None,
+            unused_since: None,
+        }
+    }
+
+    /// To hosts that were looked up.
+    pub(super) fn looked_up(
+        upstream: usize,
+        settings: &Upstream,
+        policies: &Policies,
+        hosts: Arc<Hosts>,
+        seed: u64,
+    ) -> Self {
+        let known = |host: &Host| Some((in_pool(host), server(host, &hosts.domain, settings, policies)?));
+        let (in_pool, servers): (Vec<_>, Vec<_>) = hosts.hosts.iter().filter_map(known).unzip();
+        let connections = settings.mx.as_ref().map_or(settings.pool.max, |mx| mx.connections);
+        let limits = PoolLimits { warm: 0, max: connections.min(settings.pool.max), ..settings.pool };
+        let pool = Pool::new(limits, &in_pool, seed);
+        Self { upstream, pool, servers, hosts: Some(hosts), unused_since: None }
+    }
+
+    /// What all servers heard so far announced.
+    pub(super) fn common_capabilities(&self) -> Option<Capabilities> {
+        let heard = self.servers.iter().filter_map(|server| server.heard.clone());
+        heard.reduce(|all, server| all.intersect_end_to_end(&server))
+    }
+
+    /// Connections that one way may have at most.
+    pub(super) fn connections_max(&self, settings: &Upstream) -> usize {
+        let of_domain = self.hosts.as_ref().and(settings.mx.as_ref()).map(|mx| mx.connections);
+        of_domain.map_or(settings.pool.max, |connections| connections.min(settings.pool.max))
+    }
+
+    /// Nobody has been on it for so long.
+    pub(super) fn is_unused(&mut self, now: Instant, patience: Duration) -> bool {
+        if self.pool.total() > 0 || self.pool.has_waiters() {
+            self.unused_since = None;
+            return false;
+        }
+        now.since(*self.unused_since.get_or_insert(now)) >= patience
+    }
+}
+
+const fn in_pool(host: &Host) -> settings::Server {
+    settings::Server { address: host.address, weight: host.weight, rank: host.preference }
+}
+
+/// What a host that was looked up has to prove. None: that cannot be asked of it, and it gets no mail.
+fn server(host: &Host, domain: &str, settings: &Upstream, policies: &Policies) -> Option<Server> {
+    let name = host.name.clone();
+    let tls = |policy: &Option<ClientPolicy>| policy.clone().map(|policy| Tls { policy, name: name.clone() });
+    let (tls, is_required) = match &host.security {
+        Security::AsSet => (tls(&policies.as_set), settings.tls.is_required()),
+        Security::Encrypted => (tls(&policies.as_set), true),
+        Security::Named => (tls(&policies.named), true),
+        Security::Dane(records) => {
+            // RFC 7672 §3.2.2: the host's own name, and the domain's.
+            let names = name.as_deref().into_iter().chain([domain]).filter_map(server_name).collect();
+            let authentication = Authentication::Dane { records: records.clone(), names };
+            (tls(&policies.as_set.as_ref()?.with(authentication).ok()), true)
+        }
+    };
+    let is_possible = tls.is_some() || !is_required;
+    is_possible.then(|| Server::new(host.address, tls, is_required))
+}
+
+impl Server {
+    const fn new(address: SocketAddr, tls: Option<Tls>, is_tls_required: bool) -> Self {
+        Self { address, tls, is_tls_required, clear_until: None, heard: None }
+    }
+
+    /// What a new connection asks for: nothing of a server that could not do it a moment ago, where mail
+    /// may go in clear.
+    pub(super) fn wanted_tls(&self, now: Instant) -> Wanted {
+        match &self.tls {
+            None => Wanted::Nothing,
+            Some(_) if self.is_tls_required => Wanted::Always,
+            Some(_) if self.clear_until.is_some_and(|until| now < until) => Wanted::Nothing,
+            Some(_) => Wanted::IfAnnounced,
+        }
+    }
+
+    /// A handshake failed. Where TLS is only offered, mail goes in clear for a while; says whether it
+    /// does.
+    pub(super) fn note_tls_failure(&mut self, now: Instant) -> bool {
+        let is_offered = self.tls.is_some() && !self.is_tls_required;
+        if is_offered {
+            self.clear_until = Some(now + IN_CLEAR);
+        }
+        is_offered
+    }
+}
