@@ -28,8 +28,13 @@ pub(crate) struct NameServer {
 }
 
 impl NameServer {
-    /// `zone` is asked for a name in lower case without its final dot.
+    /// `zone` is asked for a name in lower case without its final dot. Answers may be kept.
     pub(crate) fn start(zone: impl Fn(&str, RecordType) -> Reaction + Send + 'static) -> Self {
+        Self::start_with(300, zone)
+    }
+
+    /// The same; what was answered holds for so many seconds.
+    pub(crate) fn start_with(ttl: u32, zone: impl Fn(&str, RecordType) -> Reaction + Send + 'static) -> Self {
         let socket = UdpSocket::bind((super::loopback(), 0)).unwrap();
         let address = socket.local_addr().unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -40,7 +45,7 @@ impl NameServer {
             while !end.load(Ordering::Relaxed) {
                 let Ok((len, peer)) = socket.recv_from(&mut packet) else { continue };
                 count.fetch_add(1, Ordering::Relaxed);
-                if let Some(reply) = answer(&packet[..len], &zone) {
+                if let Some(reply) = answer(&packet[..len], ttl, &zone) {
                     socket.send_to(&reply, peer).unwrap();
                 }
             }
@@ -62,7 +67,7 @@ impl Drop for NameServer {
     }
 }
 
-fn answer(packet: &[u8], zone: &impl Fn(&str, RecordType) -> Reaction) -> Option<Vec<u8>> {
+fn answer(packet: &[u8], ttl: u32, zone: &impl Fn(&str, RecordType) -> Reaction) -> Option<Vec<u8>> {
     let asked = Message::from_vec(packet).ok()?;
     let query = asked.queries.first()?.clone();
     let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
@@ -72,7 +77,7 @@ fn answer(packet: &[u8], zone: &impl Fn(&str, RecordType) -> Reaction) -> Option
     reply.add_query(query.clone());
     match zone(&name, query.query_type()) {
         Reaction::Records(records) => {
-            let record = |data| Record::from_rdata(query.name().clone(), 300, data);
+            let record = |data| Record::from_rdata(query.name().clone(), ttl, data);
             reply.add_answers(records.into_iter().map(record).collect::<Vec<_>>());
         }
         Reaction::NoData => {}

@@ -51,6 +51,15 @@ impl Setup {
         setup
     }
 
+    /// Servers are found by the domains of recipients; `settings` are those of `mx`.
+    pub(crate) fn looked_up(settings: &str) -> Self {
+        let mut setup = Self::bare();
+        setup.upstreams = format!("name = \"out\"\nservers = \"mx\"\nmx = {{ {settings} }}\n");
+        "recipient = [\"*\"]\nupstream = \"out\"\nclients = [\"127.0.0.0/8\"]\n"
+            .clone_into(&mut setup.routes);
+        setup
+    }
+
     fn bare() -> Self {
         let empty = String::new;
         Self {
@@ -79,6 +88,12 @@ impl Setup {
     /// A line more for the (last) upstream.
     pub(crate) fn upstream(mut self, line: &str) -> Self {
         self.upstream += &format!("{line}\n");
+        self
+    }
+
+    /// What the (last) route is for, or another one behind it.
+    pub(crate) fn route_for(mut self, lines: &str) -> Self {
+        self.routes = self.routes.replace("clients = [\"127.0.0.0/8\"]\n", "") + lines + "\n";
         self
     }
 

@@ -119,7 +119,11 @@ impl Plan {
     }
 
     pub(crate) fn start(self) -> Upstream {
-        Upstream::start(self)
+        self.start_at(SocketAddr::new(super::loopback(), 0))
+    }
+
+    pub(crate) fn start_at(self, address: SocketAddr) -> Upstream {
+        Upstream::start(self, address)
     }
 }
 
@@ -217,8 +221,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    fn start(plan: Plan) -> Self {
-        let listener = TcpListener::bind((super::loopback(), 0)).unwrap();
+    fn start(plan: Plan, address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             plan,
