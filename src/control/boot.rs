@@ -28,7 +28,7 @@ use crate::service;
 use crate::service::answer::{self, Answerers, Authenticators};
 use crate::service::dns::Resolver;
 use crate::service::event_log::{self, EventLog};
-use crate::service::next_hop::Finder;
+use crate::service::mx::Finder;
 use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
 use crate::service::quarantine::{NextHops, Store};

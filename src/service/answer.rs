@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::authenticator::Authenticator;
-use super::next_hop::Finder;
+use super::mx::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
 use crate::policy::settings::Listener;

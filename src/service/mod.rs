@@ -3,7 +3,7 @@
 //! * `answer`: takes the questions of workers, each to whom it concerns;
 //! * `authenticator`: whether a password is right;
 //! * `dns`: what evaluations of `sender` and `policy::mx` must know;
-//! * `next_hop`, `mta_sts`: where mail for a domain goes;
+//! * `mx`, `mta_sts`: where mail for a domain goes;
 //! * `quarantine`: messages held back, on disk;
 //! * `sender`: inquiries about who sends;
 //! * `event_log`, `notice`: records, and words to people.
@@ -13,7 +13,7 @@ pub mod authenticator;
 pub mod dns;
 pub mod event_log;
 mod mta_sts;
-pub mod next_hop;
+pub mod mx;
 pub mod notice;
 pub mod quarantine;
 pub mod sender;
