@@ -8,6 +8,7 @@
 //! does not exist gets the same challenges as who does (that is for whoever gives the keys, see
 //! [`ScramKeys`]); after a refusal the exchange is over.
 
+pub mod client;
 mod scram;
 
 use std::fmt;

@@ -4,11 +4,12 @@ use std::num::NonZeroU32;
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64_simd::STANDARD;
+use zeroize::Zeroizing;
 
 use super::{Refusal, Step, word};
 
 /// SHA-256.
-const DIGEST_BYTES: usize = 32;
+pub(super) const DIGEST_BYTES: usize = 32;
 /// Octets of a client's nonce.
 const NONCE_BYTES_MAX: usize = 255;
 /// RFC 5802 §7: the client would say `y` if it could bind and thought that we cannot.
@@ -35,14 +36,12 @@ impl std::fmt::Debug for ScramKeys {
 impl ScramKeys {
     /// Those of `password`.
     pub fn derive(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Self {
-        let mut salted = [0; DIGEST_BYTES];
-        let algorithm = aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA256;
-        aws_lc_rs::pbkdf2::derive(algorithm, iterations, salt, password, &mut salted);
+        let salted = salted_password(password, salt, iterations);
         Self {
             salt: salt.to_vec(),
             iterations,
-            stored_key: sha256(&sign(&salted, b"Client Key")),
-            server_key: sign(&salted, b"Server Key"),
+            stored_key: sha256(&sign(salted.as_slice(), b"Client Key")),
+            server_key: sign(salted.as_slice(), b"Server Key"),
         }
     }
 }
@@ -133,16 +132,42 @@ impl Scram {
     }
 }
 
-/// RFC 5802 §3: the proof is the client's key under a mask that only who has the key can make.
+/// RFC 5802 §3, what takes long on purpose: all else is made of it.
+pub(super) fn salted_password(
+    password: &[u8],
+    salt: &[u8],
+    iterations: NonZeroU32,
+) -> Zeroizing<[u8; DIGEST_BYTES]> {
+    let mut salted = Zeroizing::new([0; DIGEST_BYTES]);
+    let algorithm = aws_lc_rs::pbkdf2::PBKDF2_HMAC_SHA256;
+    aws_lc_rs::pbkdf2::derive(algorithm, iterations, salt, password, salted.as_mut_slice());
+    salted
+}
+
+/// RFC 5802 §3: the client's key under a mask that only who has the key can make.
+pub(super) fn client_proof(client_key: &[u8; DIGEST_BYTES], said: &[u8]) -> [u8; DIGEST_BYTES] {
+    masked(client_key, &sha256(client_key), said)
+}
+
+/// With the proof it gives the key, with the key the proof.
+fn masked(
+    one: &[u8; DIGEST_BYTES],
+    stored_key: &[u8; DIGEST_BYTES],
+    said: &[u8],
+) -> [u8; DIGEST_BYTES] {
+    let mut mask = sign(stored_key, said);
+    mask.iter_mut().zip(one).for_each(|(mask, byte)| *mask ^= byte);
+    mask
+}
+
 fn is_proof(stored_key: &[u8; DIGEST_BYTES], said: &[u8], proof: &[u8]) -> bool {
     let Ok(proof) = <[u8; DIGEST_BYTES]>::try_from(proof) else { return false };
-    let mask = sign(stored_key, said);
-    let client_key: Vec<u8> = proof.iter().zip(mask).map(|(proof, mask)| proof ^ mask).collect();
+    let client_key = masked(&proof, stored_key, said);
     constant_time::verify_slices_are_equal(&sha256(&client_key), stored_key).is_ok()
 }
 
 /// Visible ASCII without a comma.
-fn is_nonce(text: &str) -> bool {
+pub(super) fn is_nonce(text: &str) -> bool {
     let is_visible = |byte: u8| byte.is_ascii_graphic() && byte != b',';
     (1..=NONCE_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_visible)
 }
@@ -163,11 +188,11 @@ fn unescape(text: &str) -> Option<String> {
     Some(plain)
 }
 
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode_to_vec(text).ok()
 }
 
-fn sign(key: &[u8], message: &[u8]) -> [u8; DIGEST_BYTES] {
+pub(super) fn sign(key: &[u8], message: &[u8]) -> [u8; DIGEST_BYTES] {
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
     first_bytes(tag.as_ref())
 }
