@@ -5,6 +5,7 @@ pub mod facts;
 pub mod inspect;
 pub mod judge;
 pub mod lists;
+pub mod login;
 pub mod mx;
 pub mod route;
 pub mod rule;

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::inspect::Engine;
 use super::judge::Policy;
+use super::login::UpstreamAuth;
 use super::mx;
 use super::route::Routes;
 use super::sender;
@@ -154,6 +155,8 @@ pub struct Upstream {
     pub pool: PoolLimits,
     pub identity: IdentityMode,
     pub tls: UpstreamTls,
+    /// Who we are to its servers; `None`: nobody asks.
+    pub auth: Option<Arc<UpstreamAuth>>,
     pub timeout: UpstreamTimeouts,
     /// BDAT is used where the server announces CHUNKING.
     pub chunking: bool,

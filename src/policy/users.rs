@@ -33,6 +33,8 @@ pub struct DownstreamAuth {
     pub mechanisms: Vec<Mechanism>,
     /// Mail of others is refused (RFC 4954 §6).
     pub required: bool,
+    /// What a user says in AUTH= of MAIL goes on to next hops that we log in to (RFC 4954 §5).
+    pub trusted: bool,
 }
 
 /// What is wrong in a line.

@@ -27,6 +27,8 @@ pub enum DiscardReason {
     Abandoned,
     /// It has no TLS where mail must not go in clear.
     Insecure,
+    /// Its server did not take who we are, or did not prove who it is.
+    Unauthenticated,
     /// A bug of ours.
     Fault,
 }

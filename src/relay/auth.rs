@@ -144,6 +144,12 @@ impl Relay {
         self.session.secured.is_some() && self.auth(cx).is_some()
     }
 
+    /// What is kept of the parameters of MAIL: AUTH= only of users whose word counts here.
+    pub(super) fn kept_parameters(&self, cx: &Context<'_>, parameters: Parameters<'_>) -> Box<[u8]> {
+        let is_trusted = self.session.user.is_some() && self.auth(cx).is_some_and(|auth| auth.trusted);
+        if is_trusted { parameters.as_bytes().into() } else { without_auth(parameters) }
+    }
+
     /// RFC 4954 §6: where users are to say who they are, mail of others is refused.
     pub(super) fn needs_auth(&self, cx: &Context<'_>, verb: Verb) -> bool {
         let is_required = self.auth(cx).is_some_and(|auth| auth.required);
@@ -267,9 +273,9 @@ impl Relay {
     }
 }
 
-/// The parameters of MAIL but for AUTH=. RFC 4954 §5: nobody here is trusted to say for whom else it
-/// speaks, and where that cannot be said on as `AUTH=<>` nothing is said.
-pub(super) fn without_auth(parameters: Parameters<'_>) -> Box<[u8]> {
+/// The parameters of MAIL but for AUTH=. RFC 4954 §5: who is not trusted to say for whom else it speaks has
+/// said `AUTH=<>`, and that is what a next hop hears that we log in to; others hear nothing.
+fn without_auth(parameters: Parameters<'_>) -> Box<[u8]> {
     if parameters.find(b"AUTH").is_none() {
         return parameters.as_bytes().into();
     }

@@ -10,7 +10,6 @@ use ulid::Ulid;
 
 use super::action::{Action, DiscardReason};
 use super::ahead::{Ahead, Foresight};
-use super::auth::without_auth;
 use super::event::Lease;
 use super::session::Session;
 use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
@@ -23,13 +22,16 @@ use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::parameter::{self, Declared, Parameters};
 use crate::smtp::reply::Reply;
 
+/// RFC 4954 §5: what the next hop hears of who submitted a message, if nobody says whom we believe.
+const NOBODYS_WORD: &[u8] = b"AUTH=<>";
+
 impl Relay {
     pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
         match self.check_mail(cx, mail) {
             Ok(declared) => {
                 self.session.transactions += 1;
                 let id = Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
-                let parameters = without_auth(mail.parameters);
+                let parameters = self.kept_parameters(cx, mail.parameters);
                 let transaction = Transaction::new(id, cx.now, mail.path.text, parameters, declared);
                 self.transaction = Some(Box::new(transaction));
                 self.say_wire(cx, b"250 2.1.0 sender ok\r\n");
@@ -142,7 +144,7 @@ impl Relay {
         if mode == IdentityMode::Xforward {
             lease.client.xforward(&self.session.identity(), out);
         }
-        let parameters = forwarded_parameters(transaction, lease.client.capabilities());
+        let parameters = forwarded_parameters(transaction, &lease.client);
         lease.client.mail(&transaction.path, &parameters, out);
         for (index, recipient) in (0u32..).zip(&transaction.recipients) {
             if recipient.is_pending() || recipient.is_accepted() {
@@ -344,7 +346,8 @@ fn keeps(capabilities: &Capabilities, mail: &Declared, rcpt: &Declared) -> Resul
 
 /// The parameters of MAIL for a next hop: unchanged, but SIZE counts our field too (RFC 1870 §6.1),
 /// and what the next hop does not know is left out where leaving it out changes nothing.
-fn forwarded_parameters(transaction: &Transaction, capabilities: &Capabilities) -> Vec<u8> {
+fn forwarded_parameters(transaction: &Transaction, client: &Client) -> Vec<u8> {
+    let capabilities = client.capabilities();
     let size = capabilities.extensions.contains(Extensions::SIZE);
     let eight_bit = capabilities.extensions.contains(Extensions::EIGHT_BIT_MIME);
     let mut forwarded = Vec::with_capacity(transaction.parameters.len() + 8);
@@ -353,6 +356,7 @@ fn forwarded_parameters(transaction: &Transaction, capabilities: &Capabilities) 
         let is = |keyword: &[u8]| parameter.keyword.eq_ignore_ascii_case(keyword);
         // A server that lost 8BITMIME since it was heard must refuse BODY=8BITMIME itself.
         let keep = (size || !is(b"SIZE")) && (eight_bit || transaction.declared.eight_bit || !is(b"BODY"));
+        let keep = keep && (client.is_authenticated() || !is(b"AUTH"));
         if !keep {
             continue;
         }
@@ -367,6 +371,10 @@ fn forwarded_parameters(transaction: &Transaction, capabilities: &Capabilities) 
             forwarded.push(b'=');
             forwarded.extend_from_slice(value);
         }
+    }
+    if client.is_authenticated() && parameters.find(b"AUTH").is_none() {
+        forwarded.extend_from_slice(if forwarded.is_empty() { b"" } else { b" " });
+        forwarded.extend_from_slice(NOBODYS_WORD);
     }
     forwarded
 }

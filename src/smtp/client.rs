@@ -1,5 +1,5 @@
 //! Our side toward the next hop: commands out, replies back in their order. RFC 5321 §4.2,
-//! RFC 2920 (PIPELINING), RFC 3030 (BDAT).
+//! RFC 2920 (PIPELINING), RFC 3030 (BDAT), RFC 4954 (AUTH).
 //!
 //! Invariant: every command written here leaves its place in the line of expected replies, and
 //! each reply is handed out with the command it answers. A byte that nobody waits for means that
@@ -10,7 +10,9 @@ use crate::smtp::data;
 use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::reply::{Reply, ReplyError, ReplyParser};
 use crate::smtp::xforward::{Identity, write_xclient, write_xforward};
+use base64_simd::STANDARD;
 use std::collections::VecDeque;
+use zeroize::Zeroizing;
 
 /// What the next reply answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum Expect {
     Helo,
     /// 220 is followed by a handshake, in which none of this has a part (RFC 3207 §4).
     Starttls,
+    /// AUTH, and each response to a challenge.
+    Auth,
     Rset,
     Xforward,
     /// Answered with a greeting; after it EHLO must be said again.
@@ -53,6 +57,7 @@ pub struct Client {
     waiting: VecDeque<(Expect, Vec<u8>)>,
     capabilities: Capabilities,
     stray: Option<Reply>,
+    is_authenticated: bool,
 }
 
 impl Client {
@@ -64,6 +69,7 @@ impl Client {
             waiting: VecDeque::new(),
             capabilities: Capabilities::none(),
             stray: None,
+            is_authenticated: false,
         }
     }
 
@@ -142,6 +148,27 @@ impl Client {
 
     pub fn starttls(&mut self, out: &mut Vec<u8>) {
         self.command(&[b"STARTTLS"], Expect::Starttls, out);
+    }
+
+    /// `initial` goes with it in base64, if it is there (RFC 4954 §4).
+    pub fn auth(&mut self, mechanism: &str, initial: Option<&[u8]>, out: &mut Vec<u8>) {
+        let initial = initial.map(|initial| match initial {
+            [] => " =".to_owned(),
+            response => format!(" {}", STANDARD.encode_to_string(response)),
+        });
+        let initial = Zeroizing::new(initial.unwrap_or_default());
+        self.command(&[b"AUTH ", mechanism.as_bytes(), initial.as_bytes()], Expect::Auth, out);
+    }
+
+    /// What answers a challenge.
+    pub fn respond(&mut self, response: &[u8], out: &mut Vec<u8>) {
+        let response = Zeroizing::new(STANDARD.encode_to_string(response));
+        self.command(&[response.as_bytes()], Expect::Auth, out);
+    }
+
+    /// Whether the server took our word for who we are.
+    pub const fn is_authenticated(&self) -> bool {
+        self.is_authenticated
     }
 
     pub fn rset(&mut self, out: &mut Vec<u8>) {
@@ -233,6 +260,9 @@ impl Client {
         match expect {
             Expect::Ehlo if reply.is_positive() => self.capabilities = Capabilities::from_ehlo(reply),
             Expect::Helo if reply.is_positive() => self.capabilities = Capabilities::none(),
+            Expect::Auth => self.is_authenticated = reply.is_positive(),
+            // From there on we are somebody else.
+            Expect::Xclient => self.is_authenticated = false,
             _ => {}
         }
     }

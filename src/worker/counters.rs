@@ -96,6 +96,7 @@ pub struct UpstreamCounters {
     pub discards_abandoned: Counter,
     pub discards_fault: Counter,
     pub discards_insecure: Counter,
+    pub discards_auth: Counter,
 }
 
 impl UpstreamCounters {
@@ -110,6 +111,7 @@ impl UpstreamCounters {
             DiscardReason::Abandoned => &self.discards_abandoned,
             DiscardReason::Fault => &self.discards_fault,
             DiscardReason::Insecure => &self.discards_insecure,
+            DiscardReason::Unauthenticated => &self.discards_auth,
         }
     }
 }
@@ -242,7 +244,7 @@ pub static METRICS: [Metric<Counters>; 29] = [
 ];
 
 /// All of [`UpstreamCounters`].
-pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 14] = [
+pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
     Metric::counter(
         "upstream_connect_failures_total",
@@ -264,6 +266,7 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 14] = [
     discard("data_ahead_in_vain", |c| &c.discards_ahead),
     discard("abandoned", |c| &c.discards_abandoned),
     discard("insecure", |c| &c.discards_insecure),
+    discard("auth", |c| &c.discards_auth),
     discard("fault", |c| &c.discards_fault),
 ];
 

@@ -1,5 +1,5 @@
-//! An upstream connection outside of transactions: connect, greeting, EHLO, STARTTLS, XCLIENT, RSET,
-//! QUIT.
+//! An upstream connection outside of transactions: connect, greeting, EHLO, STARTTLS, XCLIENT, AUTH,
+//! RSET, QUIT.
 //!
 //! RFC 5321 §3.1, §3.2; RFC 3207; Postfix XCLIENT_README (back to the greeting). In a transaction the relay
 //! drives the dialogue; before and after it this file does.
@@ -16,6 +16,7 @@ use crate::smtp::xforward::Identity;
 use crate::tls::secured::Secured;
 
 use super::conn::Pipe;
+use super::login::{Login, Said};
 use super::pool::Purpose;
 
 /// What an upstream connection is doing.
@@ -70,6 +71,7 @@ pub(super) struct Hop {
     pub(super) tls: Wanted,
     /// What TLS established; None: it is in clear.
     pub(super) secured: Option<Arc<Secured>>,
+    pub(super) login: Login,
     pub(super) dedicated: Option<Dedicated>,
     pub(super) expires: Instant,
     pub(super) messages: u32,
@@ -91,6 +93,16 @@ pub(super) enum Progress {
     Clean,
     /// Of no use.
     Spoilt(DiscardReason),
+}
+
+impl From<Said> for Progress {
+    fn from(said: Said) -> Self {
+        match said {
+            Ok(true) => Self::Ready,
+            Ok(false) => Self::Going,
+            Err(reason) => Self::Spoilt(reason),
+        }
+    }
 }
 
 impl Hop {
@@ -149,7 +161,8 @@ impl Hop {
             Expect::Ehlo if reply.class() == Class::Permanent => {
                 self.say_hello(|client| client.helo(hostname.as_bytes(), out))
             }
-            Expect::Helo if reply.is_positive() => Progress::Ready,
+            Expect::Helo if reply.is_positive() => self.log_in(out),
+            Expect::Auth => self.on_login_reply(reply, out),
             Expect::Starttls if is_ready => Progress::StartTls,
             Expect::Starttls if self.lacks_tls() => Progress::Spoilt(DiscardReason::Insecure),
             Expect::Starttls => self.introduce(out),
@@ -197,15 +210,30 @@ impl Hop {
     fn introduce(&mut self, out: &mut Vec<u8>) -> Progress {
         let State::Opening(client) = &mut self.state else { return Progress::Going };
         let Some(dedicated) = self.dedicated.as_mut().filter(|dedicated| !dedicated.told) else {
-            return Progress::Ready;
+            return self.log_in(out);
         };
         dedicated.told = true;
         if !client.capabilities().extensions.contains(Extensions::XCLIENT) {
             // The next hop must not take us for the client.
             return Progress::Spoilt(DiscardReason::Protocol);
         }
+        if !self.login.is_needless() {
+            // Who logs in afterwards must not be somebody already.
+            dedicated.identity.login = None;
+        }
         client.xclient(&dedicated.identity, out);
         Progress::Going
+    }
+
+    /// Behind all else: XCLIENT would make somebody else of us.
+    fn log_in(&mut self, out: &mut Vec<u8>) -> Progress {
+        let State::Opening(client) = &mut self.state else { return Progress::Going };
+        self.login.begin(client, self.secured.as_deref(), out).into()
+    }
+
+    fn on_login_reply(&mut self, reply: &Reply, out: &mut Vec<u8>) -> Progress {
+        let State::Opening(client) = &mut self.state else { return Progress::Going };
+        self.login.on_reply(client, reply, out).into()
     }
 
     /// Takes the client half for a transaction.
@@ -258,3 +286,6 @@ impl Hop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ pub mod control;
 pub mod counters;
 mod downstream;
 mod hop;
+mod login;
 pub mod pool;
 pub mod record_queue;
 mod tls;
@@ -39,6 +40,7 @@ use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
 use crate::relay::Shared;
 use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
+use crate::smtp::sasl::client::Derived;
 use crate::tls::server_policy::ServerPolicy;
 
 use ask::Asker;
@@ -117,6 +119,8 @@ pub struct Worker<R> {
     wire: Vec<u8>,
     /// What sessions of each listener are made from.
     server_policies: Vec<Option<ServerPolicy>>,
+    /// What logging in to each upstream need not make once more.
+    derived: Vec<Option<Derived>>,
     /// Records as JSON lines, not handed over yet.
     batch: Vec<u8>,
     drain_until: Option<Instant>,
@@ -160,6 +164,7 @@ impl<R: Reactor> Worker<R> {
             actions: Actions::default(),
             wire: Vec::new(),
             server_policies: config.listeners.iter().map(|listener| listener.tls.policy().cloned()).collect(),
+            derived: vec![None; config.upstreams.len()],
             batch: Vec::new(),
             drain_until: None,
             stopping: false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::conn::Pipe;
 use super::downstream::Downstream;
 use super::hop::{Dedicated, Hop, Progress, State};
+use super::login::Login;
 use super::pool::{Member, Order, Pool, Purpose};
 use super::way::Way;
 use super::{Owner, Worker};
@@ -162,6 +163,7 @@ impl<R: Reactor> Worker<R> {
             state: State::Opening(Box::new(Client::new())),
             tls: way.servers[server].wanted_tls(now),
             secured: None,
+            login: Login::new(config.auth.as_ref(), self.derived[upstream].clone()),
             dedicated,
             expires: now + way.pool.lifetime(),
             messages: 0,
@@ -238,7 +240,8 @@ impl<R: Reactor> Worker<R> {
         self.set_hop_deadline(key, None);
         let now = self.now();
         let Some(hop) = self.hops.at_mut(key) else { return };
-        let (way, server) = (hop.way, hop.server);
+        let (way, server, upstream) = (hop.way, hop.server, hop.upstream);
+        self.derived[upstream] = hop.login.take_derived().or_else(|| self.derived[upstream].take());
         if let Some(relay) = hop.dedicated.as_ref().map(|dedicated| dedicated.relay) {
             self.on_pool(way, |pool, _| pool.on_reached(server));
             return self.grant(key, relay, true);
@@ -382,6 +385,9 @@ impl<R: Reactor> Worker<R> {
         let dedicated = hop.dedicated.take();
         if in_handshake || reason == DiscardReason::Insecure {
             self.counters.upstreams[upstream].discards_insecure.increment();
+        }
+        if reason == DiscardReason::Unauthenticated {
+            self.counters.upstreams[upstream].discards_auth.increment();
         }
         self.close_hop(key);
         let goes_in_clear = in_handshake

@@ -25,6 +25,7 @@ pub(super) fn downstream(
     let mechanisms = section.item("mechanisms").map_or_else(|| Mechanism::ALL.to_vec(), mechanisms);
     // Whoever sets up users wants mail of theirs, until it is said that others may send as well.
     let required = section.item("required").map_or(Some(true), Item::flag).unwrap_or(true);
+    let trusted = section.item("trusted").and_then(Item::flag).unwrap_or(false);
     section.finish();
     if is_off(tls) {
         item.fault(
@@ -32,7 +33,7 @@ pub(super) fn downstream(
              key = … }, or \"offer\" or \"implicit\"",
         );
     }
-    Some(DownstreamAuth { users: Arc::new(users?), mechanisms, required })
+    Some(DownstreamAuth { users: Arc::new(users?), mechanisms, required, trusted })
 }
 
 /// What else is wrong with it is told elsewhere.
@@ -138,6 +139,8 @@ mod tests {
     #[test]
     fn mechanisms_come_in_the_order_in_which_they_are_named() {
         check("", &Mechanism::ALL, true);
+        let trusted = |more| read(&format!("{TLS}auth = {{ users = \"users\"{more} }}\n")).0.unwrap().trusted;
+        assert_eq!([trusted(""), trusted(", trusted = true")], [false, true]);
         check(", mechanisms = [\"PLAIN\"], required = false", &[Mechanism::Plain], false);
         let both = &[Mechanism::Login, Mechanism::ScramSha256];
         check(", mechanisms = [\"LOGIN\", \"SCRAM-SHA-256\"]", both, true);

@@ -9,6 +9,7 @@
 
 mod auth;
 mod inspect;
+mod login;
 mod mx;
 mod policy;
 mod renewal;

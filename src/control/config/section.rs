@@ -11,7 +11,7 @@ use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
 use super::sender::sender;
-use super::{auth, mx, tls, unit};
+use super::{auth, login, mx, tls, unit};
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
@@ -289,6 +289,7 @@ fn the_internet(item: Item<'_>, outside: &dyn Outside) -> Upstream {
         pool,
         identity: IdentityMode::None,
         tls,
+        auth: None,
         timeout: upstream_timeouts(None),
         chunking: true,
         data_ahead: 0,
@@ -300,11 +301,14 @@ fn upstream(mut section: Section<'_>, names: &mut Names, validates: bool, outsid
     let item = section.required("servers");
     let by_mx = item.filter(|item| item.as_text() == Some(mx::MX));
     let servers = item.filter(|_| by_mx.is_none()).map(servers).unwrap_or_default();
-    let tls = match section.item("tls") {
+    let secured = section.item("tls");
+    let tls = match secured {
         None if by_mx.is_some() => tls::offered(),
         item => tls::upstream(item, outside),
     };
     check_dane(&section, &tls, by_mx.is_some(), validates);
+    let auth = section.item("auth").filter(|item| is_known_there(*item, by_mx.is_some()));
+    let auth = login::upstream(auth, secured, outside);
     let identity =
         section.item("identity").and_then(|item| item.choice(IDENTITIES)).unwrap_or(IdentityMode::None);
     let is_looked_up = by_mx.is_some() || matches!(tls, UpstreamTls::Dane(_));
@@ -330,7 +334,15 @@ fn upstream(mut section: Section<'_>, names: &mut Names, validates: bool, outsid
     section.finish();
     // Of strangers' servers nobody knows what comes next.
     let data_ahead = if is_looked_up { 0 } else { data_ahead.unwrap_or(DATA_AHEAD) };
-    Upstream { name, servers, mx, pool, identity, tls, timeout, chunking, data_ahead }
+    Upstream { name, servers, mx, pool, identity, tls, auth, timeout, chunking, data_ahead }
+}
+
+/// Whoever has a domain says which servers take its mail: nobody has a name there.
+fn is_known_there(auth: Item<'_>, by_mx: bool) -> bool {
+    if by_mx {
+        auth.fault("servers that are found by MX are strangers, who hear no password: name the servers");
+    }
+    !by_mx
 }
 
 /// TLSA records stand under a name, and prove something only where the DNS is validated.
@@ -490,6 +502,7 @@ fn with_tls(
     if matches!(tls, UpstreamTls::Dane(_)) && upstream.mx.is_none() {
         item.fault("dane is for upstreams with servers = \"mx\", or an upstream's own `tls`");
     }
+    login::check_again(item, upstream.auth.as_ref(), &tls);
     if let (UpstreamTls::Verify(toward), Some(mx)) = (&tls, &mut upstream.mx) {
         mx.named = toward.policy.clone();
     }

@@ -170,7 +170,7 @@ fn all_faults_come_at_once_and_in_order() {
         &text,
         &[
             "1:12: `mx .example.net` is not a host name; write one like \"mx1.example.net\"",
-            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, identity, pool, mx, timeout, chunking, data_ahead",
+            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, auth, identity, pool, mx, timeout, chunking, data_ahead",
             "8:12: `127.0.0.1` has no port; write one like \"127.0.0.1:25\" or \"[::1]:25\"",
             "12:1: unknown key `wieght` in route; known: clients, authenticated, recipient, upstream, tls",
         ],
@@ -389,6 +389,15 @@ fn what_is_not_built_is_said() {
     ] {
         check_added(text, &[wanted]);
     }
+}
+
+#[test]
+fn strangers_hear_no_password() {
+    let text =
+        "[[upstream]]\nname = \"out\"\nservers = \"mx\"\nauth = { user = \"ann\", password_file = \"p\" }\n";
+    let fault = "14:8: servers that are found by MX are strangers, who hear no password: name the servers";
+    let Rejected(lines) = read("p.toml", &format!("{MINIMAL}{text}")).unwrap_err();
+    assert!(lines.contains(&format!("p.toml:{fault}")), "{lines:?}");
 }
 
 #[test]

@@ -150,11 +150,7 @@ pub(super) fn client_proof(client_key: &[u8; DIGEST_BYTES], said: &[u8]) -> [u8;
 }
 
 /// With the proof it gives the key, with the key the proof.
-fn masked(
-    one: &[u8; DIGEST_BYTES],
-    stored_key: &[u8; DIGEST_BYTES],
-    said: &[u8],
-) -> [u8; DIGEST_BYTES] {
+fn masked(one: &[u8; DIGEST_BYTES], stored_key: &[u8; DIGEST_BYTES], said: &[u8]) -> [u8; DIGEST_BYTES] {
     let mut mask = sign(stored_key, said);
     mask.iter_mut().zip(one).for_each(|(mask, byte)| *mask ^= byte);
     mask

@@ -18,7 +18,7 @@ use crate::harness::secure::{VERSIONS, client_config};
 const USERS: [(&str, &str); 4] =
     [("ann@client.example", "pencil"), ("bob", "b\u{fc}ro, =1"), ("eve", "guessed"), ("nobody", "pencil")];
 
-fn users() -> &'static str {
+pub(super) fn users() -> &'static str {
     static FILE: OnceLock<String> = OnceLock::new();
     FILE.get_or_init(|| {
         let mut file = "# made by the tests\n".to_owned();
@@ -43,7 +43,7 @@ fn trusting() -> Arc<ClientConfig> {
 }
 
 /// A session under TLS.
-fn session(proxy: &Proxy) -> Client {
+pub(super) fn session(proxy: &Proxy) -> Client {
     let mut client = proxy.client();
     client.starttls(&trusting());
     client
@@ -60,7 +60,7 @@ fn challenge(client: &mut Client, line: &str) -> Option<String> {
     Some(String::from_utf8(STANDARD.decode_to_vec(text).unwrap()).unwrap())
 }
 
-fn plain(client: &mut Client, user: &str, password: &str) -> u16 {
+pub(super) fn plain(client: &mut Client, user: &str, password: &str) -> u16 {
     let response = base64(format!("\0{user}\0{password}").as_bytes());
     client.command(&format!("AUTH PLAIN {response}")).code
 }

@@ -13,6 +13,7 @@ mod auth;
 mod dialogue;
 mod faults;
 mod framing;
+mod login;
 mod mx;
 mod process;
 mod quarantine;

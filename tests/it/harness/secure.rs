@@ -139,7 +139,7 @@ pub(crate) fn server_config(
     Arc::new(config)
 }
 
-fn pem(own: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+pub(crate) fn pem(own: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let chain = vec![CertificateDer::from(own.der.clone())];
     (chain, PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap())
 }

@@ -342,6 +342,7 @@ fn upstream(random: &mut Random, mood: Mood, identity: IdentityMode, servers: Ve
         },
         mx: None,
         chunking: random.u8(..4) > 0,
+        auth: None,
         data_ahead: random.u32(..3),
     }
 }

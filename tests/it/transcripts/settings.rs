@@ -374,6 +374,7 @@ fn upstream(name: &str, address: &str) -> Upstream {
             end: Duration::from_secs(300),
         },
         chunking: true,
+        auth: None,
         data_ahead: 0,
     }
 }
@@ -388,7 +389,7 @@ fn auth(value: &str) -> Option<DownstreamAuth> {
     };
     let named: Option<Vec<_>> = words.map(|name| Mechanism::named(name.as_bytes())).collect();
     let mechanisms = named.filter(|named| !named.is_empty()).unwrap_or_else(|| Mechanism::ALL.to_vec());
-    Some(DownstreamAuth { users: Arc::default(), mechanisms, required })
+    Some(DownstreamAuth { users: Arc::default(), mechanisms, required, trusted: false })
 }
 
 fn downstream_tls(mode: &str) -> Option<DownstreamTls> {
