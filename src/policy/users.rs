@@ -1,4 +1,4 @@
-//! Who may speak as whom: a file of users, made by `postern passwd`.
+//! Who may speak as whom, and who knows that: mostly a file of users, made by `postern passwd`.
 //!
 //! One user a line: name, hash of the password (argon2id in the string format of the password hashing
 //! competition), and what SCRAM-SHA-256 needs, separated by colons. The last may be missing: such a
@@ -12,7 +12,9 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64_simd::STANDARD;
@@ -28,13 +30,46 @@ const HASH_PREFIX: &str = "$argon2id$";
 /// How clients of a listener say who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DownstreamAuth {
-    pub users: Arc<Users>,
+    pub source: Source,
     /// In the order in which they are announced; at least one.
     pub mechanisms: Vec<Mechanism>,
     /// Mail of others is refused (RFC 4954 §6).
     pub required: bool,
     /// What a user says in AUTH= of MAIL goes on to next hops that we log in to (RFC 4954 §5).
     pub trusted: bool,
+}
+
+/// Who knows the users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    File(Arc<Users>),
+    /// Dovecot's authentication server, where it listens for clients of its own.
+    Dovecot(Place),
+}
+
+/// Where a server on this machine listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Socket(PathBuf),
+    Loopback(SocketAddr),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(out, "unix:{}", path.display()),
+            Self::Loopback(address) => address.fmt(out),
+        }
+    }
+}
+
+impl Source {
+    /// The mechanisms that it can serve. SCRAM needs what is stored of a user, and only a file tells that; all
+    /// others are shown a password and say whether it is right.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        let all = Mechanism::ALL.into_iter();
+        all.filter(|it| matches!(self, Self::File(_)) || *it != Mechanism::ScramSha256).collect()
+    }
 }
 
 /// What is wrong in a line.

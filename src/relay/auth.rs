@@ -8,7 +8,7 @@
 //! * no worker waits for that: the answer comes as an event, and whatever is no yes is a no;
 //! * a name is the session's only after the service said that the password or the proof is right.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64_simd::STANDARD;
@@ -35,7 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Attempt {
     /// Whose users are meant.
     pub listener: usize,
-    pub client: IpAddr,
+    pub client: SocketAddr,
+    /// Where it connected to.
+    pub local: SocketAddr,
     pub claim: Claim,
 }
 
@@ -64,6 +66,10 @@ impl Attempt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Right,
+    /// The same, and whoever knows the user calls it so: that is the name from here on.
+    RightAs {
+        user: String,
+    },
     Wrong,
     /// What the user's SCRAM exchange goes on with; the nonce is fresh.
     Keys {
@@ -72,7 +78,7 @@ pub enum Outcome {
     },
     /// Too many wrong ones from there: not even looked at.
     TooMany,
-    /// Too many are being looked at.
+    /// It cannot be looked at now: too many are, or whoever knows the user is not there.
     Busy,
 }
 
@@ -217,8 +223,8 @@ impl Relay {
         dialogue.query = Some(self.queries);
         dialogue.claimed = claimed;
         self.stage = Stage::Proving;
-        let (listener, client) = (self.session.listener, self.session.client.ip());
-        let question = Question::Auth(Box::new(Attempt { listener, client, claim }));
+        let (listener, client, local) = (self.session.listener, self.session.client, self.session.local);
+        let question = Question::Auth(Box::new(Attempt { listener, client, local, claim }));
         cx.actions.push(Action::Ask { query: self.queries, question, patience: PATIENCE });
     }
 
@@ -232,6 +238,7 @@ impl Relay {
         let Some(dialogue) = &mut self.session.exchange else { return };
         match (answer, dialogue.claimed.take()) {
             (Answer::Auth(Outcome::Right), Some(user)) => self.on_right(cx, user),
+            (Answer::Auth(Outcome::RightAs { user }), Some(_)) => self.on_right(cx, user),
             (Answer::Auth(Outcome::Wrong), _) => self.on_wrong(cx),
             (Answer::Auth(Outcome::Keys { keys, nonce }), None) => {
                 let step = dialogue.exchange.take_keys(*keys, &nonce);
@@ -316,7 +323,8 @@ mod tests {
     #[test]
     fn no_password_is_shown() {
         let claim = Claim::Password { user: "ann".to_owned(), password: Secret::new(b"pencil") };
-        let attempt = Attempt { listener: 0, client: IpAddr::from([192, 0, 2, 1]), claim };
+        let (client, local) = (([192, 0, 2, 1], 50_000).into(), ([192, 0, 2, 2], 587).into());
+        let attempt = Attempt { listener: 0, client, local, claim };
         let shown = format!("{:?}", Question::Auth(Box::new(attempt)));
         assert!(shown.contains("ann") && !shown.contains("pencil"), "{shown}");
     }

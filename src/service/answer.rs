@@ -4,16 +4,15 @@
 //! inquiry takes a place in the DNS when its transaction is over.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::authenticator::Authenticator;
+use super::authenticator::{Authenticator, Origin};
 use super::mx::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
 use crate::policy::settings::Listener;
-use crate::policy::users::Users;
+use crate::policy::users::Source;
 use crate::relay::auth::{Attempt, Claim, Outcome};
 use crate::relay::question::{Answer, Question, Unknown};
 use crate::worker::ask::Asked;
@@ -27,7 +26,7 @@ pub struct Answerers {
     pub authenticators: Authenticators,
 }
 
-/// For each listener who says whether its users' passwords are right. Listeners with the same users
+/// For each listener who says whether its users' passwords are right. Listeners with the same source
 /// share one, so that guessing at several gains nothing.
 #[derive(Debug, Default)]
 pub struct Authenticators(Vec<Option<Rc<Authenticator>>>);
@@ -36,19 +35,19 @@ impl Authenticators {
     /// # Errors
     /// As for [`Authenticator::new`].
     pub fn new(listeners: &[Listener]) -> Result<Self, String> {
-        let mut known: Vec<(&Arc<Users>, Rc<Authenticator>)> = Vec::new();
+        let mut known: Vec<(&Source, Rc<Authenticator>)> = Vec::new();
         let mut all = Vec::new();
         for auth in listeners.iter().map(|listener| listener.auth.as_ref()) {
             let Some(auth) = auth else {
                 all.push(None);
                 continue;
             };
-            let shared = known.iter().find(|(users, _)| *users == &auth.users);
+            let shared = known.iter().find(|(source, _)| *source == &auth.source);
             let authenticator = match shared {
                 Some((_, authenticator)) => Rc::clone(authenticator),
-                None => Rc::new(Authenticator::new(Arc::clone(&auth.users))?),
+                None => Rc::new(Authenticator::new(&auth.source)?),
             };
-            known.push((&auth.users, Rc::clone(&authenticator)));
+            known.push((&auth.source, Rc::clone(&authenticator)));
             all.push(Some(authenticator));
         }
         Ok(Self(all))
@@ -60,11 +59,13 @@ impl Authenticators {
 }
 
 async fn look_at(authenticator: &Authenticator, attempt: Attempt) -> Outcome {
-    let Attempt { client, claim, .. } = attempt;
+    let Attempt { client, local, claim, .. } = attempt;
     match claim {
-        Claim::Password { user, password } => authenticator.verify(client, &user, password).await,
-        Claim::Keys { user } => authenticator.keys(client, &user),
-        Claim::Proof { is_right } => authenticator.conclude(client, is_right).await,
+        Claim::Password { user, password } => {
+            authenticator.verify(Origin { client, local }, &user, password).await
+        }
+        Claim::Keys { user } => authenticator.keys(client.ip(), &user),
+        Claim::Proof { is_right } => authenticator.conclude(client.ip(), is_right).await,
     }
 }
 

@@ -1,17 +1,21 @@
-//! `auth` of a listener: the file of its users is read while it is checked.
+//! `auth` of a listener: who knows its users. A file of them is read while it is checked.
 //!
 //! What must always hold: no password can be asked for in clear; every fault of the file of users is told
 //! with its line, and nothing of a hash or key.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Outside;
-use crate::base::document::Item;
-use crate::policy::users::{DownstreamAuth, USER_FILE_BYTES_MAX, Users};
+use crate::base::document::{Item, Section};
+use crate::policy::users::{DownstreamAuth, Place, Source, USER_FILE_BYTES_MAX, Users};
 use crate::smtp::sasl::Mechanism;
 
 /// Faults told of one file; the rest is the same mistake once more.
 const FAULTS_MAX: usize = 20;
+/// Who may know the users.
+const SOURCES: [&str; 2] = ["users", "dovecot"];
 
 /// `tls` is that of the same listener.
 pub(super) fn downstream(
@@ -21,8 +25,8 @@ pub(super) fn downstream(
 ) -> Option<DownstreamAuth> {
     let item = item?;
     let mut section = item.section("auth")?;
-    let users = section.required("users").and_then(|item| users(item, outside));
-    let mechanisms = section.item("mechanisms").map_or_else(|| Mechanism::ALL.to_vec(), mechanisms);
+    let source = source(item, &mut section, outside);
+    let mechanisms = mechanisms(section.item("mechanisms"), source.as_ref());
     // Whoever sets up users wants mail of theirs, until it is said that others may send as well.
     let required = section.item("required").map_or(Some(true), Item::flag).unwrap_or(true);
     let trusted = section.item("trusted").and_then(Item::flag).unwrap_or(false);
@@ -33,7 +37,7 @@ pub(super) fn downstream(
              key = … }, or \"offer\" or \"implicit\"",
         );
     }
-    Some(DownstreamAuth { users: Arc::new(users?), mechanisms, required, trusted })
+    Some(DownstreamAuth { source: source?, mechanisms, required, trusted })
 }
 
 /// What else is wrong with it is told elsewhere.
@@ -47,11 +51,54 @@ fn is_off(tls: Option<Item<'_>>) -> bool {
     mode.and_then(Item::as_text) == Some("off")
 }
 
-fn mechanisms(item: Item<'_>) -> Vec<Mechanism> {
+/// One of those who may know users, and no other.
+fn source(item: Item<'_>, section: &mut Section<'_>, outside: &dyn Outside) -> Option<Source> {
+    let named = SOURCES.map(|key| section.item(key));
+    if named.iter().flatten().count() != 1 {
+        item.fault(format!("who knows the users? write one of {}", SOURCES.join(", ")));
+    }
+    match named {
+        [Some(item), None] => users(item, outside).map(|users| Source::File(Arc::new(users))),
+        [None, Some(item)] => item.parse(place).map(Source::Dovecot),
+        _ => None,
+    }
+}
+
+/// Names and passwords go there as they are: it is on this machine, or nothing is said to it.
+fn place(text: &str) -> Result<Place, String> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = PathBuf::from(path);
+        return if path.is_absolute() {
+            Ok(Place::Socket(path))
+        } else {
+            Err("a socket is named from the root on: \"unix:/run/dovecot/auth-client\"".to_owned())
+        };
+    }
+    let address: SocketAddr = text.parse().map_err(|_| {
+        format!(
+            "`{}` is not a place; write one like \"unix:/run/dovecot/auth-client\" or \"127.0.0.1:12345\"",
+            text.escape_debug()
+        )
+    })?;
+    if address.ip().is_loopback() {
+        Ok(Place::Loopback(address))
+    } else {
+        Err("passwords would go in clear: write an address of this machine (127.0.0.1, [::1]) or a socket"
+            .to_owned())
+    }
+}
+
+fn mechanisms(item: Option<Item<'_>>, source: Option<&Source>) -> Vec<Mechanism> {
+    let served = source.map_or_else(|| Mechanism::ALL.to_vec(), Source::mechanisms);
+    let Some(item) = item else { return served };
     let names = Mechanism::ALL.map(|mechanism| (mechanism.name(), mechanism));
     let mut mechanisms = Vec::new();
     for element in item.some_elements("mechanism") {
         match element.choice(&names) {
+            Some(mechanism) if !served.contains(&mechanism) => element.fault(format!(
+                "{} needs what is stored of a user, which only a file of users tells: write PLAIN, LOGIN",
+                mechanism.name()
+            )),
             Some(mechanism) if mechanisms.contains(&mechanism) => {
                 element.fault(format!("{} is named twice", mechanism.name()));
             }
@@ -86,8 +133,8 @@ fn users(item: Item<'_>, outside: &dyn Outside) -> Option<Users> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::document::{Faults, Section};
-    use crate::control::patterns::Source;
+    use crate::base::document::Faults;
+    use crate::control::patterns::Source as Patterns;
     use crate::scan::Rules;
     use toml::de::DeTable;
 
@@ -112,7 +159,7 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn compile(&self, _: &[Source], _: Option<&std::path::Path>) -> Result<Rules, Vec<String>> {
+        fn compile(&self, _: &[Patterns], _: Option<&std::path::Path>) -> Result<Rules, Vec<String>> {
             Err(Vec::new())
         }
     }
@@ -132,7 +179,8 @@ mod tests {
     fn check(auth: &str, want: &[Mechanism], required: bool) {
         let (auth, faults) = read(&format!("{TLS}auth = {{ users = \"users\"{auth} }}\n"));
         let auth = auth.unwrap_or_else(|| panic!("{faults:?}"));
-        assert_eq!((auth.users.len(), auth.mechanisms.as_slice(), auth.required), (1, want, required));
+        let Source::File(users) = &auth.source else { panic!("{auth:?}") };
+        assert_eq!((users.len(), auth.mechanisms.as_slice(), auth.required), (1, want, required));
         assert!(faults.is_empty(), "{faults:?}");
     }
 
@@ -160,13 +208,41 @@ mod tests {
         check_faults(&auth("users = \"bad\""), &["users /etc/postern/bad:1: ", "users /etc/postern/bad:3: "]);
         check_faults(&auth("users = \"latin\""), &["2:18: users /etc/postern/latin:3: not UTF-8"]);
         check_faults(&auth("users = \"none\""), &["2:18: users /etc/postern/none: no such file"]);
-        check_faults(&auth("required = true"), &["users"]);
+        check_faults(&auth("required = true"), &["2:8: who knows the users? write one of users, dovecot"]);
         check_faults(&auth("users = \"users\", mechanisms = []"), &["at least one mechanism"]);
         check_faults(
             &auth("users = \"users\", mechanisms = [\"PLAIN\", \"CRAM-MD5\", \"PLAIN\"]"),
             &["`CRAM-MD5` is not known", "PLAIN is named twice"],
         );
         check_faults(&auth("users = \"users\", wanted = true"), &["unknown key"]);
+    }
+
+    #[test]
+    fn dovecot_is_asked_on_this_machine() {
+        let dovecot = |place: &str| read(&format!("{TLS}auth = {{ dovecot = \"{place}\" }}\n"));
+        for (text, place) in [
+            ("unix:/run/dovecot/auth-client", Place::Socket("/run/dovecot/auth-client".into())),
+            ("127.0.0.1:12345", Place::Loopback("127.0.0.1:12345".parse().unwrap())),
+            ("[::1]:12345", Place::Loopback("[::1]:12345".parse().unwrap())),
+        ] {
+            let (auth, faults) = dovecot(text);
+            let auth = auth.unwrap_or_else(|| panic!("{faults:?}"));
+            let want = vec![Mechanism::Plain, Mechanism::Login];
+            assert_eq!((auth.source, auth.mechanisms, faults), (Source::Dovecot(place), want, Vec::new()));
+        }
+        for (text, want) in [
+            ("unix:run/auth", "2:20: a socket is named from the root on"),
+            ("/run/auth", "2:20: `/run/auth` is not a place"),
+            ("192.0.2.1:12345", "2:20: passwords would go in clear"),
+            ("localhost:12345", "is not a place"),
+        ] {
+            let (auth, faults) = dovecot(text);
+            assert!(auth.is_none() && faults.len() == 1 && faults[0].contains(want), "{faults:?}");
+        }
+        let auth = |text: &str| format!("{TLS}auth = {{ dovecot = \"unix:/a\", {text} }}\n");
+        check_faults(&auth("users = \"users\""), &["write one of users, dovecot"]);
+        check_faults(&auth("mechanisms = [\"SCRAM-SHA-256\"]"), &["only a file of users tells"]);
+        check_faults(&auth("mechanisms = [\"LOGIN\"]"), &[]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use postern::smtp::sasl::Secret;
 use rustls::ClientConfig;
 
 use super::tls::secured;
-use super::{Client, EXTENSIONS, Plan, Proxy, Setup, Upstream};
+use super::{Client, EXTENSIONS, Folder, Plan, Proxy, Setup, Upstream};
+use crate::harness::dovecot::Dovecot;
 use crate::harness::secure::{VERSIONS, client_config};
 
 /// Users and their passwords; the last one is not in the file.
@@ -167,6 +168,48 @@ fn three_wrong_passwords_end_the_session() {
         assert_eq!(mechanism(&mut client, "eve", "wrong"), 535);
     }
     assert_eq!(client.reply().text(), "421 4.7.0 too many wrong passwords");
+}
+
+/// Users that Dovecot knows: its word counts, and so does the name it has for them.
+#[test]
+fn dovecot_is_asked() {
+    let folder = Folder::new();
+    let socket = folder.join("auth-client");
+    let upstream = Plan::bdat().start();
+    let mut proxy = secured(Setup::toward(upstream.address), "require", "")
+        .listener(&format!("auth = {{ dovecot = \"unix:{}\" }}", socket.display()))
+        .start();
+    // Nobody is there yet.
+    let mut client = session(&proxy);
+    assert_eq!(plain(&mut client, "ann", "pencil"), 454);
+    let dovecot = Dovecot::start(&socket, ["ann", "pencil"], "ann@client.example");
+    assert_eq!(plain(&mut client, "later-ann", "pencil"), 454);
+    assert_eq!(plain(&mut client, "ann", "pencils"), 535);
+    assert_eq!(client.command("AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9YWJj").code, 504);
+    for mechanism in [plain, login] {
+        let mut client = session(&proxy);
+        assert_eq!(mechanism(&mut client, "ann", "pencil"), 235);
+        assert_eq!(client.message("b@hop.example", b"x\r\n").code, 250);
+    }
+    for record in proxy.await_records(2) {
+        assert_eq!(record["client"]["user"], "ann@client.example");
+    }
+    assert_eq!((dovecot.questions().len(), dovecot.connections()), (4, 1));
+    let asked = format!("\tPLAIN\tservice=smtp\tsecured\tlip={}\trip=127.0.0.1", proxy.address.ip());
+    assert!(
+        dovecot.questions().iter().all(|question| question.ends_with(&asked)),
+        "{:?}",
+        dovecot.questions()
+    );
+    // It goes, and comes again.
+    drop(dovecot);
+    let mut client = session(&proxy);
+    assert_eq!(plain(&mut client, "ann", "pencil"), 454);
+    assert_eq!(client.command("MAIL FROM:<a@client.example>").code, 530);
+    let _dovecot = Dovecot::start(&socket, ["ann", "pencil"], "ann@client.example");
+    assert_eq!(plain(&mut client, "ann", "pencil"), 235);
+    assert!(!proxy.said().contains("pencil"));
+    proxy.assert_well();
 }
 
 /// The rule that `appliance/postern.toml` shows.

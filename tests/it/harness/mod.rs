@@ -12,6 +12,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod client;
+pub(crate) mod dovecot;
 pub(crate) mod name_server;
 pub(crate) mod program;
 pub(crate) mod proxy;

@@ -100,6 +100,9 @@ impl Input {
                 "Q: wrong" => Self::Answer(Answer::Auth(Outcome::Wrong)),
                 "Q: keys" => Self::Answer(Answer::Auth(keys())),
                 "Q: too many" => Self::Answer(Answer::Auth(Outcome::TooMany)),
+                "Q: right, called ann" => {
+                    Self::Answer(Answer::Auth(Outcome::RightAs { user: "ann".to_owned() }))
+                }
                 "Q: busy" => Self::Answer(Answer::Auth(Outcome::Busy)),
                 "Q: late" => Self::Answer(Answer::Unknown(Unknown::Late)),
                 "Q: dns" => Self::Dns { late: false },

@@ -17,7 +17,7 @@ use postern::policy::settings::{
 };
 
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
-use postern::policy::users::DownstreamAuth;
+use postern::policy::users::{DownstreamAuth, Source};
 use postern::policy::verdict::Verdict;
 use postern::relay::question::{Answer, Question};
 use postern::scan::{self, Choice, pattern};
@@ -389,7 +389,7 @@ fn auth(value: &str) -> Option<DownstreamAuth> {
     };
     let named: Option<Vec<_>> = words.map(|name| Mechanism::named(name.as_bytes())).collect();
     let mechanisms = named.filter(|named| !named.is_empty()).unwrap_or_else(|| Mechanism::ALL.to_vec());
-    Some(DownstreamAuth { users: Arc::default(), mechanisms, required, trusted: false })
+    Some(DownstreamAuth { source: Source::File(Arc::default()), mechanisms, required, trusted: false })
 }
 
 fn downstream_tls(mode: &str) -> Option<DownstreamTls> {
