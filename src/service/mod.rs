@@ -2,6 +2,7 @@
 //!
 //! * `answer`: takes the questions of workers, each to whom it concerns;
 //! * `authenticator`: whether a password is right;
+//! * `conversation`: a connection to a next hop of the service's own;
 //! * `dns`: what evaluations of `sender` and `policy::mx` must know;
 //! * `mx`, `mta_sts`: where mail for a domain goes;
 //! * `quarantine`: messages held back, on disk;
@@ -10,6 +11,7 @@
 
 pub mod answer;
 pub mod authenticator;
+mod conversation;
 pub mod dns;
 pub mod event_log;
 mod mta_sts;

@@ -1,4 +1,4 @@
-//! A quarantined message on its way to the next hop after all: one SMTP dialogue, over a connection
+//! A quarantined message on its way to the next hop after all: one transaction, over a connection
 //! of its own, with the envelope and the identity it came with.
 //!
 //! It goes straight to the next hop, as a relay would send it up after a verdict that says pass: so
@@ -14,7 +14,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_uring::fs::File;
 
@@ -22,19 +21,17 @@ use super::disk::Disk;
 use crate::policy::route::{Routes, Submitter};
 use crate::policy::settings::{Config, IdentityMode, Upstream};
 use crate::relay::quarantine::{Description, Envelope};
+use crate::service::conversation::Conversation;
 use crate::smtp::address::Path;
-use crate::smtp::client::{Client, Expect};
+use crate::smtp::client::Expect;
 use crate::smtp::data;
 use crate::smtp::extension::Extensions;
 use crate::smtp::parameter::Parameters;
-use crate::smtp::proxy_protocol;
 use crate::smtp::reply::{Class, Reply};
 use crate::smtp::xforward::Identity;
 
 /// Content in one write, and in one BDAT chunk.
 const PIECE_BYTES: usize = 64 * 1024;
-/// What one read from the next hop may bring.
-const RECEIVE_BYTES: usize = 4096;
 /// How an error begins when the end of content had gone out.
 const UNCERTAIN: &str = "not known whether it arrived";
 /// How long the farewell may take.
@@ -87,12 +84,26 @@ pub(super) async fn send(
     let identity = description.client.identity();
     let mut why = "no server".to_owned();
     for server in &upstream.servers {
-        match Dialogue::open(&next_hops.hostname, upstream, server.address, &identity).await {
-            Ok(mut dialogue) => return dialogue.transact(description, &identity, message).await,
+        match ready(next_hops, upstream, server.address, &identity).await {
+            Ok(next_hop) => return Transaction(next_hop).transact(description, &identity, message).await,
             Err(error) => why = format!("{}: {error}", server.address),
         }
     }
     Err(why)
+}
+
+/// A connection on which a transaction may begin.
+async fn ready<'a>(
+    next_hops: &NextHops,
+    upstream: &'a Upstream,
+    server: SocketAddr,
+    identity: &Identity,
+) -> Result<Conversation<'a>, String> {
+    let mut next_hop = Conversation::open(&next_hops.hostname, upstream, server, identity).await?;
+    if let Some(auth) = &upstream.auth {
+        next_hop.log_in(auth).await?;
+    }
+    Ok(next_hop)
 }
 
 /// The one it was routed to. If the configuration has it no longer, where all recipients go now.
@@ -164,79 +175,10 @@ impl Message<'_> {
     }
 }
 
-/// A connection to a next hop and what is being said on it.
-struct Dialogue<'a> {
-    upstream: &'a Upstream,
-    server: SocketAddr,
-    stream: TcpStream,
-    client: Client,
-    input: Vec<u8>,
-    out: Vec<u8>,
-}
+/// One message on its way over a connection of its own.
+struct Transaction<'a>(Conversation<'a>);
 
-impl<'a> Dialogue<'a> {
-    /// Connects and says who we are and whom we speak for.
-    async fn open(
-        hostname: &str,
-        upstream: &'a Upstream,
-        server: SocketAddr,
-        identity: &Identity,
-    ) -> Result<Self, String> {
-        let connecting = timeout(upstream.timeout.connect, TcpStream::connect(server)).await;
-        let stream = connecting.map_err(|_| "no connection in time".to_owned())?.map_err(words)?;
-        let (input, out) = (Vec::new(), Vec::new());
-        let mut dialogue = Self { upstream, server, stream, client: Client::new(), input, out };
-        if upstream.identity == IdentityMode::Proxy {
-            dialogue.introduce_by_proxy(identity);
-        }
-        let (_, greeting) = dialogue.hear(upstream.timeout.connect).await?;
-        if greeting.code().to_u16() != 220 {
-            return Err(greeting.first_line());
-        }
-        dialogue.greet(hostname).await?;
-        if upstream.identity == IdentityMode::Xclient {
-            dialogue.introduce_by_xclient(identity).await?;
-            dialogue.greet(hostname).await?;
-        }
-        Ok(dialogue)
-    }
-
-    async fn greet(&mut self, hostname: &str) -> Result<(), String> {
-        self.client.ehlo(hostname.as_bytes(), &mut self.out);
-        let (_, mut reply) = self.hear(self.upstream.timeout.reply).await?;
-        if reply.class() == Class::Permanent {
-            self.client.helo(hostname.as_bytes(), &mut self.out);
-            (_, reply) = self.hear(self.upstream.timeout.reply).await?;
-        }
-        if reply.is_positive() { Ok(()) } else { Err(reply.first_line()) }
-    }
-
-    fn introduce_by_proxy(&mut self, identity: &Identity) {
-        let source = identity.addr.zip(identity.port).map(SocketAddr::from);
-        let local = identity.destination_addr.zip(identity.destination_port).map(SocketAddr::from);
-        if let Some((source, local)) = source.zip(local) {
-            proxy_protocol::write_v2(source, local, &mut self.out);
-        }
-    }
-
-    async fn introduce_by_xclient(&mut self, identity: &Identity) -> Result<(), String> {
-        if !self.has(Extensions::XCLIENT) {
-            return Err("the next hop takes no XCLIENT".to_owned());
-        }
-        let commands = self.client.xclient(identity, &mut self.out);
-        for _ in 0..commands {
-            let (_, reply) = self.hear(self.upstream.timeout.reply).await?;
-            if reply.code().to_u16() != 220 {
-                return Err(reply.first_line());
-            }
-        }
-        Ok(())
-    }
-
-    fn has(&self, extension: Extensions) -> bool {
-        self.client.capabilities().extensions.contains(extension)
-    }
-
+impl Transaction<'_> {
     /// Envelope, content, farewell.
     async fn transact(
         &mut self,
@@ -244,30 +186,30 @@ impl<'a> Dialogue<'a> {
         identity: &Identity,
         message: &Message<'_>,
     ) -> Result<Sent, String> {
-        if self.upstream.identity == IdentityMode::Xforward {
-            self.client.xforward(identity, &mut self.out);
+        if self.0.upstream.identity == IdentityMode::Xforward {
+            self.0.client.xforward(identity, &mut self.0.out);
         }
         let refused = self.envelope(&description.envelope, message.size).await?;
-        let by_bdat = self.upstream.chunking && self.has(Extensions::CHUNKING);
+        let by_bdat = self.0.upstream.chunking && self.0.has(Extensions::CHUNKING);
         let reply =
             if by_bdat { self.content_by_bdat(message).await } else { self.content_by_data(message).await }?;
         if !reply.is_positive() {
             return Err(reply.first_line());
         }
         self.farewell().await?;
-        Ok(Sent { server: self.server, reply: reply.first_line(), refused })
+        Ok(Sent { server: self.0.server, reply: reply.first_line(), refused })
     }
 
     /// The recipients that are refused. If all are, or the sender is, the transaction is over.
     async fn envelope(&mut self, envelope: &Envelope, size: u64) -> Result<Vec<(usize, String)>, String> {
         let parameters = self.parameters(envelope, size);
-        self.client.mail(envelope.sender.as_bytes(), &parameters, &mut self.out);
+        self.0.client.mail(envelope.sender.as_bytes(), &parameters, &mut self.0.out);
         for (number, to) in (0u32..).zip(&envelope.recipients) {
-            self.client.rcpt(number, to.address.as_bytes(), to.parameters.as_bytes(), &mut self.out);
+            self.0.client.rcpt(number, to.address.as_bytes(), to.parameters.as_bytes(), &mut self.0.out);
         }
         let mut refused = Vec::new();
         loop {
-            let (expect, reply) = self.hear(self.upstream.timeout.reply).await?;
+            let (expect, reply) = self.0.hear(self.0.upstream.timeout.reply).await?;
             match expect {
                 Expect::Mail if !reply.is_positive() => return Err(reply.first_line()),
                 Expect::Rcpt(number) if !reply.is_positive() => {
@@ -275,7 +217,7 @@ impl<'a> Dialogue<'a> {
                 }
                 _ => {}
             }
-            if self.client.is_quiet() {
+            if self.0.client.is_quiet() {
                 break;
             }
         }
@@ -292,8 +234,10 @@ impl<'a> Dialogue<'a> {
         let seven_bit = |value: Option<&[u8]>| value.is_some_and(|value| value.eq_ignore_ascii_case(b"7BIT"));
         for parameter in parameters.iter() {
             let is = |keyword: &[u8]| parameter.keyword.eq_ignore_ascii_case(keyword);
-            let needless = is(b"BODY") && seven_bit(parameter.value) && !self.has(Extensions::EIGHT_BIT_MIME);
-            if is(b"SIZE") || needless {
+            let needless =
+                is(b"BODY") && seven_bit(parameter.value) && !self.0.has(Extensions::EIGHT_BIT_MIME);
+            let unheard = is(b"AUTH") && !self.0.client.is_authenticated();
+            if is(b"SIZE") || needless || unheard {
                 continue;
             }
             out.extend_from_slice(if out.is_empty() { b"" } else { b" " });
@@ -303,7 +247,12 @@ impl<'a> Dialogue<'a> {
                 out.extend_from_slice(value);
             }
         }
-        if self.has(Extensions::SIZE) {
+        // RFC 4954 §5.
+        if self.0.client.is_authenticated() && parameters.find(b"AUTH").is_none() {
+            out.extend_from_slice(if out.is_empty() { b"" } else { b" " });
+            out.extend_from_slice(b"AUTH=<>");
+        }
+        if self.0.has(Extensions::SIZE) {
             out.extend_from_slice(if out.is_empty() { b"" } else { b" " });
             out.extend_from_slice(format!("SIZE={size}").as_bytes());
         }
@@ -317,12 +266,12 @@ impl<'a> Dialogue<'a> {
             buffer = message.piece(buffer, position).await?;
             position += buffer.len() as u64;
             let last = position == message.size;
-            self.client.bdat(buffer.len() as u64, last, &mut self.out);
-            self.out.extend_from_slice(&buffer);
+            self.0.client.bdat(buffer.len() as u64, last, &mut self.0.out);
+            self.0.out.extend_from_slice(&buffer);
             if last {
                 return self.hear_the_end().await;
             }
-            let (_, reply) = self.hear(self.upstream.timeout.reply).await?;
+            let (_, reply) = self.0.hear(self.0.upstream.timeout.reply).await?;
             if !reply.is_positive() {
                 return Ok(reply);
             }
@@ -330,8 +279,8 @@ impl<'a> Dialogue<'a> {
     }
 
     async fn content_by_data(&mut self, message: &Message<'_>) -> Result<Reply, String> {
-        self.client.data(&mut self.out);
-        let (_, reply) = self.hear(self.upstream.timeout.reply).await?;
+        self.0.client.data(&mut self.0.out);
+        let (_, reply) = self.0.hear(self.0.upstream.timeout.reply).await?;
         if reply.class() != Class::Intermediate {
             return Err(reply.first_line());
         }
@@ -340,96 +289,32 @@ impl<'a> Dialogue<'a> {
         while position < message.size {
             buffer = message.piece(buffer, position).await?;
             position += buffer.len() as u64;
-            data::stuff(&buffer, &mut at_line_start, &mut self.out);
+            data::stuff(&buffer, &mut at_line_start, &mut self.0.out);
             for byte in buffer.iter().rev().take(2).rev() {
                 tail.pop_front();
                 tail.push_back(*byte);
             }
-            self.flush().await?;
+            self.0.flush().await?;
         }
-        self.client.end_of_data(tail == [b'\r', b'\n'], &mut self.out);
+        self.0.client.end_of_data(tail == [b'\r', b'\n'], &mut self.0.out);
         self.hear_the_end().await
     }
 
     /// The reply that decides.
     async fn hear_the_end(&mut self) -> Result<Reply, String> {
-        let heard = self.hear(self.upstream.timeout.end).await;
+        let heard = self.0.hear(self.0.upstream.timeout.end).await;
         heard.map(|(_, reply)| reply).map_err(|why| format!("{UNCERTAIN}: {why}"))
     }
 
     /// A server that resets the connection right behind its 2xx has not read the end of content:
     /// its word is worth nothing. However else it ends, the message is its own now.
     async fn farewell(&mut self) -> Result<(), String> {
-        self.client.quit(&mut self.out);
-        match timeout(FAREWELL, self.hear_or_fail(FAREWELL)).await {
+        self.0.client.quit(&mut self.0.out);
+        match timeout(FAREWELL, self.0.hear_or_fail(FAREWELL)).await {
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
                 Err(format!("{UNCERTAIN}: the connection was reset behind the 2xx"))
             }
             _ => Ok(()),
         }
-    }
-
-    /// Sends what waits, and hears the next reply.
-    async fn hear(&mut self, within: Duration) -> Result<(Expect, Reply), String> {
-        self.hear_or_fail(within).await.map_err(words)
-    }
-
-    async fn hear_or_fail(&mut self, within: Duration) -> io::Result<(Expect, Reply)> {
-        self.flush_or_fail().await?;
-        loop {
-            let (consumed, answer) =
-                self.client.receive(&self.input).map_err(|error| io::Error::other(format!("{error:?}")))?;
-            self.input.drain(..consumed);
-            self.client.proceed(&mut self.out);
-            self.flush_or_fail().await?;
-            if let Some(answer) = answer {
-                return Ok(answer);
-            }
-            if consumed == 0 || self.input.is_empty() {
-                timeout(within, self.receive()).await??;
-            }
-        }
-    }
-
-    async fn receive(&mut self) -> io::Result<()> {
-        let mut bytes = [0; RECEIVE_BYTES];
-        loop {
-            self.stream.readable().await?;
-            match self.stream.try_read(&mut bytes) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    self.input.extend_from_slice(&bytes[..count]);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), String> {
-        self.flush_or_fail().await.map_err(words)
-    }
-
-    async fn flush_or_fail(&mut self) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < self.out.len() {
-            timeout(self.upstream.timeout.reply, self.stream.writable()).await??;
-            match self.stream.try_write(&self.out[sent..]) {
-                Ok(count) => sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.out.clear();
-        Ok(())
-    }
-}
-
-fn words(error: io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::TimedOut => "no reply in time".to_owned(),
-        io::ErrorKind::UnexpectedEof => "the next hop closed the connection".to_owned(),
-        _ => error.to_string(),
     }
 }

@@ -25,9 +25,11 @@ use postern::worker::ask::{Asker, QuestionQueue, Wake};
 use postern::worker::counters::Counters;
 use ulid::Ulid;
 
-use super::{At, Do, Folder, PATIENCE, Plan, Proxy, Setup, Upstream, eventually, in_parallel};
+use super::{At, Do, Folder, PATIENCE, Plan, Proxy, Setup, Step, Upstream, eventually, in_parallel};
+use crate::harness::authority::world;
 use crate::harness::free_address;
 use crate::harness::program::{Program, output};
+use crate::harness::secure::{VERSIONS, server_config};
 
 fn settings(path: PathBuf) -> Settings {
     let bounds = Bounds { bytes_max: 1 << 34, age_max: Duration::from_secs(3600) };
@@ -473,6 +475,44 @@ fn the_command_line_looks_releases_and_deletes() {
     assert_eq!(command(&proxy, &["list"]).1.lines().count(), 1);
     keeping.check_gone();
     proxy.assert_well();
+}
+
+/// As mail of a worker's: never in clear where TLS is required, and under our name where that is asked for.
+#[test]
+fn a_release_is_as_safe_as_any_mail() {
+    let announced = [&EXTENSIONS[..], &["AUTH PLAIN"]].concat();
+    let secure = || Plan::with(&announced).tls(server_config(&VERSIONS, &world().ecdsa));
+    let knows = |step: Step<'_>| match step.line {
+        "AUTH PLAIN AGFubgBwZW5jaWw=" => Do::say("235 2.7.0 welcome"),
+        _ => Do::Usual,
+    };
+    for (plan, password, is_sent) in [
+        (secure().script(knows), "pencil", true),
+        (secure().script(knows), "pencils", false),
+        (Plan::with(&announced).script(knows), "pencil", false),
+    ] {
+        let upstream = plan.start();
+        let keeping = Keeping::new(&upstream, "");
+        let path = keeping.folder.path().to_str().unwrap().to_owned();
+        let proxy = Setup::toward(upstream.address)
+            .file("ca.pem", &world().authority.pem)
+            .file("password", password)
+            .upstream("tls = { mode = \"verify\", ca = \"ca.pem\", name = \"mx1.example.net\" }")
+            .upstream("auth = { user = \"ann\", password_file = \"password\" }\npool = { warm = 0 }")
+            .section(&format!("[quarantine]\npath = \"{path}\""))
+            .start();
+        let (code, told) = command(&proxy, &["release", &keeping.id.to_string()]);
+        assert_eq!(code == Some(0), is_sent, "{told}");
+        let seen = upstream.seen();
+        let verbs: Vec<_> = seen.in_clear.iter().map(|line| &line[..4]).collect();
+        assert!(verbs.iter().all(|verb| ["EHLO", "STAR", "QUIT"].contains(verb)), "{verbs:?}");
+        assert_eq!(seen.messages.len(), usize::from(is_sent));
+        for message in &seen.messages {
+            assert!(message.content.ends_with(MESSAGE), "content was changed");
+            let mail = message.commands.iter().find(|line| line.starts_with("MAIL")).unwrap();
+            assert!(mail.contains(" AUTH=<> SIZE="), "{mail}");
+        }
+    }
 }
 
 #[test]
