@@ -187,7 +187,7 @@ async fn begin_service(
     if let Some(store) = store.clone() {
         tokio_uring::spawn(store.keep_house());
     }
-    let authenticators = Authenticators::new(&config.listeners)?;
+    let authenticators = Authenticators::new(config)?;
     tokio_uring::spawn(answer::serve(
         asked,
         Answerers { quarantine: store, sender, next_hops, authenticators },

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use base64_simd::STANDARD;
 
+use crate::policy::settings::UpstreamIndex;
 use crate::smtp::sasl::{Mechanism, ScramKeys};
 
 /// Bytes of a file of users.
@@ -45,6 +46,8 @@ pub enum Source {
     File(Arc<Users>),
     /// Dovecot's authentication server, where it listens for clients of its own.
     Dovecot(Place),
+    /// A server of this upstream, by trying to log in to it.
+    Upstream(UpstreamIndex),
 }
 
 /// Where a server on this machine listens.

@@ -11,7 +11,7 @@ use super::authenticator::{Authenticator, Origin};
 use super::mx::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
-use crate::policy::settings::Listener;
+use crate::policy::settings::Config;
 use crate::policy::users::Source;
 use crate::relay::auth::{Attempt, Claim, Outcome};
 use crate::relay::question::{Answer, Question, Unknown};
@@ -34,10 +34,10 @@ pub struct Authenticators(Vec<Option<Rc<Authenticator>>>);
 impl Authenticators {
     /// # Errors
     /// As for [`Authenticator::new`].
-    pub fn new(listeners: &[Listener]) -> Result<Self, String> {
+    pub fn new(config: &Config) -> Result<Self, String> {
         let mut known: Vec<(&Source, Rc<Authenticator>)> = Vec::new();
         let mut all = Vec::new();
-        for auth in listeners.iter().map(|listener| listener.auth.as_ref()) {
+        for auth in config.listeners.iter().map(|listener| listener.auth.as_ref()) {
             let Some(auth) = auth else {
                 all.push(None);
                 continue;
@@ -45,7 +45,7 @@ impl Authenticators {
             let shared = known.iter().find(|(source, _)| *source == &auth.source);
             let authenticator = match shared {
                 Some((_, authenticator)) => Rc::clone(authenticator),
-                None => Rc::new(Authenticator::new(&auth.source)?),
+                None => Rc::new(Authenticator::new(&auth.source, config)?),
             };
             known.push((&auth.source, Rc::clone(&authenticator)));
             all.push(Some(authenticator));

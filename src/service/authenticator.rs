@@ -6,14 +6,19 @@
 mod attempts;
 mod dovecot;
 mod file;
+mod trial;
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::policy::settings::Config;
 use crate::policy::users;
+use crate::service::notice::say;
 use crate::smtp::sasl::Secret;
 
 pub use crate::relay::auth::Outcome;
@@ -22,6 +27,7 @@ pub use file::enroll;
 use attempts::Attempts;
 use dovecot::Dovecot;
 use file::Passwords;
+use trial::Trial;
 
 /// How a client is connected that says who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,7 @@ pub struct Authenticator {
 enum Source {
     File(Box<Passwords>),
     Dovecot(Dovecot),
+    Upstream(Box<Trial>),
 }
 
 /// What a source says of a name and a password.
@@ -53,13 +60,37 @@ enum Word {
     Unknown,
 }
 
+/// Whether a source could be asked when it was last tried. People are told when that changes.
+#[derive(Debug, Default)]
+struct Presence {
+    is_missed: AtomicBool,
+}
+
+impl Presence {
+    fn missed(&self, name: &dyn fmt::Display, why: &dyn fmt::Display) {
+        if !self.is_missed.swap(true, Ordering::Relaxed) {
+            say(format_args!("passwords cannot be asked of {name}: {why}"));
+        }
+    }
+
+    fn found(&self, name: &dyn fmt::Display) {
+        if self.is_missed.swap(false, Ordering::Relaxed) {
+            say(format_args!("passwords can be asked of {name} again"));
+        }
+    }
+}
+
 impl Authenticator {
     /// # Errors
     /// When the system gives no randomness, or argon2 cannot run; the text says so.
-    pub fn new(source: &users::Source) -> Result<Self, String> {
+    pub fn new(source: &users::Source, config: &Config) -> Result<Self, String> {
         let source = match source {
             users::Source::File(users) => Source::File(Box::new(Passwords::new(Arc::clone(users))?)),
             users::Source::Dovecot(place) => Source::Dovecot(Dovecot::new(place.clone())),
+            users::Source::Upstream(index) => {
+                let upstream = config.upstreams[index.0].clone();
+                Source::Upstream(Box::new(Trial::new(config.hostname.clone(), upstream)?))
+            }
         };
         Ok(Self { source, attempts: Attempts::default() })
     }
@@ -73,6 +104,7 @@ impl Authenticator {
         let word = match &self.source {
             Source::File(passwords) => passwords.verify(user, password).await,
             Source::Dovecot(dovecot) => dovecot.verify(origin, user, &password).await,
+            Source::Upstream(trial) => trial.verify(origin, user, password).await,
         };
         match word {
             Word::Right => self.conclude(client, true).await,
@@ -92,7 +124,7 @@ impl Authenticator {
         }
         match &self.source {
             Source::File(passwords) => passwords.keys(user),
-            Source::Dovecot(_) => Outcome::Busy,
+            Source::Dovecot(_) | Source::Upstream(_) => Outcome::Busy,
         }
     }
 

@@ -218,6 +218,13 @@ impl<'a> Conversation<'a> {
         }
     }
 
+    /// QUIT, without waiting for what is said to it.
+    pub(super) async fn leave(&mut self) {
+        self.client.quit(&mut self.out);
+        // Nothing depends on it.
+        let _ = self.flush().await;
+    }
+
     pub(super) fn has(&self, extension: Extensions) -> bool {
         self.client.capabilities().extensions.contains(extension)
     }

@@ -8,24 +8,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Outside;
+use super::section::known_upstream;
 use crate::base::document::{Item, Section};
+use crate::policy::settings::Upstream;
+use crate::policy::tls::UpstreamTls;
 use crate::policy::users::{DownstreamAuth, Place, Source, USER_FILE_BYTES_MAX, Users};
 use crate::smtp::sasl::Mechanism;
 
 /// Faults told of one file; the rest is the same mistake once more.
 const FAULTS_MAX: usize = 20;
 /// Who may know the users.
-const SOURCES: [&str; 2] = ["users", "dovecot"];
+const SOURCES: [&str; 3] = ["users", "dovecot", "upstream"];
 
 /// `tls` is that of the same listener.
 pub(super) fn downstream(
     item: Option<Item<'_>>,
     tls: Option<Item<'_>>,
+    upstreams: &[Upstream],
     outside: &dyn Outside,
 ) -> Option<DownstreamAuth> {
     let item = item?;
     let mut section = item.section("auth")?;
-    let source = source(item, &mut section, outside);
+    let source = source(item, &mut section, upstreams, outside);
     let mechanisms = mechanisms(section.item("mechanisms"), source.as_ref());
     // Whoever sets up users wants mail of theirs, until it is said that others may send as well.
     let required = section.item("required").map_or(Some(true), Item::flag).unwrap_or(true);
@@ -52,16 +56,36 @@ fn is_off(tls: Option<Item<'_>>) -> bool {
 }
 
 /// One of those who may know users, and no other.
-fn source(item: Item<'_>, section: &mut Section<'_>, outside: &dyn Outside) -> Option<Source> {
+fn source(
+    item: Item<'_>,
+    section: &mut Section<'_>,
+    upstreams: &[Upstream],
+    outside: &dyn Outside,
+) -> Option<Source> {
     let named = SOURCES.map(|key| section.item(key));
     if named.iter().flatten().count() != 1 {
         item.fault(format!("who knows the users? write one of {}", SOURCES.join(", ")));
     }
     match named {
-        [Some(item), None] => users(item, outside).map(|users| Source::File(Arc::new(users))),
-        [None, Some(item)] => item.parse(place).map(Source::Dovecot),
+        [Some(item), None, None] => users(item, outside).map(|users| Source::File(Arc::new(users))),
+        [None, Some(item), None] => item.parse(place).map(Source::Dovecot),
+        [None, None, Some(item)] => trial(item, upstreams),
         _ => None,
     }
+}
+
+/// Passwords of clients go to its servers as they are: these prove who they are, or none goes.
+fn trial(item: Item<'_>, upstreams: &[Upstream]) -> Option<Source> {
+    let index = known_upstream(item, upstreams)?;
+    let upstream = &upstreams[index.0];
+    // By MX servers are strangers, and what the DNS says of a certificate is not asked for this.
+    if !matches!(upstream.tls, UpstreamTls::Verify(_)) || upstream.is_looked_up() {
+        item.fault(format!(
+            "passwords would go to whoever answers: upstream `{}` needs tls = \"verify\" (by a name, or by a fingerprint)",
+            upstream.name
+        ));
+    }
+    Some(Source::Upstream(index))
 }
 
 /// Names and passwords go there as they are: it is on this machine, or nothing is said to it.
@@ -170,7 +194,7 @@ mod tests {
         let faults = Faults::new(text);
         let document = DeTable::parse(text).unwrap();
         let mut root = Section::root(document.get_ref(), &faults);
-        let auth = downstream(root.item("auth"), root.item("tls"), &Folder);
+        let auth = downstream(root.item("auth"), root.item("tls"), &[], &Folder);
         let line = |fault: crate::base::document::Fault| format!("{}: {}", fault.position, fault.message);
         (auth, faults.into_list().into_iter().map(line).collect())
     }
@@ -208,7 +232,10 @@ mod tests {
         check_faults(&auth("users = \"bad\""), &["users /etc/postern/bad:1: ", "users /etc/postern/bad:3: "]);
         check_faults(&auth("users = \"latin\""), &["2:18: users /etc/postern/latin:3: not UTF-8"]);
         check_faults(&auth("users = \"none\""), &["2:18: users /etc/postern/none: no such file"]);
-        check_faults(&auth("required = true"), &["2:8: who knows the users? write one of users, dovecot"]);
+        check_faults(
+            &auth("required = true"),
+            &["2:8: who knows the users? write one of users, dovecot, upstream"],
+        );
         check_faults(&auth("users = \"users\", mechanisms = []"), &["at least one mechanism"]);
         check_faults(
             &auth("users = \"users\", mechanisms = [\"PLAIN\", \"CRAM-MD5\", \"PLAIN\"]"),
@@ -240,7 +267,7 @@ mod tests {
             assert!(auth.is_none() && faults.len() == 1 && faults[0].contains(want), "{faults:?}");
         }
         let auth = |text: &str| format!("{TLS}auth = {{ dovecot = \"unix:/a\", {text} }}\n");
-        check_faults(&auth("users = \"users\""), &["write one of users, dovecot"]);
+        check_faults(&auth("users = \"users\""), &["write one of users, dovecot, upstream"]);
         check_faults(&auth("mechanisms = [\"SCRAM-SHA-256\"]"), &["only a file of users tells"]);
         check_faults(&auth("mechanisms = [\"LOGIN\"]"), &[]);
     }

@@ -72,10 +72,13 @@ pub(super) fn config(
     let quarantine = quarantine(root.section("quarantine"));
     let workers = workers(root.section("workers"), quarantine.is_some());
     let mut taken = Addresses::default();
-    let listeners = listeners(&mut root, &mut taken, outside);
+    let (mut listeners, users) = listeners(&mut root, &mut taken, outside);
     let sender = sender(root.section("sender"));
     let validates = sender.as_ref().is_some_and(|sender| sender.validates);
     let mut upstreams = upstreams(&mut root, validates, outside);
+    for (listener, [auth, tls]) in listeners.iter_mut().zip(users) {
+        listener.auth = auth::downstream(auth, tls, &upstreams, outside);
+    }
     let routes = routes(&mut root, &mut upstreams, outside);
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
@@ -229,28 +232,35 @@ fn cpus(item: Item<'_>) -> Option<Cpus> {
     Some(Cpus::List(cores))
 }
 
-fn listeners(root: &mut Section<'_>, taken: &mut Addresses, outside: &dyn Outside) -> Vec<Listener> {
+/// `auth` and `tls` of a listener as they stand there: an upstream may be meant in them.
+type OfUsers<'a> = [Option<Item<'a>>; 2];
+
+fn listeners<'a>(
+    root: &mut Section<'a>,
+    taken: &mut Addresses,
+    outside: &dyn Outside,
+) -> (Vec<Listener>, Vec<OfUsers<'a>>) {
     let sections = root.sections("listener", "");
     let mut names = Names::default();
-    sections.into_iter().map(|section| listener(section, &mut names, taken, outside)).collect()
+    sections.into_iter().map(|section| listener(section, &mut names, taken, outside)).unzip()
 }
 
-fn listener(
-    mut section: Section<'_>,
+fn listener<'a>(
+    mut section: Section<'a>,
     names: &mut Names,
     taken: &mut Addresses,
     outside: &dyn Outside,
-) -> Listener {
+) -> (Listener, OfUsers<'a>) {
     let name = names.read(&mut section, "listener");
     let addresses = section.required("address").map(|item| taken.listen(item)).unwrap_or_default();
-    let tls = tls::downstream(section.item("tls"), outside);
-    let auth = auth::downstream(section.item("auth"), section.item("tls"), outside);
+    let of_users = [section.item("auth"), section.item("tls")];
+    let tls = tls::downstream(of_users[1], outside);
     let mut networks = |key| section.item(key).map(|item| item.list(unit::network)).unwrap_or_default();
     let (proxy_protocol, xclient) = (networks("proxy_protocol"), networks("xclient"));
     let bare_newline =
         section.item("bare_newline").and_then(bare_newline).unwrap_or(BareNewlinePolicy::Reject);
     section.finish();
-    Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth }
+    (Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth: None }, of_users)
 }
 
 /// `"reject"` or `{ replace = [networks] }`.

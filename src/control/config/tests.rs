@@ -401,6 +401,18 @@ fn strangers_hear_no_password() {
 }
 
 #[test]
+fn users_of_an_upstream_are_asked_where_it_proves_who_it_is() {
+    let auth =
+        |upstream: &str| format!("address = [\"127.0.0.1:2525\"]\nauth = {{ upstream = \"{upstream}\" }}");
+    let in_clear = "5:8: passwords would go in clear: this listener needs tls = { mode = \"require\", certificate = …, \
+                    key = … }, or \"offer\" or \"implicit\"";
+    let unproven = "5:21: passwords would go to whoever answers: upstream `store` needs tls = \"verify\" (by a name, or \
+                    by a fingerprint)";
+    check_line(4, &auth("store"), &[in_clear, unproven]);
+    check_line(4, &auth("stor"), &[in_clear, "5:21: `stor` is not known here; did you mean `store`?"]);
+}
+
+#[test]
 fn the_admin_plane_can_be_off() {
     assert_eq!(accepted(&format!("{MINIMAL}[admin]\naddress = \"off\"\n")).admin, None);
 }

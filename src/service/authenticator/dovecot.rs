@@ -7,7 +7,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,9 +17,8 @@ use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::{Origin, Word};
+use super::{Origin, Presence, Word};
 use crate::policy::users::Place;
-use crate::service::notice::say;
 use crate::smtp::sasl::Secret;
 
 use wire::Said;
@@ -40,8 +39,7 @@ pub(super) struct Dovecot {
     /// The one that is kept; whoever finds it broken makes another one.
     connection: Mutex<Option<Arc<Connection>>>,
     places: Semaphore,
-    /// It was not there when it was last asked, and people were told.
-    is_missed: AtomicBool,
+    presence: Presence,
 }
 
 /// Who waits for an answer, by the number of the question; `None`: nobody can any more.
@@ -73,7 +71,7 @@ impl Dovecot {
             place,
             connection: Mutex::default(),
             places: Semaphore::new(UNDER_WAY_MAX),
-            is_missed: AtomicBool::new(false),
+            presence: Presence::default(),
         }
     }
 
@@ -99,16 +97,12 @@ impl Dovecot {
         let opened = timeout(CONNECT, Connection::open(&self.place)).await;
         match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(connection) => {
-                if self.is_missed.swap(false, Ordering::Relaxed) {
-                    say(format_args!("dovecot at {} answers again", self.place));
-                }
+                self.presence.found(&self.place);
                 *kept = Some(Arc::clone(&connection));
                 Some(connection)
             }
             Err(error) => {
-                if !self.is_missed.swap(true, Ordering::Relaxed) {
-                    say(format_args!("dovecot at {}: {error}; nobody can log in", self.place));
-                }
+                self.presence.missed(&self.place, &error);
                 None
             }
         }

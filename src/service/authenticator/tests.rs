@@ -1,16 +1,21 @@
 use super::file::{AT_ONCE, WAITING_MAX};
 use super::*;
-use crate::policy::users::{Source as From, Users};
+use crate::policy::users::Users;
 use crate::smtp::sasl::{Exchange, Mechanism, Step};
 
 fn secret(text: &str) -> Secret {
     Secret::new(text.as_bytes())
 }
 
+fn of_file(text: &str) -> Authenticator {
+    let passwords = Passwords::new(Arc::new(Users::parse(text).unwrap())).unwrap();
+    Authenticator { source: Source::File(Box::new(passwords)), attempts: Attempts::default() }
+}
+
 fn authenticator() -> Authenticator {
     let mut file = String::new();
     users::write_line("ann", &enroll(&secret("pencil")).unwrap(), &mut file);
-    Authenticator::new(&From::File(Arc::new(Users::parse(&file).unwrap()))).unwrap()
+    of_file(&file)
 }
 
 fn client(last: u8) -> IpAddr {
@@ -46,8 +51,7 @@ fn only_the_right_password_of_an_existing_user_is_right() {
 #[test]
 fn only_so_many_are_looked_at_and_wait() {
     let user = "eve:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA\n";
-    let authenticator =
-        Arc::new(Authenticator::new(&From::File(Arc::new(Users::parse(user).unwrap()))).unwrap());
+    let authenticator = Arc::new(of_file(user));
     run(async {
         // Nobody is looked at while the test has all turns.
         let Source::File(passwords) = &authenticator.source else { panic!("no file") };

@@ -11,9 +11,10 @@ use postern::smtp::sasl::Secret;
 use rustls::ClientConfig;
 
 use super::tls::secured;
-use super::{Client, EXTENSIONS, Folder, Plan, Proxy, Setup, Upstream};
+use super::{Client, Do, EXTENSIONS, Folder, Plan, Proxy, Setup, Step, Upstream};
+use crate::harness::authority::{self_signed, world};
 use crate::harness::dovecot::Dovecot;
-use crate::harness::secure::{VERSIONS, client_config};
+use crate::harness::secure::{VERSIONS, client_config, server_config};
 
 /// Users and their passwords; the last one is not in the file.
 const USERS: [(&str, &str); 4] =
@@ -210,6 +211,92 @@ fn dovecot_is_asked() {
     assert_eq!(plain(&mut client, "ann", "pencil"), 235);
     assert!(!proxy.said().contains("pencil"));
     proxy.assert_well();
+}
+
+/// A server behind us that knows one user, and says something else on some days.
+fn knowing(today: &'static str) -> Plan {
+    let own = server_config(&VERSIONS, &world().ecdsa);
+    let right = format!("AUTH PLAIN {}", base64(b"\0ann\0pencil"));
+    let says = move |step: Step<'_>| match step.line {
+        _ if !step.line.starts_with("AUTH") => Do::Usual,
+        _ if !today.is_empty() => Do::say(today),
+        line if line == right => Do::say("235 2.7.0 welcome"),
+        _ => Do::say("535 5.7.8 no"),
+    };
+    Plan::with(&[&EXTENSIONS[..], &["AUTH PLAIN LOGIN"]].concat()).tls(own).script(says)
+}
+
+fn by_upstream(store: &Upstream) -> Proxy {
+    let verify = "tls = { mode = \"verify\", ca = \"ca.pem\", name = \"mx1.example.net\" }";
+    secured(Setup::toward(store.address), "require", "")
+        .listener("auth = { upstream = \"hop\" }")
+        .upstream(verify)
+        .upstream("timeout = { connect = \"2s\", reply = \"2s\", end = \"10s\" }")
+        .upstream("pool = { warm = 0 }")
+        .start()
+}
+
+/// What went to the server with AUTH, and what followed on the same connection.
+fn tried(store: &Upstream) -> Vec<String> {
+    let seen = store.seen();
+    let lines = seen.commands.iter().map(|(_, line)| line.as_str());
+    lines.filter(|line| line.starts_with("AUTH")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_server_behind_us_is_asked_by_trying() {
+    let store = knowing("").start();
+    let mut proxy = by_upstream(&store);
+    let mut client = session(&proxy);
+    assert_eq!(client.command("AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9YWJj").code, 504);
+    assert_eq!(plain(&mut client, "ann", "pencils"), 535);
+    assert_eq!(plain(&mut client, "ann", "pencils"), 535);
+    assert_eq!(plain(&mut client, "ann", "pencil"), 235);
+    assert_eq!(client.message("b@hop.example", b"x\r\n").code, 250);
+    for mechanism in [plain, login] {
+        let mut client = session(&proxy);
+        assert_eq!(mechanism(&mut client, "ann", "pencil"), 235);
+    }
+    // The wrong one was asked about each time, the right one once.
+    let (wrong, right) = (base64(b"\0ann\0pencils"), base64(b"\0ann\0pencil"));
+    assert_eq!(tried(&store), [&wrong, &wrong, &right].map(|words| format!("AUTH PLAIN {words}")));
+    let seen = store.seen();
+    assert!(seen.in_clear.iter().all(|line| !line.starts_with("AUTH")), "{:?}", seen.in_clear);
+    // Who was asked under another's name carries no mail.
+    let logins: Vec<_> = seen.commands.iter().filter(|(_, line)| line.starts_with("AUTH")).collect();
+    assert!(
+        seen.messages.iter().all(|message| logins.iter().all(|(session, _)| *session != message.session))
+    );
+    drop(seen);
+    assert_eq!(proxy.await_records(1)[0]["client"]["user"], "ann");
+    assert!(!proxy.said().contains("pencil"));
+    proxy.assert_well();
+}
+
+#[test]
+fn a_server_that_cannot_say_it_says_nothing() {
+    let own = &self_signed(&["mx1.example.net"]);
+    let announced = [&EXTENSIONS[..], &["AUTH PLAIN"]].concat();
+    let ways = [
+        ("454", knowing("454 4.7.0 later")),
+        ("535 is the only no", knowing("534 5.7.9 weak")),
+        ("421", knowing("421 4.3.2 bye")),
+        ("not 235", knowing("250 welcome")),
+        ("what is not asked", knowing("334 d2hhdA==")),
+        ("in clear", Plan::with(&announced)),
+        ("no mechanism", Plan::bdat().tls(server_config(&VERSIONS, &world().ecdsa))),
+        ("somebody else", Plan::with(&announced).tls(server_config(&VERSIONS, own))),
+    ];
+    for (way, plan) in ways {
+        let store = plan.start();
+        let mut proxy = by_upstream(&store);
+        let mut client = session(&proxy);
+        assert_eq!(plain(&mut client, "ann", "pencil"), 454, "{way}");
+        assert_eq!(client.command("MAIL FROM:<a@client.example>").code, 530, "{way}");
+        assert!(store.seen().in_clear.iter().all(|line| !line.starts_with("AUTH")), "{way}");
+        assert!(proxy.await_line("passwords cannot be asked of hop").is_ok(), "{way}");
+        proxy.assert_well();
+    }
 }
 
 /// The rule that `appliance/postern.toml` shows.
