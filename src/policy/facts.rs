@@ -117,6 +117,8 @@ pub struct Sender {
     pub objection: Option<Objection>,
     /// Mail went to this sender before, or came and was wanted.
     pub known: bool,
+    /// The client's user may send from it.
+    pub owned: bool,
 }
 
 /// One DKIM signature and what became of it.

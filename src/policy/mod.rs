@@ -7,6 +7,7 @@ pub mod judge;
 pub mod lists;
 pub mod login;
 pub mod mx;
+pub mod owners;
 pub mod route;
 pub mod rule;
 pub mod score;

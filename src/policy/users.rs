@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use base64_simd::STANDARD;
 
+use crate::policy::owners::Owners;
 use crate::policy::settings::UpstreamIndex;
 use crate::smtp::sasl::{Mechanism, ScramKeys};
 
@@ -38,6 +39,8 @@ pub struct DownstreamAuth {
     pub required: bool,
     /// What a user says in AUTH= of MAIL goes on to next hops that we log in to (RFC 4954 §5).
     pub trusted: bool,
+    /// From which addresses users may send beside their own names: `sender.owned` for rules.
+    pub owners: Arc<Owners>,
 }
 
 /// Who knows the users.

@@ -18,6 +18,7 @@ use super::action::Action;
 use super::question::{Answer, Query, Question};
 use super::{Context, Relay, Stage};
 use crate::limits::AUTH_LINE_BYTES_MAX;
+use crate::policy::settings::Config;
 use crate::policy::users::DownstreamAuth;
 use crate::smtp::command::Verb;
 use crate::smtp::line::{Line, next_line};
@@ -154,6 +155,15 @@ impl Relay {
     pub(super) fn kept_parameters(&self, cx: &Context<'_>, parameters: Parameters<'_>) -> Box<[u8]> {
         let is_trusted = self.session.user.is_some() && self.auth(cx).is_some_and(|auth| auth.trusted);
         if is_trusted { parameters.as_bytes().into() } else { without_auth(parameters) }
+    }
+
+    /// Whether the user may send from this address; nobody in particular may not.
+    pub(super) fn owns(&self, config: &Config, address: &[u8]) -> bool {
+        let auth = config.listeners[self.session.listener].auth.as_ref();
+        let (Some(user), Ok(address)) = (self.session.user.as_deref(), str::from_utf8(address)) else {
+            return false;
+        };
+        auth.is_some_and(|auth| auth.owners.allow(user, address))
     }
 
     /// RFC 4954 §6: where users are to say who they are, mail of others is refused.

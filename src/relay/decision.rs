@@ -66,6 +66,7 @@ impl Relay {
         facts.client.auth_user = Known::new(session.user.as_deref().unwrap_or_default().to_owned());
         facts.client.listener = Known::new(config.listeners[session.listener].name.clone());
         facts.sender.address = facts::text(&transaction.path);
+        facts.sender.owned = self.owns(config, &transaction.path);
         facts.sender.domain = facts::text(&domain(&transaction.path));
         // All of them: how many there may be is bounded by `workers.recipients`.
         let recipients = transaction.accepted();

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use super::Outside;
 use super::section::known_upstream;
 use crate::base::document::{Item, Section};
+use crate::policy::owners::{self, Owners};
 use crate::policy::settings::Upstream;
 use crate::policy::tls::UpstreamTls;
-use crate::policy::users::{DownstreamAuth, Place, Source, USER_FILE_BYTES_MAX, Users};
+use crate::policy::users::{self, DownstreamAuth, Place, Source, USER_FILE_BYTES_MAX, Users};
 use crate::smtp::sasl::Mechanism;
 
 /// Faults told of one file; the rest is the same mistake once more.
@@ -34,6 +35,8 @@ pub(super) fn downstream(
     // Whoever sets up users wants mail of theirs, until it is said that others may send as well.
     let required = section.item("required").map_or(Some(true), Item::flag).unwrap_or(true);
     let trusted = section.item("trusted").and_then(Item::flag).unwrap_or(false);
+    let owners =
+        section.item("senders").map_or_else(|| Some(Owners::default()), |item| owners(item, outside));
     section.finish();
     if is_off(tls) {
         item.fault(
@@ -41,7 +44,7 @@ pub(super) fn downstream(
              key = … }, or \"offer\" or \"implicit\"",
         );
     }
-    Some(DownstreamAuth { source: source?, mechanisms, required, trusted })
+    Some(DownstreamAuth { source: source?, mechanisms, required, trusted, owners: Arc::new(owners?) })
 }
 
 /// What else is wrong with it is told elsewhere.
@@ -134,21 +137,40 @@ fn mechanisms(item: Option<Item<'_>>, source: Option<&Source>) -> Vec<Mechanism>
 }
 
 fn users(item: Item<'_>, outside: &dyn Outside) -> Option<Users> {
+    let told = |fault: users::Fault| (fault.line, fault.message);
+    by_lines(item, "users", outside, |text| {
+        Users::parse(text).map_err(|faults| faults.into_iter().map(told).collect())
+    })
+}
+
+fn owners(item: Item<'_>, outside: &dyn Outside) -> Option<Owners> {
+    let told = |fault: owners::Fault| (fault.line, fault.message);
+    by_lines(item, "senders", outside, |text| {
+        Owners::parse(text).map_err(|faults| faults.into_iter().map(told).collect())
+    })
+}
+
+/// What a file holds, `what` it is called; faults of it come with their lines.
+fn by_lines<T>(
+    item: Item<'_>,
+    what: &str,
+    outside: &dyn Outside,
+    parse: impl FnOnce(&str) -> Result<T, Vec<(usize, String)>>,
+) -> Option<T> {
     let path = item.text()?;
     let shown = outside.shown(path);
     let bytes_max = usize::try_from(USER_FILE_BYTES_MAX).unwrap_or(usize::MAX);
     let bytes = outside.read(path, bytes_max);
-    let bytes = bytes.map_err(|why| item.fault(format!("users {shown}: {why}"))).ok()?;
+    let bytes = bytes.map_err(|why| item.fault(format!("{what} {shown}: {why}"))).ok()?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         let line = before.filter(|byte| **byte == b'\n').count() + 1;
-        item.fault(format!("users {shown}:{line}: not UTF-8"));
+        item.fault(format!("{what} {shown}:{line}: not UTF-8"));
     });
-    let users = Users::parse(&text.ok()?);
-    users
+    parse(&text.ok()?)
         .map_err(|faults| {
-            for fault in faults.into_iter().take(FAULTS_MAX) {
-                item.fault(format!("users {shown}:{}: {}", fault.line, fault.message));
+            for (line, message) in faults.into_iter().take(FAULTS_MAX) {
+                item.fault(format!("{what} {shown}:{line}: {message}"));
             }
         })
         .ok()
@@ -174,6 +196,7 @@ mod tests {
             match path {
                 "users" => Ok(b"# users\nann:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA\n".to_vec()),
                 "bad" => Ok(b"ann:secret\n\nbob\n".to_vec()),
+                "senders" => Ok(b"info@example.net ann\n".to_vec()),
                 "latin" => Ok(b"# x\n\n# \xe9\n".to_vec()),
                 _ => Err("no such file".to_owned()),
             }
@@ -232,6 +255,13 @@ mod tests {
         check_faults(&auth("users = \"bad\""), &["users /etc/postern/bad:1: ", "users /etc/postern/bad:3: "]);
         check_faults(&auth("users = \"latin\""), &["2:18: users /etc/postern/latin:3: not UTF-8"]);
         check_faults(&auth("users = \"none\""), &["2:18: users /etc/postern/none: no such file"]);
+        check_faults(&auth("users = \"users\", senders = \"senders\""), &[]);
+        let bad = "senders /etc/postern/bad:1: this is neither an address";
+        check_faults(&auth("users = \"users\", senders = \"bad\""), &[bad, "senders /etc/postern/bad:3: "]);
+        check_faults(
+            &auth("users = \"users\", senders = \"none\""),
+            &["senders /etc/postern/none: no such file"],
+        );
         check_faults(
             &auth("required = true"),
             &["2:8: who knows the users? write one of users, dovecot, upstream"],

@@ -312,6 +312,7 @@ impl<'a> Evaluation<'a, '_> {
     fn flag_fact(&self, fact: FlagFact) -> Answer<bool> {
         match fact {
             FlagFact::SenderKnown => self.known_from(Phase::Mail).map(|()| self.world.facts.sender.known),
+            FlagFact::SenderOwned => self.known_from(Phase::Mail).map(|()| self.world.facts.sender.owned),
             FlagFact::Encrypted => self.found(self.world.facts.message.encrypted),
         }
     }

@@ -25,6 +25,7 @@ pub(super) enum Holds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FlagFact {
     SenderKnown,
+    SenderOwned,
     Encrypted,
 }
 
@@ -148,6 +149,7 @@ pub(super) const FACTS: &[Fact] = &[
     text("sender.domain", Phase::Mail, TextFact::SenderDomain),
     text("sender.spf", Phase::End, TextFact::Spf),
     flag("sender.known", Phase::Mail, FlagFact::SenderKnown),
+    flag("sender.owned", Phase::Mail, FlagFact::SenderOwned),
     list("sender.dkim", Phase::End, ListFact::Dkim),
     text("sender.dmarc", Phase::End, TextFact::Dmarc),
     list("recipients", Phase::Rcpt, ListFact::Recipients),

@@ -308,22 +308,35 @@ fn a_rule_can_hold_users_to_their_own_addresses() {
     let upstream = Plan::bdat().start();
     let proxy = secured(Setup::toward(upstream.address), "require", "")
         .file("users", users())
-        .listener("auth = { users = \"users\" }")
-        .section(&format!("[lists]\nshared = [\"info@client.example\"]\n\n[[rule]]\n{rule}"))
+        .file(
+            "senders",
+            "info@client.example bob\ninfo@client.example ann@client.example\n@own.example bob\n",
+        )
+        .listener("auth = { users = \"users\", senders = \"senders\", required = false }")
+        .section(&format!("[[rule]]\n{rule}"))
         .start();
-    let mut client = session(&proxy);
-    assert_eq!(plain(&mut client, USERS[0].0, USERS[0].1), 235);
-    for (sender, code) in [
-        (USERS[0].0, 250),
-        ("Ann@client.example", 250),
-        ("info@client.example", 250),
-        ("", 250),
-        ("bob@client.example", 550),
-        ("ann@client.example.org", 550),
+    let mut clients = [Some(USERS[0]), Some(USERS[1]), None].map(|user| {
+        let mut client = session(&proxy);
+        if let Some((user, password)) = user {
+            assert_eq!(plain(&mut client, user, password), 235);
+        }
+        client
+    });
+    for (sender, codes) in [
+        (USERS[0].0, [250, 550, 250]),
+        ("Ann@client.example", [250, 550, 250]),
+        ("info@client.example", [250, 250, 250]),
+        ("any@own.example", [550, 250, 250]),
+        ("", [250, 250, 250]),
+        ("bob@client.example", [550, 550, 250]),
+        ("ann@client.example.org", [550, 550, 250]),
     ] {
-        client.envelope(sender, "b@hop.example");
-        let reply = client.command("BDAT 0 LAST");
-        assert_eq!(reply.code, code, "{sender}: {reply:?}");
+        for (client, code) in clients.iter_mut().zip(codes) {
+            client.envelope(sender, "b@hop.example");
+            let reply = client.command("BDAT 0 LAST");
+            assert_eq!(reply.code, code, "{sender}: {reply:?}");
+            assert!(code == 250 || reply.text().contains("5.7.1 this is not your address"), "{reply:?}");
+        }
     }
 }
 

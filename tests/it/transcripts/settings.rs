@@ -389,7 +389,13 @@ fn auth(value: &str) -> Option<DownstreamAuth> {
     };
     let named: Option<Vec<_>> = words.map(|name| Mechanism::named(name.as_bytes())).collect();
     let mechanisms = named.filter(|named| !named.is_empty()).unwrap_or_else(|| Mechanism::ALL.to_vec());
-    Some(DownstreamAuth { source: Source::File(Arc::default()), mechanisms, required, trusted: false })
+    Some(DownstreamAuth {
+        source: Source::File(Arc::default()),
+        mechanisms,
+        required,
+        trusted: false,
+        owners: Arc::default(),
+    })
 }
 
 fn downstream_tls(mode: &str) -> Option<DownstreamTls> {
