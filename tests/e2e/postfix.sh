@@ -3,12 +3,13 @@
 # /etc/postfix is neither read nor written, and no system queue or log is touched.
 # shellcheck shell=bash
 
-start_postfix() { # sets $bdat_port, $data_port and $tls_port, where it insists on TLS
+start_postfix() { # sets $bdat_port, $data_port, $tls_port, where it insists on TLS, and $auth_port, there on a user too
     local etc=$folder/postfix/etc programs
     programs=$(postconf -d -h daemon_directory)
     take_port && bdat_port=$port
     take_port && data_port=$port
     take_port && tls_port=$port
+    take_port && auth_port=$port
     make_certificates
     mailbox=$folder/postfix/mail/inbox maillog=$folder/postfix/log
     mkdir --parents "$etc" "$folder"/postfix/{queue,data,mail}
@@ -58,6 +59,14 @@ write_master_cf() { # smtpd is verbose: its log shows which commands it was give
 127.0.0.1:$tls_port inet n - n - 100 smtpd -v
     -o smtpd_tls_security_level=encrypt
     -o smtpd_tls_chain_files=$folder/tls/both.pem
+127.0.0.1:$auth_port inet n - n - 100 smtpd -v
+    -o smtpd_tls_security_level=encrypt
+    -o smtpd_tls_chain_files=$folder/tls/both.pem
+    -o smtpd_sasl_auth_enable=yes
+    -o smtpd_sasl_type=dovecot
+    -o smtpd_sasl_path=$folder/dovecot/client
+    -o smtpd_sasl_security_options=noanonymous
+    -o smtpd_client_restrictions=permit_sasl_authenticated,reject
 tlsmgr    unix - - n - 1 tlsmgr
 postlog   unix-dgram n - n - 1 postlogd
 rewrite   unix - - n - - trivial-rewrite
