@@ -136,6 +136,8 @@ pub struct Message {
     pub from_domain: Known,
     pub from_name: Known,
     pub subject: Known,
+    /// What lists say of its links.
+    pub uribl: Known,
     /// The fields that rules ask for, names in lower case; repeated ones are joined by line feeds.
     pub headers: Vec<(String, String)>,
     /// Its header section is over: nothing of the above but the size will change.

@@ -4,6 +4,7 @@ pub mod condition;
 pub mod facts;
 pub mod inspect;
 pub mod judge;
+pub mod links;
 pub mod lists;
 pub mod route;
 pub mod rule;

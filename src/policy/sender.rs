@@ -64,6 +64,8 @@ pub struct Settings {
     pub dmarc: DmarcMode,
     /// Each with the symbol of its zone: [`symbol::of_list`].
     pub dnsbl: Vec<List>,
+    /// Asked about links, each with the symbol of its zone: [`symbol::of_link_list`].
+    pub uribl: Vec<List>,
     /// Authentication-Results is written into messages that are held whole.
     pub results: bool,
 }
@@ -81,6 +83,7 @@ impl Default for Settings {
             arc: true,
             dmarc: DmarcMode::Mark,
             dnsbl: Vec::new(),
+            uribl: Vec::new(),
             results: true,
         }
     }
@@ -98,7 +101,7 @@ impl Settings {
         let of = |list: &List| {
             list.filters.iter().map(|(_, weight)| *weight).chain([list.weight]).collect::<Vec<_>>()
         };
-        self.dnsbl.iter().flat_map(of)
+        self.dnsbl.iter().chain(&self.uribl).flat_map(of)
     }
 
     /// Whether the content is looked at.

@@ -93,14 +93,11 @@ impl Relay {
         }
     }
 
-    /// The last octet was seen: this is where the verdict falls.
+    /// The last octet was seen and looked at: this is where the verdict falls.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) {
         self.tell_sender(cx);
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
-        if let Some(inspection) = &mut content.inspection {
-            inspection.finish(&mut cx.shared.bench);
-        }
         let judgement = judge(content.facts(), &cx.shared.config.policy, &cx.shared.config.workers);
         let (verdict, reply) = (judgement.verdict, judgement.reply.clone());
         if verdict == Verdict::Tag {

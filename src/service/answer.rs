@@ -89,7 +89,11 @@ impl Answerers {
         }
         match (question, &self.quarantine, &self.sender) {
             (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),
-            (question @ (Question::Client(_) | Question::Author(_)), _, Some(inquirer)) => {
+            (
+                question @ (Question::Client(_) | Question::Author(_) | Question::Links(_)),
+                _,
+                Some(inquirer),
+            ) => {
                 let inquirer = inquirer.clone();
                 tokio_uring::spawn(async move {
                     let answer = interest.while_it_lasts(inquirer.answer(&question)).await;

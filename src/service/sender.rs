@@ -35,6 +35,9 @@ impl Inquirer {
                 Answer::Client(self.find(|known| inquiry.evaluate(&self.settings, known)).await)
             }
             Question::Author(inquiry) => Answer::Author(self.find(|known| inquiry.evaluate(known)).await),
+            Question::Links(inquiry) => {
+                Answer::Links(self.find(|known| inquiry.evaluate(&self.settings, known)).await)
+            }
             Question::Quarantine(_) | Question::Auth(_) => Answer::Unknown(Unknown::Gone),
         }
     }

@@ -15,12 +15,17 @@ const DMARC: &[(&str, DmarcMode)] =
 
 /// Lists in the DNS that are asked about one client.
 const ZONES_MAX: usize = 32;
+/// … about the links of one message: each is asked for many names.
+const LINK_ZONES_MAX: usize = 8;
 /// The weight of a list.
 const SCORE: std::ops::RangeInclusive<f64> = -1000.0..=1000.0;
+/// Whether a list of links is asked for whole hosts.
+const NAMES: &[(&str, bool)] = &[("domain", false), ("host", true)];
 /// A client waits for the reply to its content meanwhile.
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
-pub(super) fn sender(section: Option<Section<'_>>) -> Option<Settings> {
+/// `inspects` says whether content is looked into.
+pub(super) fn sender(section: Option<Section<'_>>, inspects: bool) -> Option<Settings> {
     let mut section = section?;
     let mut settings = Settings::default();
     set(&mut settings.resolver, section.item("resolver").and_then(resolver));
@@ -38,7 +43,11 @@ pub(super) fn sender(section: Option<Section<'_>>) -> Option<Settings> {
         set(flag, section.item(key).and_then(Item::flag));
     }
     set(&mut settings.dmarc, section.item("dmarc").and_then(|item| item.choice(DMARC)));
-    set(&mut settings.dnsbl, section.item("dnsbl").map(lists));
+    set(&mut settings.dnsbl, section.item("dnsbl").map(|item| lists(item, Subject::Clients)));
+    set(&mut settings.uribl, section.item("uribl").map(|item| lists(item, Subject::Links)));
+    if !settings.uribl.is_empty() && !inspects {
+        section.fault_at("uribl", "links are found by [inspect], which is not there");
+    }
     if settings.dmarc != DmarcMode::Off && !(settings.spf || settings.dkim) {
         section.fault_at(
             "dmarc",
@@ -59,10 +68,18 @@ fn resolver(item: Item<'_>) -> Option<Resolver> {
     Some(Resolver::Servers(servers))
 }
 
-fn lists(item: Item<'_>) -> Vec<List> {
+/// What a list is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    Clients,
+    Links,
+}
+
+fn lists(item: Item<'_>, subject: Subject) -> Vec<List> {
+    let zones_max = if subject == Subject::Links { LINK_ZONES_MAX } else { ZONES_MAX };
     let mut lists: Vec<List> = Vec::new();
-    for element in item.elements_up_to(ZONES_MAX) {
-        match list(element) {
+    for element in item.elements_up_to(zones_max) {
+        match list(element, subject) {
             Some(list) if lists.iter().any(|other| symbol::of_list(other) == symbol::of_list(&list)) => {
                 element.fault(format!("{} is asked already", list.zone));
             }
@@ -73,14 +90,20 @@ fn lists(item: Item<'_>) -> Vec<List> {
     lists
 }
 
-/// `{ zone = "zen.example", score = 6.0, answers = { "127.0.0.2-3" = 3.0 } }`.
-fn list(item: Item<'_>) -> Option<List> {
-    let mut section = item.section("dnsbl")?;
+/// `{ zone = "zen.example", score = 6.0, answers = { "127.0.0.2-3" = 3.0 } }`; one of links also says what it
+/// has: `names = "host"`, `addresses = true`.
+fn list(item: Item<'_>, subject: Subject) -> Option<List> {
+    let mut section = item.section(if subject == Subject::Links { "uribl" } else { "dnsbl" })?;
     let zone = section.required("zone").and_then(|item| item.parse(zone_name));
     let weight = section.item("score").map_or(Some(0.0), |item| item.number(SCORE));
     let filters = section.section("answers").map(filters).unwrap_or_default();
+    let (mut whole_hosts, mut addresses) = (false, false);
+    if subject == Subject::Links {
+        set(&mut whole_hosts, section.item("names").and_then(|item| item.choice(NAMES)));
+        set(&mut addresses, section.item("addresses").and_then(Item::flag));
+    }
     section.finish();
-    Some(List { zone: zone?, filters, weight: weight? })
+    Some(List { zone: zone?, filters, weight: weight?, whole_hosts, addresses })
 }
 
 fn zone_name(text: &str) -> Result<String, String> {
@@ -129,6 +152,21 @@ mod tests {
     }
 
     #[test]
+    fn lists_of_links_say_what_they_have() {
+        let text = "uribl = [{ zone = \"uri.example\", score = 5.0 }, \
+                    { zone = \"dbl.example\", names = \"host\", addresses = true, answers = { \"127.0.1.2\" = -1 } }]";
+        let settings = settings(&format!("{text}\n[inspect]\npatterns = []\n"));
+        let found: Vec<_> = settings.uribl.iter().map(symbol::of_link_list).collect();
+        assert_eq!(found, ["URIBL_URI_EXAMPLE", "URIBL_DBL_EXAMPLE"]);
+        let has: Vec<_> = settings.uribl.iter().map(|list| (list.whole_hosts, list.addresses)).collect();
+        assert_eq!(has, [(false, false), (true, true)]);
+        assert_eq!(settings.weights().collect::<Vec<_>>(), [5.0, -1.0, 0.0]);
+        let none = "12:9: links are found by [inspect], which is not there";
+        let uribl = "uribl = [{ zone = \"a.b\" }]\n";
+        check_added(&format!("[sender]\n{uribl}"), &[none]);
+    }
+
+    #[test]
     fn faults_are_told() {
         let answers = "12:51: an answer is written as 127.0.0.2, 127.0.0.4-7, 127.0.0.0/28 or 127.0.0.&12, within 127.0.0.0/8";
         let nothing = "12:9: without spf and dkim nothing could pass: set one of them, or dmarc = \"off\"";
@@ -137,6 +175,14 @@ mod tests {
             ("timeout = \"0s\"", "12:11: 0ns is out of range: 10ms to 60s"),
             ("dnsbl = [{ zone = \"x\" }]", "12:19: `x` is no domain"),
             ("dnsbl = [{ zone = \"a.b\", answers = { \"10.0.0.1\" = 1 } }]", answers),
+            (
+                "uribl = [{ zone = \"a.b\", names = \"x\" }]\n[inspect]",
+                "12:34: `x` is not known here; known: domain, host",
+            ),
+            (
+                "dnsbl = [{ zone = \"a.b\", names = \"host\" }]",
+                "12:26: unknown key `names` in dnsbl; known: zone, score, answers",
+            ),
             ("dmarc = \"mark\"\nspf = false\ndkim = false", nothing),
         ] {
             check_added(&format!("[sender]\n{line}\n"), &[wanted]);

@@ -420,6 +420,7 @@ impl<'a> Evaluation<'a, '_> {
             TextFact::SenderDomain => (&sender.domain, Phase::Mail),
             TextFact::Spf => (&sender.spf, Phase::End),
             TextFact::Dmarc => (&sender.dmarc, Phase::End),
+            TextFact::Uribl => (&message.uribl, Phase::End),
             TextFact::Lane => (lane, Phase::Rcpt),
             TextFact::FromDomain => return self.of_header(&message.from_domain),
             TextFact::FromName => return self.of_header(&message.from_name),

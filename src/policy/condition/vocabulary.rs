@@ -45,6 +45,7 @@ pub(super) enum TextFact {
     FromDomain,
     FromName,
     Subject,
+    Uribl,
     Lane,
 }
 
@@ -158,6 +159,7 @@ pub(super) const FACTS: &[Fact] = &[
     text("message.from_domain", Phase::End, TextFact::FromDomain),
     text("message.from_name", Phase::End, TextFact::FromName),
     text("message.subject", Phase::End, TextFact::Subject),
+    text("message.uribl", Phase::End, TextFact::Uribl),
     flag("message.encrypted", Phase::End, FlagFact::Encrypted),
     list("message.defects", Phase::End, ListFact::Defects),
     list("message.limits", Phase::End, ListFact::Limits),

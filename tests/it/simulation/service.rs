@@ -121,6 +121,9 @@ impl Service {
                 Question::Author(author) => {
                     author.evaluate(&known).map(|found| Answer::Author(Box::new(found)))
                 }
+                Question::Links(links) => {
+                    links.evaluate(&settings, &known).map(|found| Answer::Links(Box::new(found)))
+                }
                 _ => return None,
             };
             match answer {

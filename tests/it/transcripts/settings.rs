@@ -212,6 +212,9 @@ impl Settings {
                 Question::Author(author) => {
                     author.evaluate(&known).map(|found| Answer::Author(Box::new(found)))
                 }
+                Question::Links(links) => {
+                    links.evaluate(settings, &known).map(|found| Answer::Links(Box::new(found)))
+                }
                 other => panic!("the DNS knows nothing of {other:?}"),
             };
             match answer {
@@ -380,10 +383,13 @@ fn sender(value: &str) -> Option<sender::Settings> {
             "mark" => settings.dmarc = DmarcMode::Mark,
             "enforce" => settings.dmarc = DmarcMode::Enforce,
             "results" => settings.results = true,
-            "list" => settings.dnsbl.push(List {
-                zone: "list.example".to_owned(),
-                filters: Vec::new(),
+            "list" => {
+                settings.dnsbl.push(List { zone: "list.example".to_owned(), weight: 20.0, ..List::default() })
+            }
+            "links" => settings.uribl.push(List {
+                zone: "links.example".to_owned(),
                 weight: 20.0,
+                ..List::default()
             }),
             _ => return None,
         }

@@ -315,7 +315,9 @@ impl World {
         match action {
             Action::Pace { .. } => {}
             Action::Ask {
-                query, question: question @ (Question::Client(_) | Question::Author(_)), ..
+                query,
+                question: question @ (Question::Client(_) | Question::Author(_) | Question::Links(_)),
+                ..
             } => {
                 self.output.service.push(asked(&question));
                 self.inquiries.push((query, question));
@@ -365,7 +367,7 @@ impl World {
             Question::Quarantine(Spool::Append(bytes)) => self.given.extend_from_slice(bytes),
             Question::Quarantine(Spool::Commit(_)) => self.outcome.stored.append(&mut self.given),
             Question::Quarantine(Spool::Begin { .. } | Spool::Abort) => self.given.clear(),
-            Question::Auth(_) | Question::Client(_) | Question::Author(_) => {}
+            Question::Auth(_) | Question::Client(_) | Question::Author(_) | Question::Links(_) => {}
         }
     }
 
@@ -525,6 +527,7 @@ fn asked(question: &Question) -> String {
             format!("Q> client {} from <{}@{}>", about.ip, about.local_part, about.domain)
         }
         Question::Author(_) => "Q> author".to_owned(),
+        Question::Links(_) => "Q> links".to_owned(),
     }
 }
 
