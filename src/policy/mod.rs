@@ -9,6 +9,7 @@ pub mod lists;
 pub mod route;
 pub mod rule;
 pub mod score;
+pub mod seal;
 pub mod sender;
 pub mod settings;
 pub mod symbol;

@@ -8,6 +8,7 @@
 //! did so for what a reader sees.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -17,10 +18,10 @@ use super::symbol;
 use crate::mime::defect::Limit;
 use crate::mime::encoded_word;
 use crate::sender::address_list::{self, List, Listings};
-use crate::sender::arc::{self, Chain, ChainCheck};
+use crate::sender::arc::{self, Chain, ChainCheck, Sealer, Unsealed, Validation};
 use crate::sender::auth_results::AuthResults;
 use crate::sender::author::{Author, Flaw};
-use crate::sender::dkim::{self, BodyDigests, BodyHash, KeyCheck, Signatures, Signed};
+use crate::sender::dkim::{self, BodyDigests, BodyHash, Digest, KeyCheck, Signatures, Signed};
 use crate::sender::dmarc::{self, Checked, Dmarc, Identifier};
 use crate::sender::dns::{Known, Missing, Name, Query};
 use crate::sender::header_section::{Fields, HeaderSection};
@@ -66,6 +67,8 @@ pub struct Settings {
     pub dnsbl: Vec<List>,
     /// Asked about links, each with the symbol of its zone: [`symbol::of_link_list`].
     pub uribl: Vec<List>,
+    /// In whose name what was found is sealed (ARC).
+    pub seal: Option<Arc<Sealer>>,
     /// Authentication-Results is written into messages that are held whole.
     pub results: bool,
 }
@@ -84,6 +87,7 @@ impl Default for Settings {
             dmarc: DmarcMode::Mark,
             dnsbl: Vec::new(),
             uribl: Vec::new(),
+            seal: None,
             results: true,
         }
     }
@@ -106,7 +110,7 @@ impl Settings {
 
     /// Whether the content is looked at.
     pub fn reads_content(&self) -> bool {
-        self.dkim || self.arc || self.dmarc != DmarcMode::Off || self.results
+        self.dkim || self.arc || self.dmarc != DmarcMode::Off || self.results || self.seal.is_some()
     }
 }
 
@@ -269,7 +273,8 @@ impl Signing {
             Author::read(fields.all().iter().map(|field| (field.name(), field.value())), &mut decode);
         let signatures = if settings.dkim { Signatures::read(fields) } else { Signatures::default() };
         let arc = if settings.arc { arc::Reading::read(fields) } else { arc::Reading::None };
-        let forms: Vec<_> = signatures.forms().into_iter().chain(arc.forms()).collect();
+        let of_seal = settings.seal.as_ref().map(|_| arc::BODY_FORM);
+        let forms: Vec<_> = signatures.forms().into_iter().chain(arc.forms()).chain(of_seal).collect();
         Self { author, signatures, arc, body: BodyHash::new(&forms), is_partial: false }
     }
 
@@ -302,10 +307,16 @@ impl Signing {
         let digests = self.body.finish();
         let dkim = evaluate_dkim(&self.signatures, found, &digests, now);
         let arc = evaluate_arc(&self.arc, found, &digests, now);
+        let to_seal = if self.is_partial {
+            Err(Unsealed::TooLong)
+        } else {
+            let body = digests.digest(&arc::BODY_FORM).copied().ok_or(Unsealed::Refused);
+            body.and_then(|body| Ok((self.arc.validation(arc.as_ref())?, body)))
+        };
         let spf = client.and_then(|found| found.spf.clone());
         let dmarc = (settings.dmarc != DmarcMode::Off)
             .then(|| evaluate_dmarc(&self.author, settings, spf.as_ref(), &dkim, found));
-        Concluded { author: self.author, spf, dkim, arc, dmarc, is_partial: self.is_partial }
+        Concluded { author: self.author, spf, dkim, arc, dmarc, to_seal, is_partial: self.is_partial }
     }
 }
 
@@ -394,6 +405,8 @@ pub struct Concluded {
     pub dkim: Vec<dkim::Evaluation>,
     pub arc: Option<arc::Evaluation>,
     pub dmarc: Option<Alignment>,
+    /// What a seal would say of the sets before it, and of which body.
+    pub to_seal: Result<(Validation, Digest), Unsealed>,
     /// The header section was beyond what is read.
     is_partial: bool,
 }

@@ -105,6 +105,9 @@ impl Relay {
         }
         self.note_judgement(judgement);
         let reply = reply.or_else(|| verdict.reply());
+        if matches!(verdict, Verdict::Pass | Verdict::Tag | Verdict::Redirect(_)) {
+            self.seal(cx);
+        }
         match (verdict, reply) {
             (Verdict::Pass | Verdict::Tag, _) => self.pump(cx),
             (Verdict::Redirect(upstream), _) => self.redirect(cx, upstream),

@@ -30,6 +30,7 @@ mod flow;
 pub mod quarantine;
 pub mod question;
 pub mod record;
+mod seal;
 mod sender;
 mod session;
 mod tag;
@@ -219,6 +220,7 @@ impl Relay {
             Event::CheckOutRefused => self.on_check_out_refused(cx),
             Event::Answered(query, answer) if self.awaits_proof(query) => self.on_attempted(cx, answer),
             Event::Answered(query, answer) if self.awaits_found(query) => self.on_found(cx, query, answer),
+            Event::Answered(query, answer) if self.awaits_seal(query) => self.on_sealed(cx, answer),
             Event::Answered(query, answer) => self.on_answered(cx, query, &answer),
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),

@@ -9,8 +9,10 @@ use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
 use crate::limits::{ASKED_BYTES_MAX, INQUIRY_BYTES};
 use crate::policy::links::OfLinks;
+use crate::policy::seal::OfSeal;
 use crate::policy::sender::{AuthorFound, ClientFound, OfAuthor, OfClient};
 use crate::sender::address_list::Listings;
+use crate::sender::arc::Unsealed;
 use crate::smtp::reply::Reply;
 
 /// A relay's own number for what it asked. Not used again for another question while an answer to
@@ -36,6 +38,8 @@ pub enum Question {
     Author(Box<OfAuthor>),
     /// About where links lead.
     Links(Box<OfLinks>),
+    /// What is to be sealed.
+    Seal(Box<OfSeal>),
     /// About a client that says who it is.
     Auth(Box<Attempt>),
 }
@@ -45,7 +49,12 @@ impl Question {
     pub const fn octets(&self) -> usize {
         match self {
             Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
-            Self::Quarantine(_) | Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Auth(_) => 0,
+            Self::Quarantine(_)
+            | Self::Client(_)
+            | Self::Author(_)
+            | Self::Links(_)
+            | Self::Seal(_)
+            | Self::Auth(_) => 0,
         }
     }
 
@@ -57,6 +66,7 @@ impl Question {
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => 0,
             Self::Client(_) => INQUIRY_BYTES,
             Self::Author(author) => INQUIRY_BYTES + author.weight(),
+            Self::Seal(of_seal) => INQUIRY_BYTES + of_seal.weight(),
             Self::Links(links) => INQUIRY_BYTES + links.weight(),
             Self::Auth(attempt) => INQUIRY_BYTES + attempt.weight(),
         }
@@ -67,7 +77,9 @@ impl Question {
     pub const fn ceiling(&self) -> usize {
         match self {
             Self::Quarantine(_) => ASKED_BYTES_MAX,
-            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Auth(_) => ASKED_BYTES_MAX / 2,
+            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Seal(_) | Self::Auth(_) => {
+                ASKED_BYTES_MAX / 2
+            }
         }
     }
 
@@ -75,7 +87,7 @@ impl Question {
     pub const fn wants_answer(&self) -> bool {
         match self {
             Self::Quarantine(Spool::Append(_) | Spool::Commit(_)) => true,
-            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Auth(_) => true,
+            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Seal(_) | Self::Auth(_) => true,
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => false,
         }
     }
@@ -90,7 +102,7 @@ impl Question {
         match self {
             Self::Quarantine(_) => Some(Self::Quarantine(Spool::Abort)),
             // A wrong password counts though its client has left.
-            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Auth(_) => None,
+            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Seal(_) | Self::Auth(_) => None,
         }
     }
 }
@@ -101,6 +113,8 @@ pub enum Answer {
     Client(Box<ClientFound>),
     Author(Box<AuthorFound>),
     Links(Box<Listings>),
+    /// The set that goes in front.
+    Sealed(Result<String, Unsealed>),
     Auth(Outcome),
     Unknown(Unknown),
 }
@@ -116,7 +130,7 @@ impl Answer {
         match self {
             Self::Quarantine(Spooled::Taken { .. } | Spooled::Stored) => None,
             // What these mean is said where they are asked for.
-            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Auth(_) => None,
+            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Sealed(_) | Self::Auth(_) => None,
             Self::Quarantine(Spooled::Failed(failure)) => Some(failure.reply()),
             Self::Unknown(_) => Some(Reply::new(451, "4.3.0", "cannot be decided now, come again")),
         }

@@ -3,18 +3,20 @@
 //! The client is asked about when MAIL was accepted, the author when the header section has passed; both
 //! inquiries run on the service side while content comes. The body is digested meanwhile. The verdict
 //! waits for what is still open, and no longer than `sender.timeout`: an inquiry without an answer is one
-//! with "temperror" in it.
+//! with "temperror" in it. What was found may be sealed then (`seal`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::Action;
 use super::question::{Answer, Query, Question};
+use super::seal::Sealing;
 use super::session::Session;
 use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
 use crate::policy::inspect::Inspection;
 use crate::policy::links::{Looked, OfLinks, tell_links};
+use crate::policy::seal::Draft;
 use crate::policy::sender::{
     AuthorFound, ClientFound, OfClient, Settings, Signing, results_field, tell_author, tell_client,
 };
@@ -212,7 +214,7 @@ impl Relay {
     /// Content is complete, and nobody may let its end go up yet.
     pub(super) fn waits_for_verdict(&self) -> bool {
         let content = self.transaction.as_deref().and_then(|transaction| transaction.content.as_deref());
-        content.is_some_and(|content| content.complete) && self.waits_for_sender()
+        content.is_some_and(|content| content.complete) && (self.waits_for_sender() || self.waits_for_seal())
     }
 
     /// Whether what is answered under this number concerns one of these inquiries.
@@ -269,8 +271,13 @@ impl Relay {
         if let Some(concluded) = &concluded {
             tell_author(concluded, content.facts_mut());
         }
+        let results = results_field(&config.hostname, client, concluded.as_ref());
         if settings.results {
-            content.put_fields(&results_field(&config.hostname, client, concluded.as_ref()));
+            content.put_fields(&results);
+        }
+        if let Some(concluded) = concluded.filter(|_| settings.seal.is_some()) {
+            let draft = |(validation, body)| Box::new(Draft { validation, results, body, now });
+            transaction.sealing = Sealing::Drawn(concluded.to_seal.map(draft));
         }
     }
 

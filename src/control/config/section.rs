@@ -70,7 +70,7 @@ pub(super) fn config(
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
-    let sender = sender(root.section("sender"), inspect.enabled);
+    let sender = sender(root.section("sender"), inspect.enabled, outside);
     let rules = sources.and_then(|sources| compile(&sources, inspect.cache.as_deref(), outside, of_patterns));
     // Of patterns with faults nobody knows what they find.
     let symbols = (rules.is_some() || !inspect.enabled).then(|| symbols(rules.as_ref(), sender.as_ref()));

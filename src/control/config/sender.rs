@@ -1,13 +1,15 @@
 //! `[sender]`: what is asked about who sends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::section::set;
-use super::unit;
+use super::{Outside, tls, unit};
 use crate::base::document::{Item, Section};
 use crate::policy::sender::{DmarcMode, Resolver, Settings};
 use crate::policy::symbol;
 use crate::sender::address_list::{Filter, List};
+use crate::sender::arc::{KeyFault, Sealer};
 use crate::sender::dns::Name;
 
 const DMARC: &[(&str, DmarcMode)] =
@@ -17,6 +19,8 @@ const DMARC: &[(&str, DmarcMode)] =
 const ZONES_MAX: usize = 32;
 /// … about the links of one message: each is asked for many names.
 const LINK_ZONES_MAX: usize = 8;
+/// Of a private key.
+const KEY_FILE_BYTES_MAX: usize = 64 * 1024;
 /// The weight of a list.
 const SCORE: std::ops::RangeInclusive<f64> = -1000.0..=1000.0;
 /// Whether a list of links is asked for whole hosts.
@@ -25,7 +29,11 @@ const NAMES: &[(&str, bool)] = &[("domain", false), ("host", true)];
 const PATIENCE: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
 /// `inspects` says whether content is looked into.
-pub(super) fn sender(section: Option<Section<'_>>, inspects: bool) -> Option<Settings> {
+pub(super) fn sender(
+    section: Option<Section<'_>>,
+    inspects: bool,
+    outside: &dyn Outside,
+) -> Option<Settings> {
     let mut section = section?;
     let mut settings = Settings::default();
     set(&mut settings.resolver, section.item("resolver").and_then(resolver));
@@ -48,6 +56,10 @@ pub(super) fn sender(section: Option<Section<'_>>, inspects: bool) -> Option<Set
     if !settings.uribl.is_empty() && !inspects {
         section.fault_at("uribl", "links are found by [inspect], which is not there");
     }
+    settings.seal = section.item("seal").and_then(|item| sealer(item, outside)).map(Arc::new);
+    if settings.seal.is_some() && !settings.arc {
+        section.fault_at("arc", "a seal says what became of the seals before it: `arc` is needed for that");
+    }
     if settings.dmarc != DmarcMode::Off && !(settings.spf || settings.dkim) {
         section.fault_at(
             "dmarc",
@@ -66,6 +78,30 @@ fn resolver(item: Item<'_>) -> Option<Resolver> {
     let servers = item.some_elements("server").into_iter();
     let servers = servers.filter_map(|element| element.parse(unit::socket_address)).collect();
     Some(Resolver::Servers(servers))
+}
+
+/// `{ domain = "example.net", selector = "arc", key = "arc.pem" }`.
+fn sealer(item: Item<'_>, outside: &dyn Outside) -> Option<Sealer> {
+    let mut section = item.section("seal")?;
+    let domain = section.required("domain").and_then(|item| item.parse(zone_name));
+    let selector = section.required("selector").and_then(|item| item.parse(selector_name));
+    let file = section.required("key");
+    let pem = file.and_then(|item| tls::file(item, "key", KEY_FILE_BYTES_MAX, outside));
+    section.finish();
+    let (domain, selector, file, pem) = (Name::parse(&domain?)?, selector?, file?, pem?);
+    let wrong = |fault: KeyFault| {
+        let shown = outside.shown(file.as_text().unwrap_or_default());
+        file.fault(format!("key {shown} {}", fault.text()));
+    };
+    Sealer::new(domain, &selector, &String::from_utf8_lossy(&pem)).map_err(wrong).ok()
+}
+
+/// One or more labels before `._domainkey` (RFC 6376 §3.1).
+fn selector_name(text: &str) -> Result<String, String> {
+    let is_label =
+        |label: &str| label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let name = Name::parse(text).filter(|name| name.as_str().split('.').all(is_label));
+    name.map(|name| name.to_string()).ok_or_else(|| format!("`{}` is no selector", text.escape_debug()))
 }
 
 /// What a list is asked about.
@@ -164,6 +200,59 @@ mod tests {
         let none = "12:9: links are found by [inspect], which is not there";
         let uribl = "uribl = [{ zone = \"a.b\" }]\n";
         check_added(&format!("[sender]\n{uribl}"), &[none]);
+    }
+
+    /// Keys that are none.
+    struct Folder;
+
+    impl Outside for Folder {
+        fn shown(&self, path: &str) -> String {
+            format!("/etc/postern/{path}")
+        }
+
+        fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
+            match path {
+                "text.pem" => Ok(b"nothing".to_vec()),
+                "odd.pem" => Ok(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec()),
+                _ => Err("no such file".to_owned()),
+            }
+        }
+
+        fn names(&self, _: &str) -> Result<Vec<String>, String> {
+            Ok(Vec::new())
+        }
+
+        fn compile(
+            &self,
+            _: &[crate::control::patterns::Source],
+            _: Option<&std::path::Path>,
+        ) -> Result<crate::scan::Rules, Vec<String>> {
+            Err(vec!["nothing to compile here".to_owned()])
+        }
+    }
+
+    #[test]
+    fn what_seals_is_a_domain_a_selector_and_a_key() {
+        let odd = "key /etc/postern/odd.pem is neither an RSA key of 2048 to 8192 bits nor an Ed25519 key, in PKCS#8 or PKCS#1";
+        let missing = "key /etc/postern/x.pem: no such file";
+        for (fields, wanted) in [
+            ("domain = \"x\", selector = \"s\", key = \"x.pem\"", &["19: `x` is no domain", missing][..]),
+            ("domain = \"a.b\", selector = \"s s\", key = \"x.pem\"", &["37: `s s` is no selector", missing]),
+            ("domain = \"a.b\", selector = \"s\"", &["`key` is missing"]),
+            (
+                "domain = \"a.b\", selector = \"s\", key = \"text.pem\"",
+                &["text.pem holds no private key in PEM"],
+            ),
+            ("domain = \"a.b\", selector = \"s\", key = \"odd.pem\"", &["48: ", odd]),
+            (
+                "domain = \"a.b\", selector = \"s\", key = \"odd.pem\", x = 1",
+                &["59: unknown key `x` in seal"],
+            ),
+        ] {
+            let config = format!("{MINIMAL}\n[sender]\nseal = {{ {fields} }}\n");
+            let said = super::super::read_with("p.toml", &config, &Folder).unwrap_err().to_string();
+            assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{said}");
+        }
     }
 
     #[test]

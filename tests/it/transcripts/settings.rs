@@ -27,7 +27,7 @@ use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
 
 use super::script::duration;
 use crate::harness::authority::world;
-use crate::simulation::inquiring;
+use crate::simulation::{inquiring, sealer};
 
 /// How far the dialogue has got before its first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +215,8 @@ impl Settings {
                 Question::Links(links) => {
                     links.evaluate(settings, &known).map(|found| Answer::Links(Box::new(found)))
                 }
+                // Nobody signs a transcript.
+                Question::Seal(_) => Ok(Answer::Sealed(Ok("ARC-Seal: i=1; cv=none\r\n".to_owned()))),
                 other => panic!("the DNS knows nothing of {other:?}"),
             };
             match answer {
@@ -386,6 +388,7 @@ fn sender(value: &str) -> Option<sender::Settings> {
             "list" => {
                 settings.dnsbl.push(List { zone: "list.example".to_owned(), weight: 20.0, ..List::default() })
             }
+            "seal" => settings.seal = Some(sealer()),
             "links" => settings.uribl.push(List {
                 zone: "links.example".to_owned(),
                 weight: 20.0,
