@@ -12,6 +12,7 @@ pub mod score;
 pub mod seal;
 pub mod sender;
 pub mod settings;
+pub mod shown;
 pub mod symbol;
 pub mod tls;
 pub mod users;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::facts::{Facts, Known as Fact, Signature as SignatureFact};
+use super::shown::{self, Domains};
 use super::symbol;
 use crate::mime::defect::Limit;
 use crate::mime::encoded_word;
@@ -26,6 +27,7 @@ use crate::sender::dmarc::{self, Checked, Dmarc, Identifier};
 use crate::sender::dns::{Known, Missing, Name, Query};
 use crate::sender::header_section::{Fields, HeaderSection};
 use crate::sender::helo::{self, Greeting, MailDomain, Ours, Reverse};
+use crate::sender::lookalike::People;
 use crate::sender::spf::{self, Spf};
 
 /// Whom to ask for what stands in the DNS.
@@ -67,6 +69,10 @@ pub struct Settings {
     pub dnsbl: Vec<List>,
     /// Asked about links, each with the symbol of its zone: [`symbol::of_link_list`].
     pub uribl: Vec<List>,
+    /// Whose names nobody else should bear.
+    pub people: Arc<People>,
+    /// Where anybody has an address.
+    pub freemail: Arc<Domains>,
     /// In whose name what was found is sealed (ARC).
     pub seal: Option<Arc<Sealer>>,
     /// Authentication-Results is written into messages that are held whole.
@@ -87,6 +93,8 @@ impl Default for Settings {
             dmarc: DmarcMode::Mark,
             dnsbl: Vec::new(),
             uribl: Vec::new(),
+            people: Arc::default(),
+            freemail: Arc::default(),
             seal: None,
             results: true,
         }
@@ -241,6 +249,8 @@ impl OfAuthor {
 #[derive(Debug)]
 pub struct Signing {
     pub author: Author,
+    /// Where answers go, by each field that says so.
+    pub replies: Vec<Author>,
     signatures: Signatures,
     arc: arc::Reading,
     body: BodyHash,
@@ -254,6 +264,7 @@ impl Signing {
             Ok(mut fields) => Self::of_fields(settings, &mut fields),
             Err(_) => Self {
                 author: Author::read([], &mut |_| String::new()),
+                replies: Vec::new(),
                 signatures: Signatures::default(),
                 arc: arc::Reading::None,
                 body: BodyHash::new(&[]),
@@ -271,11 +282,12 @@ impl Signing {
         };
         let author =
             Author::read(fields.all().iter().map(|field| (field.name(), field.value())), &mut decode);
+        let replies = shown::replies(fields, &mut decode);
         let signatures = if settings.dkim { Signatures::read(fields) } else { Signatures::default() };
         let arc = if settings.arc { arc::Reading::read(fields) } else { arc::Reading::None };
         let of_seal = settings.seal.as_ref().map(|_| arc::BODY_FORM);
         let forms: Vec<_> = signatures.forms().into_iter().chain(arc.forms()).chain(of_seal).collect();
-        Self { author, signatures, arc, body: BodyHash::new(&forms), is_partial: false }
+        Self { author, replies, signatures, arc, body: BodyHash::new(&forms), is_partial: false }
     }
 
     pub fn push_body(&mut self, body: &[u8]) {
@@ -316,7 +328,16 @@ impl Signing {
         let spf = client.and_then(|found| found.spf.clone());
         let dmarc = (settings.dmarc != DmarcMode::Off)
             .then(|| evaluate_dmarc(&self.author, settings, spf.as_ref(), &dkim, found));
-        Concluded { author: self.author, spf, dkim, arc, dmarc, to_seal, is_partial: self.is_partial }
+        Concluded {
+            author: self.author,
+            replies: self.replies,
+            spf,
+            dkim,
+            arc,
+            dmarc,
+            to_seal,
+            is_partial: self.is_partial,
+        }
     }
 }
 
@@ -401,6 +422,7 @@ fn evaluate_dmarc(
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concluded {
     pub author: Author,
+    pub replies: Vec<Author>,
     pub spf: Option<Spf>,
     pub dkim: Vec<dkim::Evaluation>,
     pub arc: Option<arc::Evaluation>,
@@ -476,9 +498,6 @@ pub fn tell_author(concluded: &Concluded, facts: &mut Facts) {
         let result = Fact::new(signature.outcome.name());
         facts.sender.dkim.push(SignatureFact { domain: Fact::new(domain), result });
         facts.add_symbol(&symbol::of(symbol::DKIM, signature.outcome.name()), 0.0, 1);
-    }
-    for flaw in concluded.author.flaws.iter() {
-        facts.add_symbol(&symbol::of(symbol::FROM, flaw.name()), 0.0, 1);
     }
     if let Some(dmarc) = &concluded.dmarc {
         facts.sender.dmarc = Fact::new(dmarc.name());

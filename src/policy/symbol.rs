@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::shown::Sign;
 use crate::base::suggestion::nearest;
 use crate::limits::SYMBOLS_MAX;
 use crate::mime::{Defect, Limit, Trick, archive};
@@ -190,7 +191,10 @@ fn of_senders() -> impl Iterator<Item = String> {
     let results = [SPF, DKIM, DMARC, ARC].into_iter();
     let results = results.flat_map(|method| RESULTS.iter().map(move |result| of(method, result)));
     let greetings = Greeting::ALL.iter().map(|greeting| of(GREETING, greeting.name()));
-    results.chain(greetings).chain(Flaw::ALL.iter().map(|flaw| of(FROM, flaw.name())))
+    results
+        .chain(greetings)
+        .chain(Flaw::ALL.iter().map(|flaw| of(FROM, flaw.name())))
+        .chain(Sign::ALL.iter().map(|sign| sign.symbol().to_owned()))
 }
 
 /// Whether `name` is a bound's, without what the walker's names begin with.

@@ -14,12 +14,13 @@ use super::seal::Sealing;
 use super::session::Session;
 use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
-use crate::policy::inspect::Inspection;
+use crate::policy::inspect::{Engine, Inspection};
 use crate::policy::links::{Looked, OfLinks, tell_links};
 use crate::policy::seal::Draft;
 use crate::policy::sender::{
     AuthorFound, ClientFound, OfClient, Settings, Signing, results_field, tell_author, tell_client,
 };
+use crate::policy::shown::tell_shown;
 use crate::policy::symbol;
 use crate::sender::address_list::Listings;
 use crate::sender::auth_results::Removal;
@@ -270,6 +271,9 @@ impl Relay {
         }
         if let Some(concluded) = &concluded {
             tell_author(concluded, content.facts_mut());
+            let protected = config.engine.as_deref().map(Engine::protected);
+            let (author, replies) = (&concluded.author, &concluded.replies);
+            tell_shown(settings, protected, author, replies, content.facts_mut());
         }
         let results = results_field(&config.hostname, client, concluded.as_ref());
         if settings.results {

@@ -7,10 +7,12 @@ use super::section::set;
 use super::{Outside, tls, unit};
 use crate::base::document::{Item, Section};
 use crate::policy::sender::{DmarcMode, Resolver, Settings};
+use crate::policy::shown::Domains;
 use crate::policy::symbol;
 use crate::sender::address_list::{Filter, List};
 use crate::sender::arc::{KeyFault, Sealer};
 use crate::sender::dns::Name;
+use crate::sender::lookalike::{People, PersonFault};
 
 const DMARC: &[(&str, DmarcMode)] =
     &[("off", DmarcMode::Off), ("mark", DmarcMode::Mark), ("enforce", DmarcMode::Enforce)];
@@ -19,6 +21,12 @@ const DMARC: &[(&str, DmarcMode)] =
 const ZONES_MAX: usize = 32;
 /// … about the links of one message: each is asked for many names.
 const LINK_ZONES_MAX: usize = 8;
+/// People whose names are protected.
+const PEOPLE_MAX: usize = 10_000;
+/// Domains of `freemail`.
+const DOMAINS_MAX: usize = 100_000;
+/// Of a file of people or domains.
+const NAMES_FILE_BYTES_MAX: usize = 4 << 20;
 /// Of a private key.
 const KEY_FILE_BYTES_MAX: usize = 64 * 1024;
 /// The weight of a list.
@@ -56,6 +64,8 @@ pub(super) fn sender(
     if !settings.uribl.is_empty() && !inspects {
         section.fault_at("uribl", "links are found by [inspect], which is not there");
     }
+    set(&mut settings.people, section.item("people").map(|item| Arc::new(people(item, outside))));
+    set(&mut settings.freemail, section.item("freemail").map(|item| Arc::new(domains(item, outside))));
     settings.seal = section.item("seal").and_then(|item| sealer(item, outside)).map(Arc::new);
     if settings.seal.is_some() && !settings.arc {
         section.fault_at("arc", "a seal says what became of the seals before it: `arc` is needed for that");
@@ -78,6 +88,98 @@ fn resolver(item: Item<'_>) -> Option<Resolver> {
     let servers = item.some_elements("server").into_iter();
     let servers = servers.filter_map(|element| element.parse(unit::socket_address)).collect();
     Some(Resolver::Servers(servers))
+}
+
+/// `[{ name = "Anna Director", addresses = ["anna@example.net", "director.example"] }]`, or a file of
+/// lines `Anna Director: anna@example.net director.example`.
+fn people(item: Item<'_>, outside: &dyn Outside) -> People {
+    let mut people = People::default();
+    if item.as_text().is_some() {
+        for (line, text) in lines(item, "people", outside) {
+            let (name, homes) = text.split_once(':').unwrap_or((&text, ""));
+            let homes: Vec<&str> = homes.split([' ', '\t', ',']).filter(|home| !home.is_empty()).collect();
+            if let Err(why) = add_person(&mut people, name.trim(), &homes) {
+                let path = outside.shown(item.as_text().unwrap_or_default());
+                item.fault(format!("people {path}:{line}: {why}"));
+                break;
+            }
+        }
+        return people;
+    }
+    for element in item.elements_up_to(PEOPLE_MAX) {
+        let Some(mut section) = element.section("people") else { continue };
+        let name = section.required("name").and_then(Item::text);
+        let homes = section.required("addresses").map(|item| item.some_elements("address"));
+        section.finish();
+        let (Some(name), Some(homes)) = (name, homes) else { continue };
+        let homes: Vec<&str> = homes.into_iter().filter_map(Item::text).collect();
+        if let Err(why) = add_person(&mut people, name, &homes) {
+            element.fault(why);
+        }
+    }
+    people
+}
+
+fn add_person(people: &mut People, name: &str, homes: &[&str]) -> Result<(), String> {
+    if homes.is_empty() || people.len() == PEOPLE_MAX {
+        let (name, most) = (name.escape_debug(), PEOPLE_MAX);
+        let told = if homes.is_empty() {
+            format!("no address of `{name}`")
+        } else {
+            format!("more than {most} people")
+        };
+        return Err(told);
+    }
+    people.add(name, homes).map_err(|fault| match fault {
+        PersonFault::Name => format!("`{}` is no name of two words: others bear it too", name.escape_debug()),
+        PersonFault::Home(at) => {
+            let home = homes.get(at).copied().unwrap_or_default();
+            format!("`{}` is neither an address nor a domain", home.escape_debug())
+        }
+    })
+}
+
+/// Domains, or a file with one on each line.
+fn domains(item: Item<'_>, outside: &dyn Outside) -> Domains {
+    let mut domains = Domains::default();
+    if item.as_text().is_none() {
+        let elements = item.elements_up_to(DOMAINS_MAX).into_iter();
+        elements.filter_map(|element| element.parse(domain_name)).for_each(|domain| domains.insert(domain));
+        return domains;
+    }
+    for (line, text) in lines(item, "freemail", outside) {
+        if domains.len() == DOMAINS_MAX {
+            item.fault(format!("freemail: more than {DOMAINS_MAX} domains"));
+            break;
+        }
+        match domain_name(&text) {
+            Ok(domain) => domains.insert(domain),
+            Err(why) => {
+                let path = outside.shown(item.as_text().unwrap_or_default());
+                item.fault(format!("freemail {path}:{line}: {why}"));
+                break;
+            }
+        }
+    }
+    domains
+}
+
+fn domain_name(text: &str) -> Result<Name, String> {
+    let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let name = Name::parse(text).filter(|name| name.as_str().bytes().all(is_of_host));
+    let name = name.filter(|name| name.as_str().contains('.'));
+    name.ok_or_else(|| format!("`{}` is no domain", text.escape_debug()))
+}
+
+/// Lines of a file that say something, with their numbers.
+fn lines(item: Item<'_>, what: &str, outside: &dyn Outside) -> Vec<(usize, String)> {
+    let Some(bytes) = tls::file(item, what, NAMES_FILE_BYTES_MAX, outside) else { return Vec::new() };
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        item.fault(format!("{what} {}: not UTF-8", outside.shown(item.as_text().unwrap_or_default())));
+        return Vec::new();
+    };
+    let told = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()).enumerate();
+    told.filter(|(_, line)| !line.is_empty()).map(|(at, line)| (at + 1, line.to_owned())).collect()
 }
 
 /// `{ domain = "example.net", selector = "arc", key = "arc.pem" }`.
@@ -212,6 +314,9 @@ mod tests {
 
         fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
             match path {
+                "people" => Ok(b"# x\nAnna Director: anna@a.test, director.test\n\nBob B: b.test\n".to_vec()),
+                "bad" => Ok(b"Anna Director: a.test\nBoss: a.test\n".to_vec()),
+                "free" => Ok(b"# x\nfree.test\nother.test # y\n".to_vec()),
                 "text.pem" => Ok(b"nothing".to_vec()),
                 "odd.pem" => Ok(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec()),
                 _ => Err("no such file".to_owned()),
@@ -228,6 +333,36 @@ mod tests {
             _: Option<&std::path::Path>,
         ) -> Result<crate::scan::Rules, Vec<String>> {
             Err(vec!["nothing to compile here".to_owned()])
+        }
+    }
+
+    #[test]
+    fn people_and_domains_come_from_files_or_stand_here() {
+        let read = |text: &str| {
+            let config = super::super::read_with("p.toml", &format!("{MINIMAL}\n[sender]\n{text}"), &Folder);
+            config.map(|config| config.sender.unwrap()).map_err(|rejected| rejected.to_string())
+        };
+        let here = "people = [{ name = \"Anna Director\", addresses = [\"anna@a.test\", \"director.test\"] }, \
+                    { name = \"Bob B\", addresses = [\"b.test\"] }]\nfreemail = [\"free.test\", \"other.test\"]\n";
+        let settings = read(here).unwrap();
+        assert_eq!((settings.people.len(), settings.freemail.len()), (2, 2));
+        assert_eq!(settings, read("people = \"people\"\nfreemail = \"free\"\n").unwrap());
+        for (text, wanted) in [
+            (
+                "people = \"bad\"",
+                "13:10: people /etc/postern/bad:2: `Boss` is no name of two words: others bear it too",
+            ),
+            ("people = \"none\"", "13:10: people /etc/postern/none: no such file"),
+            ("people = [{ name = \"A B\", addresses = [] }]", "at least one address is needed"),
+            (
+                "people = [{ name = \"A B\", addresses = [\"x y\"] }]",
+                "13:11: `x y` is neither an address nor a domain",
+            ),
+            ("freemail = \"people\"", "people:2: `Anna Director: anna@a.test, director.test` is no domain"),
+            ("freemail = [\"x\"]", "13:13: `x` is no domain"),
+        ] {
+            let said = read(text).unwrap_err();
+            assert!(said.contains(wanted), "{said}");
         }
     }
 

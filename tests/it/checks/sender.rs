@@ -152,6 +152,27 @@ fn who_is_on_a_list_weighs() {
     assert!(symbols(&record).contains(&"DNSBL_LIST_TEST"), "{record}");
 }
 
+#[test]
+fn who_is_shown_as_the_author_is_a_fact() {
+    let world = World::new(
+        "people = [{ name = \"Anna Director\", addresses = [\"anna@signed.test\"] }]\nfreemail = [\"free.test\"]\n\
+         [inspect]\npatterns = []\nprotect = [\"mybank.test\"]\n[score]\nreject = 5.0\n[[rule]]\nname = \"person\"\n\
+         when = '\"name_person\" in message.shown && !(\"REPLY_TO_FREEMAIL\" in symbols)'\nthen = \"reject\"\n",
+    );
+    let send = |header: &str| world.send("a@signed.test", &format!("{header}\r\n\r\nbody\r\n"));
+    assert_eq!(send("From: Anna Director <anna@signed.test>").0, 250);
+    let (code, record) = send("From: =?utf-8?q?Director_=41nna?= <x@other.test>");
+    assert_eq!((code, record["rule"].as_str()), (550, Some("person")), "{record}");
+    let (code, record) = send("From: Anna Director <x@other.test>\r\nReply-To: x@free.test");
+    assert_eq!((code, &record["score"]), (250, &4.5.into()), "{record}");
+    for symbol in ["FROM_NAME_PERSON", "REPLY_TO_FREEMAIL", "REPLY_TO_OTHER_DOMAIN"] {
+        assert!(symbols(&record).contains(&symbol), "{record}");
+    }
+    let (code, record) = send("From: Bank <x@mybank-login.test>");
+    assert_eq!((code, record["rule"].as_str()), (550, Some("score")), "{record}");
+    assert!(symbols(&record).contains(&"FROM_LOOKALIKE"), "{record}");
+}
+
 const LINKS: &str = "From: <a@signed.test>\r\nContent-Type: text/html\r\n\r\n\
     <a href=\"https://www.good.test/x\">good</a> <a href=\"http://login.bad.test/\">bad</a>\r\n";
 
