@@ -115,8 +115,8 @@ impl Unsealed {
 
 impl PartialEq for Sealer {
     fn eq(&self, other: &Self) -> bool {
-        let named = |sealer: &Self| (sealer.domain.clone(), sealer.selector.clone());
-        named(self) == named(other) && self.key.public() == other.key.public()
+        let named = (&self.domain, &self.selector) == (&other.domain, &other.selector);
+        named && self.key.public() == other.key.public()
     }
 }
 
