@@ -43,6 +43,7 @@ fn record(recipients: usize) -> Record {
             reply: reply.into(),
             tls: None,
         }),
+        seal: None,
         lane: None,
         window: true,
         ms: Millis { total: 13.855, first_byte: 12.497, upstream: 1.358, ask: 0.0 },

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::sender::Objection;
+use super::shown::Sign;
 use super::symbol::{self, Symbols};
 use crate::limits::{
     FACT_ATTACHMENTS_MAX, FACT_FILE_NAME_BYTES_MAX, FACT_HEADER_BYTES_MAX, FACT_HEADERS_MAX, FACT_NAMES_MAX,
@@ -138,6 +139,8 @@ pub struct Message {
     pub from_domain: Known,
     pub from_name: Known,
     pub subject: Known,
+    /// What lists say of its links.
+    pub uribl: Known,
     /// The fields that rules ask for, names in lower case; repeated ones are joined by line feeds.
     pub headers: Vec<(String, String)>,
     /// Its header section is over: nothing of the above but the size will change.
@@ -148,6 +151,8 @@ pub struct Message {
     pub defects: Names,
     pub limits: Names,
     pub tricks: Names,
+    /// Of who is shown as its author.
+    pub shown: Names,
     pub cut: Names,
 }
 
@@ -289,6 +294,13 @@ impl Facts {
     pub fn add_trick(&mut self, name: &'static str) {
         if self.message.tricks.insert(Cow::Borrowed(name)) {
             self.add_symbol(&symbol::of(symbol::TRICK, name), symbol::TRICK_SCORE, 1);
+        }
+    }
+
+    /// Something is odd about who is shown as the author.
+    pub fn add_sign(&mut self, sign: Sign) {
+        if self.message.shown.insert(Cow::Borrowed(sign.name())) {
+            self.add_symbol(sign.symbol(), sign.score(), 1);
         }
     }
 

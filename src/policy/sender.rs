@@ -8,23 +8,26 @@
 //! did so for what a reader sees.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::facts::{Facts, Known as Fact, Signature as SignatureFact};
+use super::shown::{self, Domains};
 use super::symbol;
 use crate::mime::defect::Limit;
 use crate::mime::encoded_word;
 use crate::sender::address_list::{self, List, Listings};
-use crate::sender::arc::{self, Chain, ChainCheck};
+use crate::sender::arc::{self, Chain, ChainCheck, Sealer, Unsealed, Validation};
 use crate::sender::auth_results::AuthResults;
 use crate::sender::author::{Author, Flaw};
-use crate::sender::dkim::{self, BodyDigests, BodyHash, KeyCheck, Signatures, Signed};
+use crate::sender::dkim::{self, BodyDigests, BodyHash, Digest, KeyCheck, Signatures, Signed};
 use crate::sender::dmarc::{self, Checked, Dmarc, Identifier};
 use crate::sender::dns::{Known, Missing, Name, Query};
 use crate::sender::header_section::{Fields, HeaderSection};
 use crate::sender::helo::{self, Greeting, MailDomain, Ours, Reverse};
+use crate::sender::lookalike::People;
 use crate::sender::spf::{self, Spf};
 
 /// Whom to ask for what stands in the DNS.
@@ -64,6 +67,14 @@ pub struct Settings {
     pub dmarc: DmarcMode,
     /// Each with the symbol of its zone: [`symbol::of_list`].
     pub dnsbl: Vec<List>,
+    /// Asked about links, each with the symbol of its zone: [`symbol::of_link_list`].
+    pub uribl: Vec<List>,
+    /// Whose names nobody else should bear.
+    pub people: Arc<People>,
+    /// Where anybody has an address.
+    pub freemail: Arc<Domains>,
+    /// In whose name what was found is sealed (ARC).
+    pub seal: Option<Arc<Sealer>>,
     /// Authentication-Results is written into messages that are held whole.
     pub results: bool,
 }
@@ -81,6 +92,10 @@ impl Default for Settings {
             arc: true,
             dmarc: DmarcMode::Mark,
             dnsbl: Vec::new(),
+            uribl: Vec::new(),
+            people: Arc::default(),
+            freemail: Arc::default(),
+            seal: None,
             results: true,
         }
     }
@@ -98,12 +113,12 @@ impl Settings {
         let of = |list: &List| {
             list.filters.iter().map(|(_, weight)| *weight).chain([list.weight]).collect::<Vec<_>>()
         };
-        self.dnsbl.iter().flat_map(of)
+        self.dnsbl.iter().chain(&self.uribl).flat_map(of)
     }
 
     /// Whether the content is looked at.
     pub fn reads_content(&self) -> bool {
-        self.dkim || self.arc || self.dmarc != DmarcMode::Off || self.results
+        self.dkim || self.arc || self.dmarc != DmarcMode::Off || self.results || self.seal.is_some()
     }
 }
 
@@ -234,6 +249,8 @@ impl OfAuthor {
 #[derive(Debug)]
 pub struct Signing {
     pub author: Author,
+    /// Where answers go, by each field that says so.
+    pub replies: Vec<Author>,
     signatures: Signatures,
     arc: arc::Reading,
     body: BodyHash,
@@ -247,6 +264,7 @@ impl Signing {
             Ok(mut fields) => Self::of_fields(settings, &mut fields),
             Err(_) => Self {
                 author: Author::read([], &mut |_| String::new()),
+                replies: Vec::new(),
                 signatures: Signatures::default(),
                 arc: arc::Reading::None,
                 body: BodyHash::new(&[]),
@@ -264,10 +282,12 @@ impl Signing {
         };
         let author =
             Author::read(fields.all().iter().map(|field| (field.name(), field.value())), &mut decode);
+        let replies = shown::replies(fields, &mut decode);
         let signatures = if settings.dkim { Signatures::read(fields) } else { Signatures::default() };
         let arc = if settings.arc { arc::Reading::read(fields) } else { arc::Reading::None };
-        let forms: Vec<_> = signatures.forms().into_iter().chain(arc.forms()).collect();
-        Self { author, signatures, arc, body: BodyHash::new(&forms), is_partial: false }
+        let of_seal = settings.seal.as_ref().map(|_| arc::BODY_FORM);
+        let forms: Vec<_> = signatures.forms().into_iter().chain(arc.forms()).chain(of_seal).collect();
+        Self { author, replies, signatures, arc, body: BodyHash::new(&forms), is_partial: false }
     }
 
     pub fn push_body(&mut self, body: &[u8]) {
@@ -299,10 +319,25 @@ impl Signing {
         let digests = self.body.finish();
         let dkim = evaluate_dkim(&self.signatures, found, &digests, now);
         let arc = evaluate_arc(&self.arc, found, &digests, now);
+        let to_seal = if self.is_partial {
+            Err(Unsealed::TooLong)
+        } else {
+            let body = digests.digest(&arc::BODY_FORM).copied().ok_or(Unsealed::Refused);
+            body.and_then(|body| Ok((self.arc.validation(arc.as_ref())?, body)))
+        };
         let spf = client.and_then(|found| found.spf.clone());
         let dmarc = (settings.dmarc != DmarcMode::Off)
             .then(|| evaluate_dmarc(&self.author, settings, spf.as_ref(), &dkim, found));
-        Concluded { author: self.author, spf, dkim, arc, dmarc, is_partial: self.is_partial }
+        Concluded {
+            author: self.author,
+            replies: self.replies,
+            spf,
+            dkim,
+            arc,
+            dmarc,
+            to_seal,
+            is_partial: self.is_partial,
+        }
     }
 }
 
@@ -387,10 +422,13 @@ fn evaluate_dmarc(
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concluded {
     pub author: Author,
+    pub replies: Vec<Author>,
     pub spf: Option<Spf>,
     pub dkim: Vec<dkim::Evaluation>,
     pub arc: Option<arc::Evaluation>,
     pub dmarc: Option<Alignment>,
+    /// What a seal would say of the sets before it, and of which body.
+    pub to_seal: Result<(Validation, Digest), Unsealed>,
     /// The header section was beyond what is read.
     is_partial: bool,
 }
@@ -460,9 +498,6 @@ pub fn tell_author(concluded: &Concluded, facts: &mut Facts) {
         let result = Fact::new(signature.outcome.name());
         facts.sender.dkim.push(SignatureFact { domain: Fact::new(domain), result });
         facts.add_symbol(&symbol::of(symbol::DKIM, signature.outcome.name()), 0.0, 1);
-    }
-    for flaw in concluded.author.flaws.iter() {
-        facts.add_symbol(&symbol::of(symbol::FROM, flaw.name()), 0.0, 1);
     }
     if let Some(dmarc) = &concluded.dmarc {
         facts.sender.dmarc = Fact::new(dmarc.name());

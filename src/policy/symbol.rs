@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::shown::Sign;
 use crate::base::suggestion::nearest;
 use crate::limits::SYMBOLS_MAX;
 use crate::mime::{Defect, Limit, Trick, archive};
@@ -57,9 +58,21 @@ pub const DNSBL_UNANSWERED: &str = "DNSBL_UNANSWERED";
 /// What symbols of lists begin with.
 pub const DNSBL: &str = "DNSBL_";
 
+/// What symbols of lists of links begin with.
+pub const URIBL: &str = "URIBL_";
+/// Some list of links did not answer.
+pub const URIBL_UNANSWERED: &str = "URIBL_UNANSWERED";
+/// There were more links than lists are asked about.
+pub const URIBL_PARTIAL: &str = "URIBL_PARTIAL";
+
 /// The symbol of what is on a list.
 pub fn of_list(list: &List) -> String {
     of(DNSBL, &list.zone)
+}
+
+/// The symbol of a link to what is on a list.
+pub fn of_link_list(list: &List) -> String {
+    of(URIBL, &list.zone)
 }
 
 /// Of a defect over which readers differ. Two of them, and a message is suspicious.
@@ -131,7 +144,7 @@ const LIMITS: [&str; 7] =
     ["attachments", "scan_confirm", "scan_engine", "scan_flood", "scan_streams", "urls", "urls_looked"];
 
 /// Symbols that are no one of many.
-const ALONE: [&str; 7] = [
+const ALONE: [&str; 9] = [
     URL_MISLEADS,
     URL_LOOKALIKE,
     NAME_DISGUISED,
@@ -139,6 +152,8 @@ const ALONE: [&str; 7] = [
     SENDER_NULL_MX,
     SENDER_PARTIAL,
     DNSBL_UNANSWERED,
+    URIBL_UNANSWERED,
+    URIBL_PARTIAL,
 ];
 
 /// What evaluations of SPF, DKIM, DMARC and ARC come to (RFC 8601 §2.7).
@@ -150,7 +165,7 @@ pub fn is_reserved(symbol: &str) -> bool {
     symbol == RULE_ERROR
         || ALONE.contains(&symbol)
         || of_senders().any(|name| name == symbol)
-        || [DEFECT, LIMIT, TRICK, URL_TRICK, SPF, DKIM, DMARC, ARC, GREETING, DNSBL]
+        || [DEFECT, LIMIT, TRICK, URL_TRICK, SPF, DKIM, DMARC, ARC, GREETING, DNSBL, URIBL]
             .iter()
             .any(|prefix| symbol.starts_with(prefix))
 }
@@ -176,7 +191,10 @@ fn of_senders() -> impl Iterator<Item = String> {
     let results = [SPF, DKIM, DMARC, ARC].into_iter();
     let results = results.flat_map(|method| RESULTS.iter().map(move |result| of(method, result)));
     let greetings = Greeting::ALL.iter().map(|greeting| of(GREETING, greeting.name()));
-    results.chain(greetings).chain(Flaw::ALL.iter().map(|flaw| of(FROM, flaw.name())))
+    results
+        .chain(greetings)
+        .chain(Flaw::ALL.iter().map(|flaw| of(FROM, flaw.name())))
+        .chain(Sign::ALL.iter().map(|sign| sign.symbol().to_owned()))
 }
 
 /// Whether `name` is a bound's, without what the walker's names begin with.

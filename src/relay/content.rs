@@ -7,6 +7,7 @@ use crate::base::spare::Spare;
 use crate::base::time::Instant;
 use crate::policy::facts::Facts;
 use crate::policy::inspect::{Bench, Inspection};
+use crate::sender::header_section::HeaderSection;
 use crate::smtp::data::{self, BareNewline, ContentFault, Decoder, Framing};
 
 use super::sender::Reading;
@@ -177,6 +178,13 @@ impl Content {
             self.held.splice(*own..*own, fields.bytes());
             *own += fields.len();
         }
+    }
+
+    /// The header section as it goes on, without what is ours in front; none of it once some has gone up.
+    pub(super) fn header(&self) -> HeaderSection {
+        let mut section = HeaderSection::default();
+        section.push(self.own.and_then(|own| self.held.get(own..)).unwrap_or_default());
+        section
     }
 
     /// Whether the next hop has seen none of it, whatever it was told to expect.

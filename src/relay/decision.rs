@@ -94,14 +94,11 @@ impl Relay {
         }
     }
 
-    /// The last octet was seen: this is where the verdict falls.
+    /// The last octet was seen and looked at: this is where the verdict falls.
     pub(super) fn decide(&mut self, cx: &mut Context<'_>) {
         self.tell_sender(cx);
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
-        if let Some(inspection) = &mut content.inspection {
-            inspection.finish(&mut cx.shared.bench);
-        }
         let judgement = judge(content.facts(), &cx.shared.config.policy, &cx.shared.config.workers);
         let (verdict, reply) = (judgement.verdict, judgement.reply.clone());
         if verdict == Verdict::Tag {
@@ -109,6 +106,9 @@ impl Relay {
         }
         self.note_judgement(judgement);
         let reply = reply.or_else(|| verdict.reply());
+        if matches!(verdict, Verdict::Pass | Verdict::Tag | Verdict::Redirect(_)) {
+            self.seal(cx);
+        }
         match (verdict, reply) {
             (Verdict::Pass | Verdict::Tag, _) => self.pump(cx),
             (Verdict::Redirect(upstream), _) => self.redirect(cx, upstream),

@@ -82,6 +82,7 @@ impl Relay {
         cx.actions.push(Action::Record(Box::new(record)));
         Self::break_off_copy(cx, &mut transaction);
         Self::break_off_inquiries(cx, &mut transaction);
+        Self::break_off_seal(cx, &transaction);
         cx.shared.window_left += std::mem::take(&mut self.window_taken);
         give_back(cx, &mut transaction);
     }
@@ -114,6 +115,7 @@ impl Relay {
             disposition,
             reply: text(reply.as_bytes(), TEXT_CHARS_MAX),
             next_hop: next_hop(cx, transaction),
+            seal: transaction.sealing.word(),
             window: content.is_some_and(|content| content.judged_in_window),
             ms: Millis {
                 total: since(Some(cx.now.instant)),
@@ -158,6 +160,7 @@ impl Relay {
             disposition: Disposition::Refused,
             reply: String::new(),
             next_hop: None,
+            seal: None,
             lane: None,
             window: false,
             ms: Millis::default(),

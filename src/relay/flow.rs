@@ -266,7 +266,7 @@ impl Relay {
         match content.complete() {
             Ok(()) => {
                 self.copy_content(cx, begin);
-                self.ask_about_author(cx);
+                self.look_to_the_end(cx);
                 if self.waits_for_sender() {
                     return;
                 }
@@ -275,6 +275,17 @@ impl Relay {
             Err(_) => self.refuse_content(cx, Refusal::BareNewline),
         }
         self.conclude_if_settled(cx);
+    }
+
+    /// All facts of the content are known, and all that is asked about it can be.
+    fn look_to_the_end(&mut self, cx: &mut Context<'_>) {
+        self.ask_about_author(cx);
+        let content =
+            self.transaction.as_deref_mut().and_then(|transaction| transaction.content.as_deref_mut());
+        if let Some(inspection) = content.and_then(|content| content.inspection.as_deref_mut()) {
+            inspection.finish(&mut cx.shared.bench);
+        }
+        self.ask_about_links(cx);
     }
 
     /// Sends up what may go up now.

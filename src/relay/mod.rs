@@ -32,6 +32,7 @@ mod lookup;
 pub mod quarantine;
 pub mod question;
 pub mod record;
+mod seal;
 mod sender;
 mod session;
 mod tag;
@@ -226,6 +227,7 @@ impl Relay {
             Event::Answered(query, answer) if self.awaits_proof(query) => self.on_attempted(cx, answer),
             Event::Answered(query, answer) if self.awaits_found(query) => self.on_found(cx, query, answer),
             Event::Answered(query, answer) if self.awaits_hosts(query) => self.on_hosts(cx, answer),
+            Event::Answered(query, answer) if self.awaits_seal(query) => self.on_sealed(cx, answer),
             Event::Answered(query, answer) => self.on_answered(cx, query, &answer),
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),

@@ -10,8 +10,12 @@ use std::sync::Arc;
 use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
 use crate::limits::{ASKED_BYTES_MAX, INQUIRY_BYTES};
+use crate::policy::links::OfLinks;
 use crate::policy::mx::{Hosts, Nowhere, OfDomain};
+use crate::policy::seal::OfSeal;
 use crate::policy::sender::{AuthorFound, ClientFound, OfAuthor, OfClient};
+use crate::sender::address_list::Listings;
+use crate::sender::arc::Unsealed;
 use crate::smtp::reply::Reply;
 
 /// A relay's own number for what it asked. Not used again for another question while an answer to
@@ -35,6 +39,10 @@ pub enum Question {
     Client(Box<OfClient>),
     /// About the author and who signed.
     Author(Box<OfAuthor>),
+    /// About where links lead.
+    Links(Box<OfLinks>),
+    /// What is to be sealed.
+    Seal(Box<OfSeal>),
     /// About a client that says who it is.
     Auth(Box<Attempt>),
     /// About where mail for a domain goes.
@@ -46,7 +54,7 @@ impl Question {
     pub const fn octets(&self) -> usize {
         match self {
             Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
-            Self::Quarantine(_) | Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => 0,
+            _ => 0,
         }
     }
 
@@ -58,6 +66,8 @@ impl Question {
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => 0,
             Self::Client(_) => INQUIRY_BYTES,
             Self::Author(author) => INQUIRY_BYTES + author.weight(),
+            Self::Seal(of_seal) => INQUIRY_BYTES + of_seal.weight(),
+            Self::Links(links) => INQUIRY_BYTES + links.weight(),
             Self::Auth(attempt) => INQUIRY_BYTES + attempt.weight(),
             Self::NextHop(domain) => INQUIRY_BYTES + domain.weight(),
         }
@@ -68,7 +78,7 @@ impl Question {
     pub const fn ceiling(&self) -> usize {
         match self {
             Self::Quarantine(_) => ASKED_BYTES_MAX,
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => ASKED_BYTES_MAX / 2,
+            _ => ASKED_BYTES_MAX / 2,
         }
     }
 
@@ -76,7 +86,8 @@ impl Question {
     pub const fn wants_answer(&self) -> bool {
         match self {
             Self::Quarantine(Spool::Append(_) | Spool::Commit(_)) => true,
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => true,
+            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Seal(_) => true,
+            Self::Auth(_) | Self::NextHop(_) => true,
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => false,
         }
     }
@@ -91,7 +102,7 @@ impl Question {
         match self {
             Self::Quarantine(_) => Some(Self::Quarantine(Spool::Abort)),
             // A wrong password counts though its client has left.
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => None,
+            _ => None,
         }
     }
 }
@@ -101,6 +112,9 @@ pub enum Answer {
     Quarantine(Spooled),
     Client(Box<ClientFound>),
     Author(Box<AuthorFound>),
+    Links(Box<Listings>),
+    /// The set that goes in front.
+    Sealed(Result<String, Unsealed>),
     Auth(Outcome),
     NextHop(Result<Arc<Hosts>, Nowhere>),
     Unknown(Unknown),
@@ -117,7 +131,8 @@ impl Answer {
         match self {
             Self::Quarantine(Spooled::Taken { .. } | Spooled::Stored) => None,
             // What these mean is said where they are asked for.
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::NextHop(_) => None,
+            Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Sealed(_) => None,
+            Self::Auth(_) | Self::NextHop(_) => None,
             Self::Quarantine(Spooled::Failed(failure)) => Some(failure.reply()),
             Self::Unknown(_) => Some(Reply::new(451, "4.3.0", "cannot be decided now, come again")),
         }

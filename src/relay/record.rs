@@ -36,6 +36,9 @@ pub struct Record {
     /// What the client was told at the end.
     pub reply: String,
     pub next_hop: Option<NextHop>,
+    /// `sealed` (ARC), or why a message that was to be is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal: Option<&'static str>,
     pub lane: Option<String>,
     /// Whether the whole message was held until the verdict.
     pub window: bool,

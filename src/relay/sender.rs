@@ -3,19 +3,26 @@
 //! The client is asked about when MAIL was accepted, the author when the header section has passed; both
 //! inquiries run on the service side while content comes. The body is digested meanwhile. The verdict
 //! waits for what is still open, and no longer than `sender.timeout`: an inquiry without an answer is one
-//! with "temperror" in it.
+//! with "temperror" in it. What was found may be sealed then (`seal`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::Action;
 use super::question::{Answer, Query, Question};
+use super::seal::Sealing;
 use super::session::Session;
 use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
+use crate::policy::inspect::{Engine, Inspection};
+use crate::policy::links::{Looked, OfLinks, tell_links};
+use crate::policy::seal::Draft;
 use crate::policy::sender::{
     AuthorFound, ClientFound, OfClient, Settings, Signing, results_field, tell_author, tell_client,
 };
+use crate::policy::shown::tell_shown;
+use crate::policy::symbol;
+use crate::sender::address_list::Listings;
 use crate::sender::auth_results::Removal;
 use crate::sender::dns::Name;
 use crate::sender::header_section::HeaderSection;
@@ -33,6 +40,14 @@ enum Inquiry<T> {
 impl<T> Inquiry<T> {
     const fn is_open(&self) -> bool {
         matches!(self, Self::Asked(_))
+    }
+
+    /// The number under which an answer is still to come.
+    const fn open(&self) -> Option<Query> {
+        match self {
+            Self::Asked(query) => Some(*query),
+            Self::None | Self::Ended(_) => None,
+        }
     }
 
     const fn found(&self) -> Option<&T> {
@@ -53,11 +68,12 @@ impl<T> Inquiry<T> {
 pub(super) struct Sender {
     client: Inquiry<Box<ClientFound>>,
     author: Inquiry<Box<AuthorFound>>,
+    links: Inquiry<Box<Listings>>,
 }
 
 impl Sender {
     pub(super) const fn is_open(&self) -> bool {
-        self.client.is_open() || self.author.is_open()
+        self.client.is_open() || self.author.is_open() || self.links.is_open()
     }
 }
 
@@ -151,7 +167,8 @@ impl Relay {
         };
         self.queries = self.queries.next();
         let query = self.queries;
-        transaction.sender = Some(Box::new(Sender { client: Inquiry::Asked(query), author: Inquiry::None }));
+        let client = Inquiry::Asked(query);
+        transaction.sender = Some(Box::new(Sender { client, author: Inquiry::None, links: Inquiry::None }));
         let question = Question::Client(Box::new(inquiry));
         cx.actions.push(Action::Ask { query, question, patience: patience(settings) });
     }
@@ -176,6 +193,19 @@ impl Relay {
         cx.actions.push(Action::Ask { query: self.queries, question, patience: patience(settings) });
     }
 
+    /// Content was looked into to its end: where do its links lead?
+    pub(super) fn ask_about_links(&mut self, cx: &mut Context<'_>) {
+        let Some(settings) = cx.shared.config.sender.as_deref() else { return };
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        let Some(asked) = transaction.sender.as_deref_mut() else { return };
+        let Some(content) = transaction.content.as_deref_mut() else { return };
+        let Some(inquiry) = OfLinks::new(settings, content.facts()) else { return };
+        self.queries = self.queries.next();
+        asked.links = Inquiry::Asked(self.queries);
+        let question = Question::Links(Box::new(inquiry));
+        cx.actions.push(Action::Ask { query: self.queries, question, patience: patience(settings) });
+    }
+
     /// Whether the verdict has to wait for an answer.
     pub(super) fn waits_for_sender(&self) -> bool {
         let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
@@ -185,13 +215,15 @@ impl Relay {
     /// Content is complete, and nobody may let its end go up yet.
     pub(super) fn waits_for_verdict(&self) -> bool {
         let content = self.transaction.as_deref().and_then(|transaction| transaction.content.as_deref());
-        content.is_some_and(|content| content.complete) && self.waits_for_sender()
+        content.is_some_and(|content| content.complete) && (self.waits_for_sender() || self.waits_for_seal())
     }
 
     /// Whether what is answered under this number concerns one of these inquiries.
     pub(super) fn awaits_found(&self, query: Query) -> bool {
         let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
-        sender.is_some_and(|sender| sender.client.is(query) || sender.author.is(query))
+        sender.is_some_and(|sender| {
+            sender.client.is(query) || sender.author.is(query) || sender.links.is(query)
+        })
     }
 
     pub(super) fn on_found(&mut self, cx: &mut Context<'_>, query: Query, answer: Answer) {
@@ -201,7 +233,9 @@ impl Relay {
         match answer {
             Answer::Client(found) => sender.client = Inquiry::Ended(Some(found)),
             Answer::Author(found) => sender.author = Inquiry::Ended(Some(found)),
+            Answer::Links(found) => sender.links = Inquiry::Ended(Some(found)),
             _ if sender.client.is(query) => sender.client = Inquiry::Ended(None),
+            _ if sender.links.is(query) => sender.links = Inquiry::Ended(None),
             _ => sender.author = Inquiry::Ended(None),
         }
         if waited && !self.waits_for_sender() && self.stage == Stage::Verdict && !self.is_settled() {
@@ -226,20 +260,45 @@ impl Relay {
         let now = cx.now.wall.as_secs();
         let concluded = signing.map(|signing| signing.conclude(settings, client, author, now));
         tell_client(settings, client, content.facts_mut());
+        let looked = match &sender.links {
+            Inquiry::None => Looked::NoLinks,
+            Inquiry::Ended(Some(found)) => Looked::Found(found),
+            Inquiry::Asked(_) | Inquiry::Ended(None) => Looked::Unanswered,
+        };
+        tell_links(settings, looked, content.facts_mut());
+        if let (Looked::Found(found), Some(inspection)) = (looked, content.inspection.as_deref_mut()) {
+            note_listed(settings, found, inspection);
+        }
         if let Some(concluded) = &concluded {
             tell_author(concluded, content.facts_mut());
+            let protected = config.engine.as_deref().map(Engine::protected);
+            let (author, replies) = (&concluded.author, &concluded.replies);
+            tell_shown(settings, protected, author, replies, content.facts_mut());
         }
+        let results = results_field(&config.hostname, client, concluded.as_ref());
         if settings.results {
-            content.put_fields(&results_field(&config.hostname, client, concluded.as_ref()));
+            content.put_fields(&results);
+        }
+        if let Some(concluded) = concluded.filter(|_| settings.seal.is_some()) {
+            let draft = |(validation, body)| Box::new(Draft { validation, results, body, now });
+            transaction.sealing = Sealing::Drawn(concluded.to_seal.map(draft));
         }
     }
 
     /// The transaction is over: nobody waits for answers any more.
     pub(super) fn break_off_inquiries(cx: &mut Context<'_>, transaction: &mut Transaction) {
         let Some(sender) = transaction.sender.take() else { return };
-        let client = if let Inquiry::Asked(query) = sender.client { Some(query) } else { None };
-        let author = if let Inquiry::Asked(query) = sender.author { Some(query) } else { None };
-        client.into_iter().chain(author).for_each(|query| cx.actions.push(Action::CancelAsk(query)));
+        let open = [sender.client.open(), sender.author.open(), sender.links.open()];
+        open.into_iter().flatten().for_each(|query| cx.actions.push(Action::CancelAsk(query)));
+    }
+}
+
+/// Who looks for the reason of a score wants to see which link it was.
+fn note_listed(settings: &Settings, found: &Listings, inspection: &mut Inspection) {
+    for listing in &found.found {
+        if let Some(list) = settings.uribl.get(listing.list) {
+            inspection.note_listed(&symbol::of_link_list(list), &listing.what);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
 use super::question::Query;
+use super::seal::Sealing;
 use super::sender::Sender;
 use crate::base::time::{Instant, Moment};
 use crate::policy::inspect::Evidence;
@@ -44,6 +45,8 @@ pub(super) struct Transaction {
     pub(super) ahead: Ahead,
     /// What is asked about who sends.
     pub(super) sender: Option<Box<Sender>>,
+    /// The set of ours in front of it.
+    pub(super) sealing: Sealing,
     /// The server last used, for the record.
     pub(super) server: Option<std::net::SocketAddr>,
     /// What TLS established with it.
@@ -134,6 +137,7 @@ impl Transaction {
             hop: Hop::None,
             ahead: Ahead::No,
             sender: None,
+            sealing: Sealing::None,
             server: None,
             secured: None,
             spoilt: false,

@@ -23,7 +23,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
-pub use seal::{BODY_FORM, KeyFault, Sealer};
+pub use seal::{BODY_FORM, KeyFault, Sealer, Unsealed};
 
 /// Sets of one chain (RFC 8617 §4.2.1).
 pub const SETS_MAX: usize = 50;
@@ -60,6 +60,25 @@ impl Fault {
             Self::Validation(set) => format!("seal {set} contradicts itself"),
             Self::Seal(set, reason) => format!("seal {set}: {}", reason.text()),
             Self::Signature(reason) => format!("newest signature: {}", reason.text()),
+        }
+    }
+}
+
+/// What a seal says of the sets before it (RFC 8617 §4.1.3, `cv`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validation {
+    /// There are none.
+    None,
+    Fail,
+    Pass,
+}
+
+impl Validation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fail => "fail",
+            Self::Pass => "pass",
         }
     }
 }
@@ -114,6 +133,20 @@ impl Reading {
             Ok(sets) if sets.is_empty() => Self::None,
             Ok(sets) => Chain::read(&sets, fields).map_or_else(Self::Broken, Self::Chain),
             Err(fault) => Self::Broken(fault),
+        }
+    }
+
+    /// What a set of ours says of those before it. `evaluation` is what was found of them.
+    ///
+    /// # Errors
+    /// If none may follow them, or the DNS did not say what they are worth (RFC 8617 §5.1).
+    pub fn validation(&self, evaluation: Option<&Evaluation>) -> Result<Validation, Unsealed> {
+        match (self, evaluation.map(|evaluation| evaluation.outcome)) {
+            (Self::None, _) => Ok(Validation::None),
+            (Self::Broken(Fault::SealedAsFailed), _) => Err(Unsealed::Over),
+            (Self::Broken(_), _) | (Self::Chain(_), Some(Outcome::Fail)) => Ok(Validation::Fail),
+            (Self::Chain(_), Some(Outcome::Pass)) => Ok(Validation::Pass),
+            (Self::Chain(_), _) => Err(Unsealed::Unsure),
         }
     }
 
@@ -191,6 +224,21 @@ impl<'a> Set<'a> {
     const fn is_whole(&self) -> bool {
         self.results.is_some() && self.signature.is_some() && self.seal.is_some()
     }
+}
+
+/// The number of the newest set, as far as fields say one.
+fn newest(fields: &Fields<'_>) -> usize {
+    let number = |field: &Field<'_>| Part::of(field.name())?.number(field.value());
+    fields.all().iter().filter_map(number).max().unwrap_or(0)
+}
+
+/// Whether somebody has sealed the sets as failed.
+fn is_over(fields: &Fields<'_>) -> bool {
+    let says_fail = |field: Field<'_>| {
+        let said = Tags::parse(field.value()).and_then(|tags| tags.value("cv"));
+        said.is_some_and(|said| said.eq_ignore_ascii_case(b"fail"))
+    };
+    fields.named(b"ARC-Seal").any(says_fail)
 }
 
 /// All sets in order, each whole and none missing.

@@ -57,6 +57,15 @@ impl HeaderSection {
         self.is_complete
     }
 
+    /// Octets that are kept.
+    pub const fn len(&self) -> usize {
+        self.octets.len()
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.octets.is_empty()
+    }
+
     /// The fields, once the section is complete or content has ended.
     ///
     /// # Errors

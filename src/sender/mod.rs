@@ -30,4 +30,4 @@ pub mod helo;
 pub mod lookalike;
 pub mod spf;
 #[cfg(test)]
-mod zone;
+pub(crate) mod zone;

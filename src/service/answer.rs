@@ -101,10 +101,17 @@ impl Answerers {
         }
         match (question, &self.quarantine, &self.sender) {
             (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),
-            (question @ (Question::Client(_) | Question::Author(_)), _, Some(inquirer)) => {
+            (
+                question @ (Question::Client(_)
+                | Question::Author(_)
+                | Question::Links(_)
+                | Question::Seal(_)),
+                _,
+                Some(inquirer),
+            ) => {
                 let inquirer = inquirer.clone();
                 tokio_uring::spawn(async move {
-                    let answer = interest.while_it_lasts(inquirer.answer(&question)).await;
+                    let answer = interest.while_it_lasts(inquirer.answer(question)).await;
                     answer.into_iter().for_each(|answer| answers.push(ticket, answer));
                     drop(freight);
                 });

@@ -308,3 +308,22 @@ fn replay_tells_what_changes() {
         (&"tag".into(), &"reject".into())
     );
 }
+
+/// What needs no DNS of what is asked about senders.
+#[test]
+fn explain_tells_who_is_shown_as_the_author() {
+    let world = World::new(PATTERNS);
+    let config = format!("{CONFIG}[sender]\npeople = \"people\"\n");
+    world.write("s.toml", &config).write("people", "# protected\nAnna Director: anna@example.net\n");
+    world.write("a.eml", "From: Anna Director <a@free.example>\nReply-To: x@other.example\n\nx\n");
+    world.write("b.eml", "From: Anna Director <anna@example.net>\n\nx\n");
+    let explained = |name: &str| -> Value {
+        serde_json::from_str(&world.said(&format!("explain --config s.toml --json {name}"), 0)).unwrap()
+    };
+    let names = |value: Value| -> Vec<String> {
+        let symbols = value["symbols"].as_array().unwrap().iter();
+        symbols.map(|symbol| symbol["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(explained("a.eml")), ["FROM_NAME_PERSON", "REPLY_TO_OTHER_DOMAIN"]);
+    assert!(names(explained("b.eml")).is_empty());
+}

@@ -73,16 +73,16 @@ pub(super) fn config(
     let workers = workers(root.section("workers"), quarantine.is_some());
     let mut taken = Addresses::default();
     let (mut listeners, users) = listeners(&mut root, &mut taken, outside);
-    let sender = sender(root.section("sender"));
+    let unset = Policy::default().limit;
+    let ReadInspect { inspect, limit, sources } =
+        inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
+    let sender = sender(root.section("sender"), inspect.enabled, outside);
     let validates = sender.as_ref().is_some_and(|sender| sender.validates);
     let mut upstreams = upstreams(&mut root, validates, outside);
     for (listener, [auth, tls]) in listeners.iter_mut().zip(users) {
         listener.auth = auth::downstream(auth, tls, &upstreams, outside);
     }
     let routes = routes(&mut root, &mut upstreams, outside);
-    let unset = Policy::default().limit;
-    let ReadInspect { inspect, limit, sources } =
-        inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
     let rules = sources.and_then(|sources| compile(&sources, inspect.cache.as_deref(), outside, of_patterns));
     // Of patterns with faults nobody knows what they find.
     let symbols = (rules.is_some() || !inspect.enabled).then(|| symbols(rules.as_ref(), sender.as_ref()));
@@ -107,7 +107,8 @@ pub(super) fn config(
         // Links are symbols too, which count where a sum or a rule asks for any.
         let counts = policy.thresholds != Thresholds::default() || reads.symbols || reads.score;
         reads.digests |= outside.tells_all();
-        reads.urls |= counts || outside.tells_all();
+        let lists_links = sender.as_ref().is_some_and(|sender| !sender.uribl.is_empty());
+        reads.urls |= counts || lists_links || outside.tells_all();
         Arc::new(Engine::new(rules, &inspect, &reads))
     });
     let admin = admin(root.section("admin"), &mut taken);
@@ -145,7 +146,8 @@ fn compile(
 fn symbols(rules: Option<&Rules>, sender: Option<&Settings>) -> BTreeSet<String> {
     let of_patterns = rules.into_iter().flat_map(Rules::patterns).map(|pattern| pattern.symbol.clone());
     let of_lists = sender.into_iter().flat_map(|sender| &sender.dnsbl).map(symbol::of_list);
-    of_patterns.chain(of_lists).chain(symbol::built_in()).collect()
+    let of_link_lists = sender.into_iter().flat_map(|sender| &sender.uribl).map(symbol::of_link_list);
+    of_patterns.chain(of_lists).chain(of_link_lists).chain(symbol::built_in()).collect()
 }
 
 /// Paths of the file are meant from where the file is, and whole from now on: messages name them.

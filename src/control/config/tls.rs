@@ -155,7 +155,7 @@ fn identity(certificate: Item<'_>, key: Item<'_>, outside: &dyn Outside) -> Opti
     None
 }
 
-fn file(item: Item<'_>, what: &str, bytes_max: usize, outside: &dyn Outside) -> Option<Vec<u8>> {
+pub(super) fn file(item: Item<'_>, what: &str, bytes_max: usize, outside: &dyn Outside) -> Option<Vec<u8>> {
     let path = item.text()?;
     let read = outside.read(path, bytes_max);
     read.map_err(|why| item.fault(format!("{what} {}: {why}", outside.shown(path)))).ok()

@@ -17,12 +17,15 @@ use crate::limits::RECEIVE_BUFFER_BYTES;
 use crate::policy::condition::Phase;
 use crate::policy::facts::{self, Facts, Known};
 use crate::policy::inspect::outline::Outline;
-use crate::policy::inspect::{Bench, Evidence, Inspection};
+use crate::policy::inspect::{Bench, Engine, Evidence, Inspection};
 use crate::policy::judge::{Judgement, judge, judge_early};
+use crate::policy::sender::Signing;
 use crate::policy::settings::Config;
+use crate::policy::shown::tell_shown;
 use crate::policy::verdict::{Refusal, Verdict};
 use crate::reactor::clock;
 use crate::relay::trace_field::ReceivedCounter;
+use crate::sender::header_section::HeaderSection;
 use crate::smtp::data::{BareNewline, ContentFault, Decoder, Framing};
 
 /// Who sends to whom.
@@ -232,6 +235,8 @@ struct Message<'a> {
     decoder: Decoder,
     counter: ReceivedCounter,
     inspection: Option<Box<Inspection>>,
+    /// For who is shown as its author; None where nobody looks.
+    header: Option<HeaderSection>,
     /// The facts, where nobody looks into it.
     facts: Facts,
     octets: u64,
@@ -255,6 +260,7 @@ impl<'a> Message<'a> {
             decoder: Decoder::new(Framing::Bdat, bare_newline, line),
             counter: ReceivedCounter::new(),
             inspection,
+            header: config.sender.as_ref().map(|_| HeaderSection::default()),
             facts: envelope.clone(),
             octets: 0,
             refusal: None,
@@ -278,6 +284,9 @@ impl<'a> Message<'a> {
         let decoded = clock::instant();
         if let Some(inspection) = &mut self.inspection {
             inspection.push(content, bench);
+        }
+        if let Some(header) = self.header.as_mut().filter(|header| !header.is_complete()) {
+            header.push(content);
         }
         self.cost.decode_ns += nanoseconds(decoded.since(begun));
         self.cost.inspect_ns += nanoseconds(clock::instant().since(decoded));
@@ -322,6 +331,7 @@ impl<'a> Message<'a> {
         if let Some(inspection) = &mut self.inspection {
             inspection.finish(bench);
         }
+        self.tell_shown();
         let inspected = clock::instant();
         let config = self.config;
         let mut judgement = judge(self.facts(), &config.policy, &config.workers);
@@ -335,6 +345,18 @@ impl<'a> Message<'a> {
             judgement.reply = judgement.verdict.reply();
         }
         self.explain(file, &judgement)
+    }
+
+    /// What needs no DNS of what is asked about senders.
+    fn tell_shown(&mut self) {
+        let Some((settings, header)) = self.config.sender.as_deref().zip(self.header.take()) else { return };
+        let signing = Signing::read(settings, &header);
+        let protected = self.config.engine.as_deref().map(Engine::protected);
+        let facts = match &mut self.inspection {
+            Some(inspection) => inspection.facts_mut(),
+            None => &mut self.facts,
+        };
+        tell_shown(settings, protected, &signing.author, &signing.replies, facts);
     }
 
     fn explain(&mut self, file: String, judgement: &Judgement) -> Explanation {

@@ -61,7 +61,7 @@ fn explain(config: &Config, options: &Options) -> io::Result<bool> {
         say(format_args!("there is no [inspect]: only size and envelope decide"));
     }
     if config.sender.is_some() {
-        say(format_args!("the DNS is not asked: what [sender] finds is not known here"));
+        say(format_args!("the DNS is not asked: what it says of senders and links is not known here"));
     }
     for file in files {
         match file.and_then(|path| examiner.examine(&path)) {

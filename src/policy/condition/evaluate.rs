@@ -165,6 +165,7 @@ impl<'a> Evaluation<'a, '_> {
             ListFact::Defects => message.defects.contains(&text),
             ListFact::Limits => message.limits.contains(&text),
             ListFact::Tricks => message.tricks.contains(&text),
+            ListFact::Shown => message.shown.contains(&text),
             ListFact::Cut => message.cut.contains(&text),
             ListFact::Symbols | ListFact::Dkim | ListFact::Attachments | ListFact::Urls => false,
         };
@@ -250,6 +251,7 @@ impl<'a> Evaluation<'a, '_> {
             ListFact::Defects => facts.message.defects.len(),
             ListFact::Limits => facts.message.limits.len(),
             ListFact::Tricks => facts.message.tricks.len(),
+            ListFact::Shown => facts.message.shown.len(),
             ListFact::Cut => facts.message.cut.len(),
         }
     }
@@ -265,6 +267,7 @@ impl<'a> Evaluation<'a, '_> {
             ListFact::Defects => facts.message.defects.nth(index).map(Element::Text),
             ListFact::Limits => facts.message.limits.nth(index).map(Element::Text),
             ListFact::Tricks => facts.message.tricks.nth(index).map(Element::Text),
+            ListFact::Shown => facts.message.shown.nth(index).map(Element::Text),
             ListFact::Cut => facts.message.cut.nth(index).map(Element::Text),
         };
         element.unwrap_or(Element::None)
@@ -421,6 +424,7 @@ impl<'a> Evaluation<'a, '_> {
             TextFact::SenderDomain => (&sender.domain, Phase::Mail),
             TextFact::Spf => (&sender.spf, Phase::End),
             TextFact::Dmarc => (&sender.dmarc, Phase::End),
+            TextFact::Uribl => (&message.uribl, Phase::End),
             TextFact::Lane => (lane, Phase::Rcpt),
             TextFact::FromDomain => return self.of_header(&message.from_domain),
             TextFact::FromName => return self.of_header(&message.from_name),

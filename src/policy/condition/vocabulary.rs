@@ -46,6 +46,7 @@ pub(super) enum TextFact {
     FromDomain,
     FromName,
     Subject,
+    Uribl,
     Lane,
 }
 
@@ -69,6 +70,7 @@ pub(super) enum ListFact {
     Defects,
     Limits,
     Tricks,
+    Shown,
     Cut,
 }
 
@@ -160,10 +162,12 @@ pub(super) const FACTS: &[Fact] = &[
     text("message.from_domain", Phase::End, TextFact::FromDomain),
     text("message.from_name", Phase::End, TextFact::FromName),
     text("message.subject", Phase::End, TextFact::Subject),
+    text("message.uribl", Phase::End, TextFact::Uribl),
     flag("message.encrypted", Phase::End, FlagFact::Encrypted),
     list("message.defects", Phase::End, ListFact::Defects),
     list("message.limits", Phase::End, ListFact::Limits),
     list("message.tricks", Phase::End, ListFact::Tricks),
+    list("message.shown", Phase::End, ListFact::Shown),
     list("message.cut", Phase::End, ListFact::Cut),
     Fact { path: "message.headers", holds: Holds::Headers, phase: Phase::End },
     list("attachments", Phase::End, ListFact::Attachments),
@@ -177,7 +181,9 @@ impl Fact {
     /// Whether somebody has to look into the content to know it.
     pub(super) fn needs_inspection(&self) -> bool {
         let counted = matches!(self.holds, Holds::Number(NumberFact::Size | NumberFact::Received));
-        self.phase == Phase::End && !counted && !self.path.starts_with("sender.") && self.path != "client.ptr"
+        let of_sender =
+            self.path.starts_with("sender.") || ["client.ptr", "message.shown"].contains(&self.path);
+        self.phase == Phase::End && !counted && !of_sender
     }
 }
 

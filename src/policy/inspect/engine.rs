@@ -52,6 +52,11 @@ impl Engine {
         }
     }
 
+    /// Domains that others may want to look like.
+    pub const fn protected(&self) -> &Protected {
+        &self.protected
+    }
+
     pub const fn rules(&self) -> &Rules {
         &self.rules
     }

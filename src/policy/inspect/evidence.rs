@@ -62,6 +62,19 @@ pub(super) fn keep(
     kept.truncate(EVIDENCE_MAX);
 }
 
+/// Keeps what was found without a pattern, and in no part: `text` is nobody's secret.
+pub(super) fn keep_shown(kept: &mut Vec<Evidence>, symbol: &str, place: Place, text: &str) {
+    let end = u64::try_from(kept.len()).unwrap_or_default();
+    if kept.len() < EVIDENCE_MAX
+        && kept.iter().filter(|piece| piece.symbol == symbol).count() < EVIDENCE_OF_SYMBOL_MAX
+    {
+        let shown = place.to_string();
+        let at = Spot { part: None, place, end, pattern: u32::MAX };
+        let redacted = text.to_owned();
+        kept.push(Evidence { at, redacted, symbol: symbol.to_owned(), place: shown });
+    }
+}
+
 /// The piece of `hit`, masked.
 fn cut(hit: &Hit<'_>, rules: &Rules, at: Spot) -> Evidence {
     let pattern = rules.pattern(hit.pattern);

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use super::facts::Facts;
 use crate::mime::{Buffers, Walker};
 use crate::scan::Scratch;
+use crate::scan::pattern::Place;
 
 pub use engine::Engine;
 pub use evidence::Evidence;
@@ -110,6 +111,11 @@ impl Inspection {
 
     pub const fn facts_mut(&mut self) -> &mut Facts {
         &mut self.finder.found.facts
+    }
+
+    /// What a list has of the message's links. Only behind [`Inspection::finish`].
+    pub fn note_listed(&mut self, symbol: &str, host: &str) {
+        evidence::keep_shown(&mut self.finder.found.evidence, symbol, Place::Url, host);
     }
 
     pub fn evidence(&self) -> &[Evidence] {

@@ -18,11 +18,12 @@ use super::domain::{registrable, to_ascii};
 
 pub use filter::{Filter, FilterError};
 
-/// Hosts of links of one message that are looked up; more are told ([`Listings::is_partial`]).
-pub const HOSTS_MAX: usize = 32;
+/// Names and addresses of one message's links that one list is asked for; more are told
+/// ([`Listings::is_partial`]).
+pub const HOSTS_MAX: usize = 20;
 
 /// One list, as it is configured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct List {
     /// Where it is asked.
     pub zone: String,
@@ -30,6 +31,10 @@ pub struct List {
     pub filters: Vec<(Filter, f64)>,
     /// What a listing weighs if there are no filters; less than zero on a list of the welcome.
     pub weight: f64,
+    /// Of links: it is asked for the whole name of a host, not for what its owner registered.
+    pub whole_hosts: bool,
+    /// Of links: it is asked for addresses in place of names, too. Some lists answer that with an error.
+    pub addresses: bool,
 }
 
 /// Something is on a list.
@@ -66,12 +71,12 @@ impl Listings {
 /// # Errors
 /// [`Missing`] until all have answered.
 pub fn of_address(known: &Known, lists: &[List], ip: IpAddr) -> Result<Listings, Missing> {
-    let subject = (ip.to_canonical().to_string(), Subject::Address(ip));
-    ask(known, lists, &[subject], false)
+    let subject = || vec![(ip.to_canonical().to_string(), Subject::Address(ip))];
+    ask(known, lists, &lists.iter().map(|_| subject()).collect::<Vec<_>>(), false)
 }
 
-/// Asks all lists for the hosts of links, at once: for an address as it is, for a name by what its owner
-/// registered. Each is asked for once.
+/// Asks all lists for the hosts of links, at once: for an address as it is where a list has any, for a name
+/// by what its owner registered where a list does not want all of it. Each is asked for once.
 ///
 /// # Errors
 /// [`Missing`] until all have answered.
@@ -80,20 +85,9 @@ pub fn of_hosts<'a>(
     lists: &[List],
     hosts: impl IntoIterator<Item = &'a str>,
 ) -> Result<Listings, Missing> {
-    let mut subjects: Vec<(String, Subject)> = Vec::new();
-    let mut is_partial = false;
-    for host in hosts {
-        let Some(subject) = subject(host) else { continue };
-        if subjects.contains(&subject) {
-            continue;
-        }
-        if subjects.len() == HOSTS_MAX {
-            is_partial = true;
-            break;
-        }
-        subjects.push(subject);
-    }
-    ask(known, lists, &subjects, is_partial)
+    let hosts: Vec<&str> = hosts.into_iter().collect();
+    let (subjects, whole): (Vec<_>, Vec<bool>) = lists.iter().map(|list| list.subjects(&hosts)).unzip();
+    ask(known, lists, &subjects, whole.contains(&false))
 }
 
 /// What is looked up in a list.
@@ -105,7 +99,7 @@ enum Subject {
 }
 
 /// None for what no list could have: names without a dot, and what is no name.
-fn subject(host: &str) -> Option<(String, Subject)> {
+fn subject(host: &str, whole: bool) -> Option<(String, Subject)> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if let Ok(ip) = bare.parse::<IpAddr>() {
         let ip = ip.to_canonical();
@@ -113,16 +107,18 @@ fn subject(host: &str) -> Option<(String, Subject)> {
     }
     let is_host = |name: &Name| name.as_str().contains('.') && !name.as_str().contains(' ');
     let name = Name::parse(&to_ascii(host)).filter(is_host)?;
-    Some((registrable(name.as_str()).to_owned(), Subject::Domain))
+    let asked = if whole { name.as_str() } else { registrable(name.as_str()) };
+    Some((asked.to_owned(), Subject::Domain))
 }
 
 fn ask(
     known: &Known,
     lists: &[List],
-    subjects: &[(String, Subject)],
+    subjects: &[Vec<(String, Subject)>],
     is_partial: bool,
 ) -> Result<Listings, Missing> {
-    let pairs = lists.iter().enumerate().flat_map(|list| subjects.iter().map(move |subject| (list, subject)));
+    let of_lists = lists.iter().enumerate().zip(subjects);
+    let pairs = of_lists.flat_map(|(list, subjects)| subjects.iter().map(move |subject| (list, subject)));
     let asked = pairs.filter_map(|((place, list), (what, subject))| {
         Some(((place, list, what), question(list, what, *subject)?))
     });
@@ -178,6 +174,22 @@ const fn is_listing(code: Ipv4Addr) -> bool {
 }
 
 impl List {
+    /// What this list is asked for, and whether that is all.
+    fn subjects(&self, hosts: &[&str]) -> (Vec<(String, Subject)>, bool) {
+        let mut subjects: Vec<(String, Subject)> = Vec::new();
+        let found = hosts.iter().filter_map(|host| subject(host, self.whole_hosts));
+        for subject in found.filter(|(_, subject)| self.addresses || *subject == Subject::Domain) {
+            if subjects.contains(&subject) {
+                continue;
+            }
+            if subjects.len() == HOSTS_MAX {
+                return (subjects, false);
+            }
+            subjects.push(subject);
+        }
+        (subjects, true)
+    }
+
     /// Answers that count, and what they weigh; each filter counts once.
     fn weigh(&self, codes: &[Ipv4Addr]) -> Vec<(Ipv4Addr, f64)> {
         if self.filters.is_empty() {

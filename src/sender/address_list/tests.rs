@@ -23,7 +23,7 @@ const ROWS: &str = "
 
 fn list(zone: &str, filters: &[(&str, f64)], weight: f64) -> List {
     let filters = filters.iter().map(|(text, weight)| (text.parse().unwrap(), *weight)).collect();
-    List { zone: zone.to_owned(), filters, weight }
+    List { zone: zone.to_owned(), filters, weight, addresses: true, ..List::default() }
 }
 
 #[track_caller]
@@ -127,6 +127,23 @@ fn hosts_of_links_are_asked_by_what_was_registered() {
     );
     assert_eq!(asked.len(), 5);
     assert!(!listings.is_partial);
+}
+
+#[test]
+fn a_list_is_asked_for_what_it_has() {
+    let asked_with = |whole_hosts, addresses| {
+        let list = List { whole_hosts, addresses, ..list("uri.test", &[], 1.0) };
+        let hosts = ["www.a.spam.test", "192.0.2.9", "spam.test", "a.spam.test"];
+        let (_, asked) = Zone::new(ROWS).run(|known| of_hosts(known, std::slice::from_ref(&list), hosts));
+        let mut names: Vec<String> = asked.iter().map(|query| query.name.to_string()).collect();
+        names.sort_unstable();
+        names
+    };
+    let address = "9.2.0.192.uri.test";
+    assert_eq!(asked_with(false, false), ["spam.test.uri.test"]);
+    assert_eq!(asked_with(false, true), [address, "spam.test.uri.test"]);
+    let names = ["a.spam.test.uri.test", "spam.test.uri.test", "www.a.spam.test.uri.test"];
+    assert_eq!(asked_with(true, false), names);
 }
 
 #[test]

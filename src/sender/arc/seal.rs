@@ -3,15 +3,14 @@
 //! RFC 8617 §5.1. The set goes in front of the message; so only one that is still held whole, with its
 //! body's digest known, can be sealed. Keys are PEM: PKCS#8, or PKCS#1 for RSA.
 //!
-//! Invariant: what is sealed is what [`Reading`] found, and a chain that was broken is sealed as failed, by
-//! itself, so that nobody later can take it for whole (§5.1.2).
+//! Invariant: what is sealed is what was found, and a chain that was broken is sealed as failed, by itself and
+//! once, so that nobody later can take it for whole (§5.1.2).
 
 use aws_lc_rs::rsa::KeyPair;
-use aws_lc_rs::signature::{Ed25519KeyPair, RSA_PKCS1_SHA256};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256};
 
-use super::{Reading, SETS_MAX, Set, sets};
-use crate::sender::auth_results::AuthResults;
-use crate::sender::dkim::{Algorithm, BodyForm, Canonical, Digest, Hash, Hashing, Outcome, canonical_field};
+use super::{SETS_MAX, Set, Validation, is_over, newest, sets};
+use crate::sender::dkim::{Algorithm, BodyForm, Canonical, Digest, Hash, Hashing, canonical_field};
 use crate::sender::dns::Name;
 use crate::sender::header_section::Fields;
 
@@ -68,7 +67,67 @@ pub enum KeyFault {
     Unknown,
 }
 
+impl KeyFault {
+    /// For people, behind the name of the file.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NotPem => "holds no private key in PEM",
+            Self::Unknown => {
+                "is neither an RSA key of 2048 to 8192 bits nor an Ed25519 key, in PKCS#8 or PKCS#1"
+            }
+        }
+    }
+}
+
+/// Why a message has no set of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsealed {
+    /// It began to stream before all was known.
+    Streamed,
+    /// What its sets are worth could not be asked.
+    Unsure,
+    /// Its sets were sealed as failed: none follows them.
+    Over,
+    /// It has as many sets as there can be.
+    Full,
+    /// Its header section is longer, or has more fields, than what is signed.
+    TooLong,
+    /// Too many wait to be sealed.
+    Busy,
+    /// The key did not sign.
+    Refused,
+}
+
+impl Unsealed {
+    /// For records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Streamed => "streamed",
+            Self::Unsure => "unsure",
+            Self::Over => "over",
+            Self::Full => "sets",
+            Self::TooLong => "header",
+            Self::Busy => "busy",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl PartialEq for Sealer {
+    fn eq(&self, other: &Self) -> bool {
+        let named = (&self.domain, &self.selector) == (&other.domain, &other.selector);
+        named && self.key.public() == other.key.public()
+    }
+}
+
 impl Key {
+    fn public(&self) -> &[u8] {
+        match self {
+            Self::Rsa(key) => key.public_key().as_ref(),
+            Self::Ed25519(key) => key.public_key().as_ref(),
+        }
+    }
+
     fn read(pem: &str) -> Result<Self, KeyFault> {
         let der = decoded(pem).ok_or(KeyFault::NotPem)?;
         if let Ok(key) = KeyPair::from_pkcs8(&der).or_else(|_| KeyPair::from_der(&der)) {
@@ -122,35 +181,40 @@ impl Sealer {
         Ok(Self { domain, selector: selector.to_owned(), key: Key::read(pem)? })
     }
 
-    /// The three fields, to be put in front of the message. `results` is what we found, the chain too;
-    /// `chain` what was found of the chain so far; `now` in seconds
-    /// since 1970. None if there is nothing to seal any more: the chain has no room, was sealed as
-    /// failed, or its sets cannot be told apart.
+    /// The three fields, to be put in front of the message. `validation` is what was found of the sets so
+    /// far; `results` all that we found, as Authentication-Results; `now` in seconds since 1970.
+    ///
+    /// # Errors
+    /// Why there are none.
     pub fn seal(
         &self,
         fields: &mut Fields<'_>,
-        reading: &Reading,
-        chain: Outcome,
-        results: &AuthResults,
+        validation: Validation,
+        results: &str,
         body: &Digest,
         now: u64,
-    ) -> Option<String> {
-        let before = sets(fields).ok().filter(|sets| sets.len() < SETS_MAX)?;
-        let validation = match (reading, chain) {
-            (Reading::None, _) => "none",
-            (Reading::Chain(_), Outcome::Pass) => "pass",
-            (Reading::Chain(_), Outcome::Fail) => "fail",
-            _ => return None,
-        };
+    ) -> Result<String, Unsealed> {
+        if is_over(fields) {
+            return Err(Unsealed::Over);
+        }
+        let at = newest(fields) + 1;
+        if at > SETS_MAX {
+            return Err(Unsealed::Full);
+        }
+        // What failed cannot be put in order, and is not covered (§5.1.2).
+        let before = if validation == Validation::Pass { sets(fields).ok() } else { Some(Vec::new()) };
+        let before = before.ok_or(Unsealed::Unsure)?;
         fields.index();
-        let at = before.len() + 1;
-        let results = results.clone().finish();
-        let results = results.strip_prefix("Authentication-Results:")?.trim_start();
+        if signed_names(fields).count() > NAMES_MAX {
+            return Err(Unsealed::TooLong);
+        }
+        let results = results.strip_prefix("Authentication-Results:").ok_or(Unsealed::Refused)?.trim_start();
         let results = format!("ARC-Authentication-Results: i={at};\r\n\t{results}");
-        let message = self.message(fields, at, body, now)?;
-        let covered = if validation == "fail" { &[][..] } else { &before[..] };
-        let seal = self.seal_field(covered, &[&results, &message], (at, validation, now))?;
-        Some([seal, message, results].concat())
+        let sealed = self.message(fields, at, body, now).and_then(|message| {
+            let seal = self.seal_field(&before, &[&results, &message], (at, validation, now))?;
+            Some([seal, message, results].concat())
+        });
+        sealed.ok_or(Unsealed::Refused)
     }
 
     fn who(&self, at: usize, now: u64) -> String {
@@ -161,14 +225,9 @@ impl Sealer {
     fn message(&self, fields: &Fields<'_>, at: usize, body: &Digest, now: u64) -> Option<String> {
         let mut text = Vec::with_capacity(2048);
         let mut names: Vec<&str> = Vec::new();
-        for name in SIGNED {
-            for place in fields.places(name.as_bytes()).1.iter().rev() {
-                names.push(name);
-                canonical_field(Canonical::Relaxed, fields.all().get(usize::from(*place))?, &mut text);
-            }
-        }
-        if names.len() > NAMES_MAX {
-            return None;
+        for (name, place) in signed_names(fields) {
+            names.push(name);
+            canonical_field(Canonical::Relaxed, fields.all().get(place)?, &mut text);
         }
         let hash = base64_simd::STANDARD.encode_to_string(body.octets());
         let field = format!(
@@ -185,7 +244,7 @@ impl Sealer {
         &self,
         before: &[Set<'_>],
         own: &[&str],
-        (at, validation, now): (usize, &str, u64),
+        (at, validation, now): (usize, Validation, u64),
     ) -> Option<String> {
         let mut text = Vec::with_capacity(4096);
         for field in before.iter().flat_map(|set| [set.results, set.signature, set.seal]) {
@@ -196,7 +255,7 @@ impl Sealer {
         }
         let mut hashing = Hashing::new(Hash::Sha256);
         hashing.update(&text);
-        self.signed(format!("ARC-Seal: {}\r\n\tcv={validation}; b=", self.who(at, now)), hashing)
+        self.signed(format!("ARC-Seal: {}\r\n\tcv={}; b=", self.who(at, now), validation.name()), hashing)
     }
 
     /// The field with its signature, which covers what was hashed and the field without it.
@@ -212,6 +271,15 @@ impl Sealer {
         field.push_str("\r\n");
         Some(field)
     }
+}
+
+/// Fields that are signed, in their order, and where they stand. Those of one name from below, as whoever
+/// verifies takes them.
+fn signed_names<'f>(fields: &'f Fields<'_>) -> impl Iterator<Item = (&'static str, usize)> + 'f {
+    SIGNED.iter().flat_map(|name| {
+        let places = fields.places(name.as_bytes()).1.iter().rev();
+        places.map(|place| (*name, usize::from(*place)))
+    })
 }
 
 /// Names with colons between, in lines that are not too long.

@@ -1,6 +1,6 @@
 //! Chains sealed here, with the DKIM tests' key, and what breaks them.
 
-use super::{Chain, ChainCheck, Evaluation, Fault, KeyFault, Reading, SETS_MAX};
+use super::{Chain, ChainCheck, Evaluation, Fault, KeyFault, Reading, SETS_MAX, Unsealed};
 use crate::sender::auth_results::AuthResults;
 use crate::sender::dkim::tests::{ED25519_RECORD, digest, encoded, known, pem, record, signature};
 use crate::sender::dkim::{Algorithm, BodyHash, Hash, Outcome, Reason};
@@ -215,7 +215,7 @@ const TEXT: &str =
     "Received: x\r\nFrom: A  <a@example.org>\r\nSubject: one\r\n two\r\nSubject: other\r\n\r\nHello \r\n\r\n";
 
 /// The message with one more set in front, and what was sealed.
-fn sealed(sealer: &super::Sealer, message: &str, records: &Known) -> Option<String> {
+fn sealed(sealer: &super::Sealer, message: &str, records: &Known) -> Result<String, Unsealed> {
     let mut section = HeaderSection::default();
     let taken = section.push(message.as_bytes());
     let mut fields = section.fields().unwrap();
@@ -229,10 +229,11 @@ fn sealed(sealer: &super::Sealer, message: &str, records: &Known) -> Option<Stri
         Reading::Chain(chain) => chain.evaluate(&asked(chain, records.clone()), &body, 0),
         other => other.without_chain().unwrap(),
     };
-    let results = AuthResults::new("mx.example.net").method("spf", "pass", None).arc(&chain);
+    let results = AuthResults::new("mx.example.net").method("spf", "pass", None).arc(&chain).finish();
     let digest = body.digest(&super::BODY_FORM).unwrap();
-    let set = sealer.seal(&mut fields, &reading, chain.outcome, &results, digest, 1_700_000_000)?;
-    Some(set + message)
+    let validation = reading.validation(Some(&chain))?;
+    let set = sealer.seal(&mut fields, validation, &results, digest, 1_700_000_000)?;
+    Ok(set + message)
 }
 
 fn sealer(algorithm: Algorithm) -> (super::Sealer, Known) {
@@ -274,13 +275,29 @@ fn a_broken_chain_is_sealed_as_such_once() {
     let message = sealed(&sealer, &message, &known).unwrap();
     assert!(message.contains("cv=fail;") && message.contains("arc=fail"));
     assert_eq!(evaluate_with(&message, &known).fault, Some(Fault::SealedAsFailed));
-    assert_eq!(sealed(&sealer, &message, &known), None);
-    let dup = format!("ARC-Seal: i=1; x=y\r\n{TEXT}");
-    assert_eq!(sealed(&sealer, &dup, &known), None);
+    assert_eq!(sealed(&sealer, &message, &known), Err(Unsealed::Over));
+    // Whoever takes the last seal off has no chain again.
+    assert_eq!(evaluate_with(&message[message.find("ARC-M").unwrap()..], &known).outcome, Outcome::Fail);
+    // Fields that make no sets come before a set that stands by itself.
+    for (odd, at) in [("ARC-Seal: i=1; x=y\r\n", "i=2;"), ("ARC-Seal: x=y\r\n", "i=1;")] {
+        let message = sealed(&sealer, &format!("{odd}{TEXT}"), &known).unwrap();
+        assert!(message.starts_with(&format!("ARC-Seal: {at}")) && message.contains("cv=fail;"), "{message}");
+        assert_eq!(evaluate_with(&message, &known).outcome, Outcome::Fail);
+        assert_eq!(sealed(&sealer, &message, &known), Err(Unsealed::Over));
+    }
+}
+
+#[test]
+fn what_cannot_be_sealed_says_why() {
+    let (sealer, known) = sealer(Algorithm::Ed25519Sha256);
     let full = chain(SETS_MAX).message();
-    assert_eq!(sealed(&sealer, &full, &known), None);
+    assert_eq!(sealed(&sealer, &full, &known), Err(Unsealed::Full));
     let wide = [&"To: a\r\n".repeat(300), TEXT].concat();
-    assert_eq!(sealed(&sealer, &wide, &known), None);
+    assert_eq!(sealed(&sealer, &wide, &known), Err(Unsealed::TooLong));
+    let mut silent = Known::default();
+    let one = chain(1).message();
+    silent.learn(read(&one).unwrap().check(&silent).unwrap_err().0.remove(0), Answer::Failed);
+    assert_eq!(sealed(&sealer, &one, &silent), Err(Unsealed::Unsure));
 }
 
 #[test]

@@ -108,32 +108,79 @@ pub fn reply_to(author: &Author, replies: &Author) -> ReplyTo {
     }
 }
 
-/// People whose names are protected, and the domains from which they write.
-#[derive(Clone, Debug, Default)]
+/// People whose names are protected, and where they write from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct People {
-    /// Whose words, folded and in order; the domains.
-    names: HashMap<Vec<String>, Vec<Name>>,
+    /// Whose words, folded and in order; where from.
+    names: HashMap<Vec<String>, Vec<Home>>,
+}
+
+/// Where somebody writes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Home {
+    /// Local part in lower case, and domain.
+    Address(String, Name),
+    /// Any address in it or below it.
+    Domain(Name),
+}
+
+/// Why somebody cannot be protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PersonFault {
+    /// A name without two words is too common.
+    Name,
+    /// Which of the addresses is neither an address nor a domain.
+    Home(usize),
 }
 
 impl People {
-    /// Takes names as people write them, and domains. A name without two words is too common and is left
-    /// out, as is what is no domain.
-    pub fn new<'a>(people: impl IntoIterator<Item = (&'a str, &'a [&'a str])>) -> Self {
-        let mut names: HashMap<Vec<String>, Vec<Name>> = HashMap::new();
-        for (name, domains) in people {
-            let words = words(name);
-            if words.len() >= 2 {
-                names.entry(words).or_default().extend(domains.iter().filter_map(|domain| host_name(domain)));
-            }
+    /// Protects a name as people write it; `homes` are addresses, and domains all of whose addresses are the
+    /// person's.
+    ///
+    /// # Errors
+    /// Why nobody would be protected by that.
+    pub fn add(&mut self, name: &str, homes: &[&str]) -> Result<(), PersonFault> {
+        let words = words(name);
+        if words.len() < 2 {
+            return Err(PersonFault::Name);
         }
-        Self { names }
+        let home = |(at, text): (usize, &&str)| Home::read(text).ok_or(PersonFault::Home(at));
+        let homes = homes.iter().enumerate().map(home).collect::<Result<Vec<_>, _>>()?;
+        self.names.entry(words).or_default().extend(homes);
+        Ok(())
     }
 
-    /// Whether a mailbox bears a protected name, and is of none of that person's domains.
+    /// Names that are protected.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Whether a mailbox bears a protected name, and is none of that person's.
     pub fn is_impersonated_by(&self, mailbox: &Mailbox) -> bool {
-        let Some(domains) = self.names.get(&words(&mailbox.display_name)) else { return false };
-        let of = |own: &Name| mailbox.domain.as_ref().is_some_and(|domain| is_within(domain, own));
-        !domains.iter().any(of)
+        let homes = if self.is_empty() { None } else { self.names.get(&words(&mailbox.display_name)) };
+        homes.is_some_and(|homes| !homes.iter().any(|home| home.is_of(mailbox)))
+    }
+}
+
+impl Home {
+    fn read(text: &str) -> Option<Self> {
+        match text.rsplit_once('@') {
+            Some(("", _)) => None,
+            Some((local, domain)) => Some(Self::Address(local.to_lowercase(), host_name(domain)?)),
+            None => host_name(text).map(Self::Domain),
+        }
+    }
+
+    fn is_of(&self, mailbox: &Mailbox) -> bool {
+        let Some(domain) = &mailbox.domain else { return false };
+        match self {
+            Self::Domain(own) => is_within(domain, own),
+            Self::Address(local, own) => own == domain && mailbox.local_part.to_lowercase() == *local,
+        }
     }
 }
 

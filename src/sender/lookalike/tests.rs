@@ -58,11 +58,13 @@ fn answers_go_where_the_author_is_or_elsewhere() {
 
 #[test]
 fn protected_people_write_from_their_domains() {
-    let people = People::new([
-        ("Jane Q. Public", &["mine.com"][..]),
-        ("J\u{fc}rgen Kern", &["mine.com", "kern.de"]),
-        ("Boss", &[]),
-    ]);
+    let mut people = People::default();
+    people.add("Jane Q. Public", &["mine.com"]).unwrap();
+    people.add("J\u{fc}rgen Kern", &["Kern@mine.com", "kern.de"]).unwrap();
+    assert_eq!(people.add("Boss", &["mine.com"]), Err(PersonFault::Name));
+    for (homes, at) in [(&["a b"][..], 0), (&["mine.com", "@mine.com"], 1), (&["a@"], 0), (&[""], 0)] {
+        assert_eq!(people.add("Jane Public", homes), Err(PersonFault::Home(at)), "{homes:?}");
+    }
     for (value, wanted) in [
         ("Jane Q Public <jane@mine.com>", false),
         ("Jane Q Public <jane@mail.mine.com>", false),
@@ -72,6 +74,10 @@ fn protected_people_write_from_their_domains() {
         ("\"\u{ff2a}ane Q Public\" <jane@gmail.com>", true),
         ("Jurgen Kern <k@gmail.com>", true),
         ("J\u{fc}rgen Kern <k@kern.de>", false),
+        ("Juergen Kern <kern@mine.com>", false),
+        ("J\u{fc}rgen Kern <KERN@mine.com>", false),
+        ("J\u{fc}rgen Kern <other@mine.com>", true),
+        ("J\u{fc}rgen Kern <kern@x.mine.com>", true),
         ("Jane Public <jane@gmail.com>", false),
         ("Boss <x@gmail.com>", false),
         ("jane@gmail.com", false),
@@ -88,7 +94,8 @@ proptest! {
         for claim in claims(&own) {
             assert!(registrable(claim.domain.as_str()) != "mine.com" && claim.domain.as_str().contains('.'), "{name:?}");
         }
-        let people = People::new([(name.as_str(), &["mine.com"][..])]);
+        let mut people = People::default();
+        assert_eq!(people.add(&name, &["mine.com"]).is_ok(), words(&name).len() >= 2);
         assert!(!people.is_impersonated_by(&own), "{name:?}");
         let other = Mailbox { domain: host_name("other.com"), ..own };
         assert_eq!(people.is_impersonated_by(&other), words(&name).len() >= 2, "{name:?}");

@@ -19,6 +19,7 @@ mod process;
 mod quarantine;
 mod reload;
 mod resources;
+mod sealing;
 mod sender;
 mod tls;
 mod trust;

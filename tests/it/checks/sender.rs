@@ -57,6 +57,7 @@ fn name_server(signer: &Signer) -> NameServer {
             ("_dmarc.signed.test", RecordType::TXT) => text("v=DMARC1; p=reject"),
             ("other.test", RecordType::TXT) => text("v=spf1 -all"),
             _ if name.ends_with("silent.test") || name.ends_with(".silent.test") => Reaction::Silence,
+            ("bad.test.uri.test", RecordType::A) => listed(),
             (name, RecordType::A) if name.ends_with(".list.test") => listed(),
             _ => Reaction::NotFound,
         }
@@ -149,6 +150,69 @@ fn who_is_on_a_list_weighs() {
     let (code, record) = world.send("a@signed.test", "From: <a@signed.test>\r\n\r\nbody\r\n");
     assert_eq!((code, record["rule"].as_str()), (550, Some("score")), "{record}");
     assert!(symbols(&record).contains(&"DNSBL_LIST_TEST"), "{record}");
+}
+
+#[test]
+fn who_is_shown_as_the_author_is_a_fact() {
+    let world = World::new(
+        "people = [{ name = \"Anna Director\", addresses = [\"anna@signed.test\"] }]\nfreemail = [\"free.test\"]\n\
+         [inspect]\npatterns = []\nprotect = [\"mybank.test\"]\n[score]\nreject = 5.0\n[[rule]]\nname = \"person\"\n\
+         when = '\"name_person\" in message.shown && !(\"REPLY_TO_FREEMAIL\" in symbols)'\nthen = \"reject\"\n",
+    );
+    let send = |header: &str| world.send("a@signed.test", &format!("{header}\r\n\r\nbody\r\n"));
+    assert_eq!(send("From: Anna Director <anna@signed.test>").0, 250);
+    let (code, record) = send("From: =?utf-8?q?Director_=41nna?= <x@other.test>");
+    assert_eq!((code, record["rule"].as_str()), (550, Some("person")), "{record}");
+    let (code, record) = send("From: Anna Director <x@other.test>\r\nReply-To: x@free.test");
+    assert_eq!((code, &record["score"]), (250, &4.5.into()), "{record}");
+    for symbol in ["FROM_NAME_PERSON", "REPLY_TO_FREEMAIL", "REPLY_TO_OTHER_DOMAIN"] {
+        assert!(symbols(&record).contains(&symbol), "{record}");
+    }
+    let (code, record) = send("From: Bank <x@mybank-login.test>");
+    assert_eq!((code, record["rule"].as_str()), (550, Some("score")), "{record}");
+    assert!(symbols(&record).contains(&"FROM_LOOKALIKE"), "{record}");
+}
+
+const LINKS: &str = "From: <a@signed.test>\r\nContent-Type: text/html\r\n\r\n\
+    <a href=\"https://www.good.test/x\">good</a> <a href=\"http://login.bad.test/\">bad</a>\r\n";
+
+/// Rules that only tell: what `message.uribl` is.
+const TOLD: &str = "[[rule]]\nname = \"listed\"\nwhen = 'message.uribl == \"listed\"'\nthen = \"reject\"\n\
+    shadow = true\n[[rule]]\nname = \"temperror\"\nwhen = 'message.uribl == \"temperror\"'\nthen = \"reject\"\n\
+    shadow = true\n[[rule]]\nname = \"none\"\nwhen = 'message.uribl == \"none\"'\nthen = \"reject\"\n\
+    shadow = true\n[inspect]\npatterns = []\n[score]\nreject = 15.0\n";
+
+#[test]
+fn where_links_lead_weighs() {
+    let lists = "uribl = [{ zone = \"uri.test\", score = 20.0 }]\n";
+    let world = World::new(&format!("{lists}{TOLD}"));
+    let (code, record) = world.send("a@signed.test", LINKS);
+    assert_eq!((code, record["rule"].as_str()), (550, Some("score")), "{record}");
+    assert!(symbols(&record).contains(&"URIBL_URI_TEST"), "{record}");
+    assert_eq!(record["shadow"][0], "listed");
+    let evidence = &record["evidence"][0];
+    assert_eq!((&evidence["symbol"], &evidence["redacted"]), (&"URIBL_URI_TEST".into(), &"bad.test".into()));
+    for content in [LINKS.replace("bad.test", "fine.test"), "From: <a@signed.test>\r\n\r\nx\r\n".to_owned()] {
+        let (code, record) = world.send("a@signed.test", &content);
+        assert!(code == 250 && record["shadow"][0] == "none", "{record}");
+    }
+}
+
+/// Of links, too: who waits, waits for the timeout; nothing counts that was not answered.
+#[test]
+fn check_48_a_black_hole_lists_no_link() {
+    let lists = "uribl = [{ zone = \"silent.test\", score = 20.0 }, { zone = \"uri.test\", score = 2.0 }]\n";
+    let world = World::new(&format!("{lists}{TOLD}"));
+    let begun = Instant::now();
+    let (code, record) = world.send("a@signed.test", &LINKS.replace("bad.test", "fine.test"));
+    // The list is dead, and nothing else was asked about.
+    assert!((Duration::from_millis(450)..Duration::from_secs(8)).contains(&begun.elapsed()), "{record}");
+    assert!(code == 250 && record["shadow"][0] == "temperror", "{record}");
+    assert!(symbols(&record).contains(&"URIBL_UNANSWERED"), "{record}");
+    assert_eq!(record["score"], 0.0);
+    let (code, record) = world.send("a@signed.test", LINKS);
+    // The other one has answered all the same.
+    assert!(code == 250 && record["shadow"][0] == "listed" && record["score"] == 2.0, "{record}");
 }
 
 /// A name server that answers nothing costs those who ask about it the timeout, and nobody else.

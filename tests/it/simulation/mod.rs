@@ -14,7 +14,7 @@ mod scenario;
 mod seeds;
 mod service;
 
-pub(crate) use service::inquiring;
+pub(crate) use service::{inquiring, sealer};
 
 use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -11,6 +11,7 @@ use postern::policy::lists::Lists;
 use postern::policy::mx;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
+use postern::policy::sender::Settings;
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
     Quarantine, RecordSink, Server as ServerSetting, Spool, Upstream, UpstreamIndex, UpstreamTimeouts,
@@ -25,7 +26,7 @@ use super::checker::{Fate, Tag, Transaction};
 use super::client::{Client, Kind, Manner, Misdeed, Step, What};
 use super::network::{MICROS, MILLIS, SECONDS, Weather};
 use super::next_hop::{Announced, At, IDLE, STEPS, Server, TROUBLES, Trouble};
-use super::service::inquiring;
+use super::service::{inquiring, sealer};
 
 /// How much goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,6 +259,12 @@ fn reads(random: &mut Random) -> (usize, u64) {
     }
 }
 
+/// Nobody, or somebody who is asked about all and may seal what goes on.
+fn sender(mut random: Random) -> Option<Arc<Settings>> {
+    let (asks, seals) = (random.u8(..3) == 0, random.bool());
+    asks.then(|| Arc::new(Settings { seal: seals.then(sealer), ..inquiring() }))
+}
+
 fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize) -> Config {
     let patterns = (0..upstreams).map(|index| (Pattern::Domain(domain(index).into()), UpstreamIndex(index)));
     let addresses = |index: usize| servers.iter().filter(move |server| server.upstream == index);
@@ -285,7 +292,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
         inspect: Inspect::default(),
         engine: None,
         // A die of its own: the others fall as they did before there were inquiries.
-        sender: (random.clone().u8(..3) == 0).then(|| Arc::new(inquiring())),
+        sender: sender(random.clone()),
         quarantine: None,
         admin: None,
         records: RecordSink::Off,

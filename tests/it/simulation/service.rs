@@ -8,12 +8,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64_simd::STANDARD;
 use postern::base::slab::Slab;
 use postern::base::time::Instant;
 use postern::policy::mx::{Host, Hosts, Nowhere, OfDomain, Security};
 use postern::policy::sender::{DmarcMode, Settings};
 use postern::relay::quarantine::{ClientFacts, Description, Envelope, Failure, FailureKind, Spool, Spooled};
 use postern::relay::question::{Answer, Query, Question, Unknown};
+use postern::sender::arc::{Sealer, Unsealed};
 use postern::sender::dns::{self, Known, Missing};
 use postern::worker::ask::{AnswerQueue, Asked, Asker, QuestionQueue, Ticket, Wake};
 use postern::worker::counters::Counters;
@@ -131,6 +134,11 @@ impl Service {
                     author.evaluate(&known).map(|found| Answer::Author(Box::new(found)))
                 }
                 Question::NextHop(about) => Ok(Answer::NextHop(self.find_hosts(about))),
+                Question::Links(links) => {
+                    links.evaluate(&settings, &known).map(|found| Answer::Links(Box::new(found)))
+                }
+                // The content is compared octet by octet.
+                Question::Seal(_) => Ok(Answer::Sealed(Err(Unsealed::Busy))),
                 _ => return None,
             };
             match answer {
@@ -252,6 +260,13 @@ fn every_message_gets_one_last_word() {
 }
 
 /// What is asked about who sends.
+pub(crate) fn sealer() -> Arc<Sealer> {
+    let pkcs8 = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap().to_pkcs8v1().unwrap();
+    let pem = STANDARD.encode_to_string(pkcs8.as_ref());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----\n");
+    Arc::new(Sealer::new(dns::Name::parse("example.net").unwrap(), "arc", &pem).unwrap())
+}
+
 pub(crate) fn inquiring() -> Settings {
     // The content is compared octet by octet.
     let results = false;

@@ -29,7 +29,7 @@ use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
 
 use super::script::duration;
 use crate::harness::authority::world;
-use crate::simulation::inquiring;
+use crate::simulation::{inquiring, sealer};
 
 /// How far the dialogue has got before its first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,6 +239,11 @@ impl Settings {
                 Question::NextHop(domain) => {
                     domain.evaluate(&rules, None, &known).map(|found| Answer::NextHop(found.map(Arc::new)))
                 }
+                Question::Links(links) => {
+                    links.evaluate(settings, &known).map(|found| Answer::Links(Box::new(found)))
+                }
+                // Nobody signs a transcript.
+                Question::Seal(_) => Ok(Answer::Sealed(Ok("ARC-Seal: i=1; cv=none\r\n".to_owned()))),
                 other => panic!("the DNS knows nothing of {other:?}"),
             };
             match answer {
@@ -417,10 +422,14 @@ fn sender(value: &str) -> Option<sender::Settings> {
             "mark" => settings.dmarc = DmarcMode::Mark,
             "enforce" => settings.dmarc = DmarcMode::Enforce,
             "results" => settings.results = true,
-            "list" => settings.dnsbl.push(List {
-                zone: "list.example".to_owned(),
-                filters: Vec::new(),
+            "list" => {
+                settings.dnsbl.push(List { zone: "list.example".to_owned(), weight: 20.0, ..List::default() })
+            }
+            "seal" => settings.seal = Some(sealer()),
+            "links" => settings.uribl.push(List {
+                zone: "links.example".to_owned(),
                 weight: 20.0,
+                ..List::default()
             }),
             _ => return None,
         }

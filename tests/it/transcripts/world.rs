@@ -316,7 +316,12 @@ impl World {
             Action::Pace { .. } => {}
             Action::Ask {
                 query,
-                question: question @ (Question::Client(_) | Question::Author(_) | Question::NextHop(_)),
+                question:
+                    question @ (Question::Client(_)
+                    | Question::Author(_)
+                    | Question::Links(_)
+                    | Question::Seal(_)
+                    | Question::NextHop(_)),
                 ..
             } => {
                 self.output.service.push(asked(&question));
@@ -370,7 +375,7 @@ impl World {
             Question::Quarantine(Spool::Append(bytes)) => self.given.extend_from_slice(bytes),
             Question::Quarantine(Spool::Commit(_)) => self.outcome.stored.append(&mut self.given),
             Question::Quarantine(Spool::Begin { .. } | Spool::Abort) => self.given.clear(),
-            Question::Auth(_) | Question::Client(_) | Question::Author(_) | Question::NextHop(_) => {}
+            _ => {}
         }
     }
 
@@ -390,6 +395,9 @@ impl World {
         let mut line = text::without_id(line.trim_end());
         if let Some(user) = &record.client.user {
             line = format!("{line} [user {user}]");
+        }
+        if let Some(seal) = record.seal {
+            line = format!("{line} [seal {seal}]");
         }
         if let Some(hop) = record.next_hop.as_ref().filter(|_| self.settings.shows_next_hop) {
             line = format!("{line} [{} {}]", hop.name, hop.server);
@@ -532,6 +540,8 @@ fn asked(question: &Question) -> String {
         }
         Question::Author(_) => "Q> author".to_owned(),
         Question::NextHop(about) => format!("Q> hosts of {}", about.domain),
+        Question::Links(_) => "Q> links".to_owned(),
+        Question::Seal(_) => "Q> seal".to_owned(),
     }
 }
 
