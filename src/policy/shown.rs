@@ -9,10 +9,10 @@
 
 use std::collections::HashSet;
 
-use super::facts::Facts;
+use super::facts::{Facts, Message};
 use super::sender::Settings;
 use crate::scan::lookalike::{LookalikeKind, Protected};
-use crate::sender::author::{Author, Decode};
+use crate::sender::author::{Author, Decode, Mailbox};
 use crate::sender::dns::Name;
 use crate::sender::header_section::Fields;
 use crate::sender::lookalike::{ReplyTo, claims, reply_to};
@@ -160,9 +160,24 @@ pub fn tell_shown(
     for flaw in author.flaws.iter() {
         facts.add_symbol(&super::symbol::of(super::symbol::FROM, flaw.name()), 0.0, 1);
     }
-    for sign in signs(settings, protected, author, replies) {
+    let guessed = guess(author, facts);
+    for sign in signs(settings, protected, guessed.as_ref().unwrap_or(author), replies) {
         facts.add_sign(sign);
     }
+}
+
+/// What cannot be read in one way is shown to readers all the same: then what inspection made of it, as they
+/// do, is looked at, too. Without this a slip in From would hide whose name it bears.
+fn guess(author: &Author, facts: &Facts) -> Option<Author> {
+    let Message { from_name, from_domain, .. } = &facts.message;
+    if author.domain().is_some() || from_name.is_unknown() {
+        return None;
+    }
+    let domain = Name::parse(from_domain.as_str());
+    let shown = Mailbox { display_name: from_name.as_str().to_owned(), local_part: String::new(), domain };
+    let mut guessed = author.clone();
+    guessed.mailboxes.push(shown);
+    Some(guessed)
 }
 
 #[cfg(test)]
@@ -226,6 +241,25 @@ mod tests {
         ] {
             check(section, wanted);
         }
+    }
+
+    #[test]
+    fn what_readers_guess_of_a_broken_field_is_looked_at() {
+        for (name, domain, wanted) in [
+            ("Director, Anna", "other.test", &["name_person"][..]),
+            ("Anna Director", "mine.test", &[]),
+            ("Anna Director", "", &["name_person"]),
+            ("x@bank.com, Inc.", "mybank-login.test", &["lookalike", "name_address"]),
+        ] {
+            let mut facts = Facts::default();
+            facts.set_from(domain, name);
+            let broken = Author::read_value(b"=?utf-8?q?a,_b?= <x@y>", &mut |_| String::new());
+            tell_shown(&settings(), Some(&Protected::new(["mybank.test"])), &broken, &[], &mut facts);
+            assert_eq!(facts.message.shown.iter().collect::<Vec<_>>(), wanted, "{name} {domain}");
+        }
+        let mut facts = Facts::default();
+        tell_shown(&settings(), None, &Author::default(), &[], &mut facts);
+        assert!(facts.message.shown.is_empty());
     }
 
     #[test]

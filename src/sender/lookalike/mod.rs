@@ -179,7 +179,11 @@ impl Home {
         let Some(domain) = &mailbox.domain else { return false };
         match self {
             Self::Domain(own) => is_within(domain, own),
-            Self::Address(local, own) => own == domain && mailbox.local_part.to_lowercase() == *local,
+            // Of what is no address by the grammar only the domain may be known.
+            Self::Address(local, own) => {
+                own == domain
+                    && (mailbox.local_part.is_empty() || mailbox.local_part.to_lowercase() == *local)
+            }
         }
     }
 }

@@ -163,6 +163,9 @@ fn who_is_shown_as_the_author_is_a_fact() {
     assert_eq!(send("From: Anna Director <anna@signed.test>").0, 250);
     let (code, record) = send("From: =?utf-8?q?Director_=41nna?= <x@other.test>");
     assert_eq!((code, record["rule"].as_str()), (550, Some("person")), "{record}");
+    // Broken, but not to those who read it.
+    let (code, record) = send("From: =?utf-8?q?Director,_Anna?= <x@other.test>");
+    assert_eq!((code, record["rule"].as_str()), (550, Some("person")), "{record}");
     let (code, record) = send("From: Anna Director <x@other.test>\r\nReply-To: x@free.test");
     assert_eq!((code, &record["score"]), (250, &4.5.into()), "{record}");
     for symbol in ["FROM_NAME_PERSON", "REPLY_TO_FREEMAIL", "REPLY_TO_OTHER_DOMAIN"] {
