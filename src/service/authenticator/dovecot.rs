@@ -15,7 +15,7 @@ use aws_lc_rs::rand;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Mutex, Semaphore, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Origin, Presence, Word};
 use crate::policy::users::Place;
@@ -25,6 +25,8 @@ use wire::Said;
 
 /// To connect and to introduce each other.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long a server is left alone that did not do that in time.
+const PAUSE: Duration = Duration::from_secs(3);
 /// For one answer. The server delays what is wrong, the longer the more of it there was.
 const ANSWER: Duration = Duration::from_secs(20);
 /// Questions under way at a time.
@@ -37,9 +39,16 @@ const RECEIVE_BYTES: usize = 4096;
 pub(super) struct Dovecot {
     place: Place,
     /// The one that is kept; whoever finds it broken makes another one.
-    connection: Mutex<Option<Arc<Connection>>>,
+    connection: Mutex<Kept>,
     places: Semaphore,
     presence: Presence,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    connection: Option<Arc<Connection>>,
+    /// A server that took no connection in time is not waited for by each client anew.
+    hung_until: Option<Instant>,
 }
 
 /// Who waits for an answer, by the number of the question; `None`: nobody can any more.
@@ -90,15 +99,19 @@ impl Dovecot {
     /// The connection that is kept, or a new one. Who waits here waits for the same.
     async fn connected(&self) -> Option<Arc<Connection>> {
         let mut kept = self.connection.lock().await;
-        if let Some(connection) = kept.as_ref().filter(|connection| connection.is_alive()) {
+        if let Some(connection) = kept.connection.as_ref().filter(|connection| connection.is_alive()) {
             return Some(Arc::clone(connection));
         }
-        *kept = None;
+        kept.connection = None;
+        if kept.hung_until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
         let opened = timeout(CONNECT, Connection::open(&self.place)).await;
+        kept.hung_until = opened.is_err().then(|| Instant::now() + PAUSE);
         match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(connection) => {
                 self.presence.found(&self.place);
-                *kept = Some(Arc::clone(&connection));
+                kept.connection = Some(Arc::clone(&connection));
                 Some(connection)
             }
             Err(error) => {

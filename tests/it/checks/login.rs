@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use base64_simd::STANDARD;
 use postern::smtp::sasl::{Exchange, Mechanism, ScramKeys, Step as Sasl};
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use rustls::{HandshakeKind, ServerConfig};
 
 use super::{At, Do, EXTENSIONS, PATIENCE, Plan, Proxy, Setup, Step, Upstream, eventually};
 use crate::harness::authority::{self_signed, world};
@@ -337,4 +337,7 @@ fn connections_of_one_client_log_in_too() {
         assert_eq!(verbs[..6], ["EHLO", "STAR", "EHLO", "XCLI", "EHLO", "AUTH"], "{verbs:?}");
     }
     assert_ne!(seen.messages[0].session, seen.messages[1].session);
+    // Who has proven who it is once need not do it again in a session that is resumed.
+    let kinds: Vec<_> = seen.secured.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds.last(), Some(&HandshakeKind::Resumed), "{kinds:?}");
 }

@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use base64_simd::STANDARD;
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::*;
 
@@ -189,15 +188,32 @@ fn answers_find_their_questions() {
         let dovecot = Arc::new(asking(&path));
         let first = Arc::clone(&dovecot);
         let first = tokio::spawn(async move { asks(&first, "first", "x").await });
-        while dovecot
-            .connection
-            .try_lock()
-            .map_or(true, |kept| kept.as_ref().is_none_or(|kept| kept.next.load(Ordering::Relaxed) < 2))
-        {
+        while dovecot.connection.try_lock().map_or(true, |kept| {
+            kept.connection.as_ref().is_none_or(|kept| kept.next.load(Ordering::Relaxed) < 2)
+        }) {
             tokio::task::yield_now().await;
         }
         assert_eq!(asks(&dovecot, "second", "x").await, Word::RightAs("second".to_owned()));
         assert_eq!(first.await.unwrap(), Word::RightAs("first".to_owned()));
+        server.abort();
+    });
+}
+
+/// It takes the connection and never says who it is: the first client waits, the next does not.
+#[test]
+fn a_server_that_hangs_is_left_alone_for_a_while() {
+    let path = socket("hangs");
+    run(async {
+        let server = serve(&path, "VERSION\t1\t2\n", usual);
+        let dovecot = asking(&path);
+        tokio::time::pause();
+        for (want, wait) in [(CONNECT, Duration::ZERO), (Duration::ZERO, PAUSE), (CONNECT, Duration::ZERO)] {
+            let begin = Instant::now();
+            assert_eq!(asks(&dovecot, "ann", "pencil").await, Word::Unknown);
+            let waited = begin.elapsed();
+            assert!(waited >= want && waited < want + Duration::from_millis(100), "{waited:?}");
+            tokio::time::sleep(wait).await;
+        }
         server.abort();
     });
 }
