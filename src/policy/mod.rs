@@ -2,9 +2,12 @@
 
 pub mod condition;
 pub mod facts;
+pub mod first_contact;
 pub mod inspect;
 pub mod judge;
+pub mod ledger;
 pub mod lists;
+pub mod reputation;
 pub mod route;
 pub mod rule;
 pub mod score;

@@ -395,6 +395,14 @@ pub struct Concluded {
     is_partial: bool,
 }
 
+#[cfg(test)]
+impl Concluded {
+    /// Of an author without signatures.
+    pub(super) const fn new(author: Author, dmarc: Option<Alignment>) -> Self {
+        Self { author, spf: None, dkim: Vec::new(), arc: None, dmarc, is_partial: false }
+    }
+}
+
 impl Alignment {
     /// The word for it in facts and fields (RFC 8601 §2.7, RFC 7489 §11.2).
     pub const fn name(&self) -> &'static str {

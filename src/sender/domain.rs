@@ -13,13 +13,13 @@ pub(super) fn is_within(name: &Name, domain: &Name) -> bool {
 }
 
 /// What one owner registers of a host's name, by the public suffix list; the host, if it is a suffix.
-pub(super) fn registrable(host: &str) -> &str {
+pub fn registrable(host: &str) -> &str {
     let length = psl::domain(host.as_bytes()).map(|domain| domain.as_bytes().len());
     length.and_then(|length| host.get(host.len().checked_sub(length)?..)).unwrap_or(host)
 }
 
 /// The form in which the DNS has a name (RFC 5891 §4.4), without a final dot; empty, if it has none.
-pub(super) fn to_ascii(domain: &str) -> Cow<'_, str> {
+pub fn to_ascii(domain: &str) -> Cow<'_, str> {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     if domain.is_ascii() {
         return Cow::Borrowed(domain);

@@ -31,3 +31,5 @@ pub mod lookalike;
 pub mod spf;
 #[cfg(test)]
 mod zone;
+
+pub use domain::{registrable, to_ascii};
