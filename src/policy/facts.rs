@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::first_contact::Contact;
 use super::sender::Objection;
 use super::symbol::{self, Symbols};
 use crate::limits::{
@@ -48,6 +49,8 @@ pub struct Facts {
     pub urls: Vec<Url>,
     pub symbols: Symbols,
     pub lane: Known,
+    /// Whether client, sender and recipients have met before.
+    pub contact: Contact,
     /// Of [`FACTS_BYTES_MAX`], so many are taken.
     bytes: usize,
 }
@@ -89,6 +92,8 @@ pub struct Client {
     pub tls: Known,
     pub auth_user: Known,
     pub listener: Known,
+    /// Tests of good manners that it failed.
+    pub tests: Names,
 }
 
 impl Client {
@@ -115,8 +120,10 @@ pub struct Sender {
     pub dmarc: Known,
     /// What speaks against the author that is shown.
     pub objection: Option<Objection>,
-    /// Mail went to this sender before, or came and was wanted.
+    /// Mail went to this author before, or came of its domain and was wanted; and the author is proven.
     pub known: bool,
+    /// One of the recipients wrote to this author before, who is proven.
+    pub correspondent: bool,
 }
 
 /// One DKIM signature and what became of it.
@@ -155,7 +162,7 @@ pub struct Names(Vec<Text>);
 
 impl Names {
     /// Whether it is a new one.
-    fn insert(&mut self, name: Text) -> bool {
+    pub fn insert(&mut self, name: Text) -> bool {
         match self.0.binary_search(&name) {
             Err(at) if self.0.len() < FACT_NAMES_MAX => {
                 self.0.insert(at, name);

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::first_contact;
 use super::inspect::Engine;
 use super::judge::Policy;
+use super::reputation;
 use super::route::Routes;
 use super::sender;
 use super::tls::{DownstreamTls, UpstreamTls};
@@ -34,6 +36,12 @@ pub struct Config {
     pub engine: Option<Arc<Engine>>,
     /// What is asked about who sends; `None`: nothing.
     pub sender: Option<Arc<sender::Settings>>,
+    /// What is asked of those who have not met; `None`: nothing.
+    pub first_contact: Option<Arc<first_contact::Settings>>,
+    /// Who counts as known; `None`: nobody.
+    pub reputation: Option<reputation::Settings>,
+    /// Where that is remembered.
+    pub store: Store,
     /// Where messages are kept that nobody shall get unseen; `None`: nowhere.
     pub quarantine: Option<Quarantine>,
     /// Where the admin plane listens; `None`: nowhere.
@@ -101,6 +109,8 @@ pub struct Listener {
     pub tls: DownstreamTls,
     /// `None`: AUTH is not known.
     pub auth: Option<DownstreamAuth>,
+    /// Mail of our own comes here: whom it goes to is known from then on.
+    pub outbound: bool,
 }
 
 impl Listener {
@@ -257,6 +267,21 @@ pub struct Quarantine {
     pub bytes_max: u64,
     /// Older messages are deleted.
     pub age_max: Duration,
+}
+
+/// What is remembered from one message to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// A folder; `None`: it is forgotten when the process ends.
+    pub path: Option<PathBuf>,
+    /// Entries of each of its tables.
+    pub entries_max: usize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: None, entries_max: 200_000 }
+    }
 }
 
 /// Of which messages that stream a copy is kept while they do.

@@ -80,6 +80,7 @@ impl Relay {
         }
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));
+        self.learn(cx, &transaction, disposition);
         Self::break_off_copy(cx, &mut transaction);
         Self::break_off_inquiries(cx, &mut transaction);
         cx.shared.window_left += std::mem::take(&mut self.window_taken);

@@ -118,6 +118,7 @@ impl Relay {
         if let Some(transaction) = self.transaction.as_deref_mut() {
             transaction.content = Some(Box::new(content));
         }
+        self.recall_without_author(cx);
         if some_rules {
             self.judge_early(cx, Phase::Rcpt);
         }

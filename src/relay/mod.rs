@@ -8,6 +8,7 @@
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
 //! * `exchange`: what the next hop says, and what its loss means;
 //! * `sender`: who is really sending, asked meanwhile;
+//! * `recall`: what is remembered of those who send and receive it, and learnt from it;
 //! * `flow`: content from the client, held or streamed up, its end, its verdict;
 //! * `decision`: what is decided over content, and what becomes of it; `tag`: fields that say so;
 //! * `ending`: how a transaction ends, and its record.
@@ -29,6 +30,7 @@ mod exchange;
 mod flow;
 pub mod quarantine;
 pub mod question;
+mod recall;
 pub mod record;
 mod sender;
 mod session;

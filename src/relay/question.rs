@@ -8,6 +8,7 @@
 use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
 use crate::limits::{ASKED_BYTES_MAX, INQUIRY_BYTES};
+use crate::policy::ledger::{Key, Lesson, Recalled};
 use crate::policy::sender::{AuthorFound, ClientFound, OfAuthor, OfClient};
 use crate::smtp::reply::Reply;
 
@@ -34,6 +35,24 @@ pub enum Question {
     Author(Box<OfAuthor>),
     /// About a client that says who it is.
     Auth(Box<Attempt>),
+    /// What is remembered of these.
+    Recall(Recall),
+    /// What is to be remembered.
+    Learn(Learn),
+}
+
+/// Keys of the ledger, and the second of the wall clock in which it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recall {
+    pub now: u64,
+    pub keys: Vec<Key>,
+}
+
+/// Lessons, and the second of the wall clock in which they were learnt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learn {
+    pub now: u64,
+    pub lessons: Vec<Lesson>,
 }
 
 impl Question {
@@ -42,6 +61,7 @@ impl Question {
         match self {
             Self::Quarantine(Spool::Append(bytes)) => bytes.len(),
             Self::Quarantine(_) | Self::Client(_) | Self::Author(_) | Self::Auth(_) => 0,
+            Self::Recall(_) | Self::Learn(_) => 0,
         }
     }
 
@@ -54,6 +74,8 @@ impl Question {
             Self::Client(_) => INQUIRY_BYTES,
             Self::Author(author) => INQUIRY_BYTES + author.weight(),
             Self::Auth(attempt) => INQUIRY_BYTES + attempt.weight(),
+            Self::Recall(recall) => size_of_val(&recall.keys[..]),
+            Self::Learn(learn) => size_of_val(&learn.lessons[..]),
         }
     }
 
@@ -63,6 +85,7 @@ impl Question {
         match self {
             Self::Quarantine(_) => ASKED_BYTES_MAX,
             Self::Client(_) | Self::Author(_) | Self::Auth(_) => ASKED_BYTES_MAX / 2,
+            Self::Recall(_) | Self::Learn(_) => ASKED_BYTES_MAX / 2,
         }
     }
 
@@ -70,7 +93,8 @@ impl Question {
     pub const fn wants_answer(&self) -> bool {
         match self {
             Self::Quarantine(Spool::Append(_) | Spool::Commit(_)) => true,
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) => true,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::Recall(_) => true,
+            Self::Learn(_) => false,
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => false,
         }
     }
@@ -86,6 +110,7 @@ impl Question {
             Self::Quarantine(_) => Some(Self::Quarantine(Spool::Abort)),
             // A wrong password counts though its client has left.
             Self::Client(_) | Self::Author(_) | Self::Auth(_) => None,
+            Self::Recall(_) | Self::Learn(_) => None,
         }
     }
 }
@@ -96,6 +121,7 @@ pub enum Answer {
     Client(Box<ClientFound>),
     Author(Box<AuthorFound>),
     Auth(Outcome),
+    Recalled(Recalled),
     Unknown(Unknown),
 }
 
@@ -110,7 +136,7 @@ impl Answer {
         match self {
             Self::Quarantine(Spooled::Taken { .. } | Spooled::Stored) => None,
             // What these mean is said where they are asked for.
-            Self::Client(_) | Self::Author(_) | Self::Auth(_) => None,
+            Self::Client(_) | Self::Author(_) | Self::Auth(_) | Self::Recalled(_) => None,
             Self::Quarantine(Spooled::Failed(failure)) => Some(failure.reply()),
             Self::Unknown(_) => Some(Reply::new(451, "4.3.0", "cannot be decided now, come again")),
         }

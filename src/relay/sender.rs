@@ -13,6 +13,7 @@ use super::question::{Answer, Query, Question};
 use super::session::Session;
 use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
+use crate::policy::reputation::{Named, Proof};
 use crate::policy::sender::{
     AuthorFound, ClientFound, OfClient, Settings, Signing, results_field, tell_author, tell_client,
 };
@@ -22,7 +23,7 @@ use crate::sender::header_section::HeaderSection;
 
 /// What becomes of one inquiry.
 #[derive(Debug)]
-enum Inquiry<T> {
+pub(super) enum Inquiry<T> {
     /// It was not begun.
     None,
     Asked(Query),
@@ -31,11 +32,16 @@ enum Inquiry<T> {
 }
 
 impl<T> Inquiry<T> {
-    const fn is_open(&self) -> bool {
+    pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Asked(_))
     }
 
-    const fn found(&self) -> Option<&T> {
+    /// The number under which it is asked, if it is.
+    pub(super) const fn asked(&self) -> Option<Query> {
+        if let Self::Asked(query) = self { Some(*query) } else { None }
+    }
+
+    pub(super) const fn found(&self) -> Option<&T> {
         match self {
             Self::Ended(found) => found.as_ref(),
             Self::None | Self::Asked(_) => None,
@@ -43,7 +49,7 @@ impl<T> Inquiry<T> {
     }
 
     /// Whether it was asked under this number.
-    fn is(&self, query: Query) -> bool {
+    pub(super) fn is(&self, query: Query) -> bool {
         matches!(self, Self::Asked(asked) if *asked == query)
     }
 }
@@ -90,6 +96,11 @@ impl Reading {
             removal: settings.results.then(|| Removal::new(hostname)),
             is_due: false,
         }
+    }
+
+    /// Whether anything is asked about the author.
+    pub(super) const fn asks(&self) -> bool {
+        !matches!(self.state, ReadingState::Nothing)
     }
 
     /// Takes the next piece of content as it came.
@@ -166,20 +177,35 @@ impl Relay {
             return;
         }
         let ReadingState::Body(signing) = &reading.state else { return };
-        let sender = Name::parse(&split(&transaction.path).1)
-            .or_else(|| Name::parse(&String::from_utf8_lossy(greeted(&self.session))));
+        let sender = asked_domain(&transaction.path, greeted(&self.session));
+        let named = Named::of(&signing.author);
+        let domain = sender.as_ref().map(ToString::to_string).unwrap_or_default();
         let inquiry = signing.inquiry(settings, sender);
         let Some(asked) = transaction.sender.as_deref_mut() else { return };
         self.queries = self.queries.next();
         asked.author = Inquiry::Asked(self.queries);
         let question = Question::Author(Box::new(inquiry));
         cx.actions.push(Action::Ask { query: self.queries, question, patience: patience(settings) });
+        self.recall(cx, &domain, named.as_ref());
+    }
+
+    /// No author is looked at: what is remembered of the envelope is asked before its content.
+    pub(super) fn recall_without_author(&mut self, cx: &mut Context<'_>) {
+        let Some(transaction) = self.transaction.as_deref() else { return };
+        let reading = transaction.content.as_deref().and_then(|content| content.reading.as_deref());
+        if reading.is_some_and(Reading::asks) {
+            return;
+        }
+        let asks = transaction.sender.is_some();
+        let domain = asks.then(|| asked_domain(&transaction.path, greeted(&self.session))).flatten();
+        let domain = domain.map(|domain| domain.to_string()).unwrap_or_default();
+        self.recall(cx, &domain, None);
     }
 
     /// Whether the verdict has to wait for an answer.
     pub(super) fn waits_for_sender(&self) -> bool {
-        let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
-        sender.is_some_and(Sender::is_open)
+        let Some(transaction) = self.transaction.as_deref() else { return false };
+        transaction.memory.is_open() || transaction.sender.as_deref().is_some_and(Sender::is_open)
     }
 
     /// Content is complete, and nobody may let its end go up yet.
@@ -190,19 +216,23 @@ impl Relay {
 
     /// Whether what is answered under this number concerns one of these inquiries.
     pub(super) fn awaits_found(&self, query: Query) -> bool {
-        let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
-        sender.is_some_and(|sender| sender.client.is(query) || sender.author.is(query))
+        let Some(transaction) = self.transaction.as_deref() else { return false };
+        let sender = transaction.sender.as_deref();
+        transaction.memory.is(query)
+            || sender.is_some_and(|sender| sender.client.is(query) || sender.author.is(query))
     }
 
     pub(super) fn on_found(&mut self, cx: &mut Context<'_>, query: Query, answer: Answer) {
         let waited = self.waits_for_verdict();
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        let Some(sender) = transaction.sender.as_deref_mut() else { return };
-        match answer {
-            Answer::Client(found) => sender.client = Inquiry::Ended(Some(found)),
-            Answer::Author(found) => sender.author = Inquiry::Ended(Some(found)),
-            _ if sender.client.is(query) => sender.client = Inquiry::Ended(None),
-            _ => sender.author = Inquiry::Ended(None),
+        match (transaction.sender.as_deref_mut(), answer) {
+            (_, Answer::Recalled(recalled)) => transaction.memory.end(Some(recalled)),
+            _ if transaction.memory.is(query) => transaction.memory.end(None),
+            (Some(sender), Answer::Client(found)) => sender.client = Inquiry::Ended(Some(found)),
+            (Some(sender), Answer::Author(found)) => sender.author = Inquiry::Ended(Some(found)),
+            (Some(sender), _) if sender.client.is(query) => sender.client = Inquiry::Ended(None),
+            (Some(sender), _) => sender.author = Inquiry::Ended(None),
+            (None, _) => {}
         }
         if waited && !self.waits_for_sender() && self.stage == Stage::Verdict && !self.is_settled() {
             self.decide(cx);
@@ -212,11 +242,17 @@ impl Relay {
 
     /// All that can be known is: it becomes facts, and a field for the next hop.
     pub(super) fn tell_sender(&mut self, cx: &Context<'_>) {
+        let proof = self.tell_found(cx).unwrap_or_default();
+        self.tell_met(cx, proof);
+    }
+
+    /// What the inquiries found; gives what of it is proof.
+    fn tell_found(&mut self, cx: &Context<'_>) -> Option<Proof> {
         let config = &cx.shared.config;
-        let Some(settings) = config.sender.as_deref() else { return };
-        let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        let Some(sender) = transaction.sender.take() else { return };
-        let Some(content) = transaction.content.as_deref_mut() else { return };
+        let settings = config.sender.as_deref()?;
+        let transaction = self.transaction.as_deref_mut()?;
+        let sender = transaction.sender.take()?;
+        let content = transaction.content.as_deref_mut()?;
         let client = sender.client.found().map(|found| &**found);
         let author = sender.author.found().map(|found| &**found);
         let signing = match content.reading.take().map(|reading| reading.state) {
@@ -232,15 +268,22 @@ impl Relay {
         if settings.results {
             content.put_fields(&results_field(&config.hostname, client, concluded.as_ref()));
         }
+        Some(Proof::of(client.and_then(|found| found.spf.as_ref()), concluded.as_ref()))
     }
 
     /// The transaction is over: nobody waits for answers any more.
     pub(super) fn break_off_inquiries(cx: &mut Context<'_>, transaction: &mut Transaction) {
-        let Some(sender) = transaction.sender.take() else { return };
-        let client = if let Inquiry::Asked(query) = sender.client { Some(query) } else { None };
-        let author = if let Inquiry::Asked(query) = sender.author { Some(query) } else { None };
-        client.into_iter().chain(author).for_each(|query| cx.actions.push(Action::CancelAsk(query)));
+        let sender = transaction.sender.take();
+        let client = sender.as_ref().and_then(|sender| sender.client.asked());
+        let author = sender.as_ref().and_then(|sender| sender.author.asked());
+        let open = client.into_iter().chain(author).chain(transaction.memory.asked());
+        open.for_each(|query| cx.actions.push(Action::CancelAsk(query)));
     }
+}
+
+/// The domain that SPF is asked about.
+fn asked_domain(path: &[u8], greeted: &[u8]) -> Option<Name> {
+    Name::parse(&split(path).1).or_else(|| Name::parse(&String::from_utf8_lossy(greeted)))
 }
 
 /// How the client greeted: whoever speaks for another one says how that did.

@@ -10,6 +10,7 @@ use super::content::{Content, Stand};
 use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
+use super::recall::Memory;
 use super::sender::Sender;
 use crate::base::time::{Instant, Moment};
 use crate::policy::inspect::Evidence;
@@ -38,6 +39,8 @@ pub(super) struct Transaction {
     pub(super) ahead: Ahead,
     /// What is asked about who sends.
     pub(super) sender: Option<Box<Sender>>,
+    /// What is remembered of those who send and receive it.
+    pub(super) memory: Memory,
     /// The server last used, for the record.
     pub(super) server: Option<std::net::SocketAddr>,
     /// What TLS established with it.
@@ -124,6 +127,7 @@ impl Transaction {
             hop: Hop::None,
             ahead: Ahead::No,
             sender: None,
+            memory: Memory::default(),
             server: None,
             secured: None,
             spoilt: false,

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::authenticator::Authenticator;
 use super::quarantine::Store;
 use super::sender::Inquirer;
+use super::store;
 use crate::policy::settings::Listener;
 use crate::policy::users::Users;
 use crate::relay::auth::{Attempt, Claim, Outcome};
@@ -22,6 +23,7 @@ use crate::worker::ask::Asked;
 pub struct Answerers {
     pub quarantine: Option<Store>,
     pub sender: Option<Inquirer>,
+    pub store: Option<store::Store>,
     pub authenticators: Authenticators,
 }
 
@@ -71,6 +73,9 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
     while let Some(asked) = questions.recv().await {
         answerers.answer(asked);
     }
+    if let Some(store) = answerers.store {
+        store.close();
+    }
 }
 
 impl Answerers {
@@ -87,6 +92,13 @@ impl Answerers {
                 None => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
             };
         }
+        let question = match (question, &self.store) {
+            (Question::Recall(keys), Some(store)) => {
+                return answers.push(ticket, Answer::Recalled(store.recall(&keys)));
+            }
+            (Question::Learn(lessons), Some(store)) => return store.learn(&lessons),
+            (question, _) => question,
+        };
         match (question, &self.quarantine, &self.sender) {
             (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),
             (question @ (Question::Client(_) | Question::Author(_)), _, Some(inquirer)) => {

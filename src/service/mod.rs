@@ -5,6 +5,7 @@
 //! * `dns`: what evaluations of `sender` must know;
 //! * `quarantine`: messages held back, on disk;
 //! * `sender`: inquiries about who sends;
+//! * `store`: what is remembered from one message to the next;
 //! * `event_log`, `notice`: records, and words to people.
 
 pub mod answer;
@@ -14,6 +15,7 @@ pub mod event_log;
 pub mod notice;
 pub mod quarantine;
 pub mod sender;
+pub mod store;
 
 use std::io;
 use std::sync::mpsc;

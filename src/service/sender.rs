@@ -35,7 +35,9 @@ impl Inquirer {
                 Answer::Client(self.find(|known| inquiry.evaluate(&self.settings, known)).await)
             }
             Question::Author(inquiry) => Answer::Author(self.find(|known| inquiry.evaluate(known)).await),
-            Question::Quarantine(_) | Question::Auth(_) => Answer::Unknown(Unknown::Gone),
+            Question::Quarantine(_) | Question::Auth(_) | Question::Recall(_) | Question::Learn(_) => {
+                Answer::Unknown(Unknown::Gone)
+            }
         }
     }
 

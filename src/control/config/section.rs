@@ -11,7 +11,7 @@ use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
 use super::sender::sender;
-use super::{auth, tls, unit};
+use super::{auth, contact, tls, unit};
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
@@ -34,7 +34,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Named in the language, not built in this version.
-const ABSENT: [&str; 4] = ["lane", "limit", "store", "scanners"];
+const ABSENT: [&str; 3] = ["lane", "limit", "scanners"];
 
 const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("none", IdentityMode::None),
@@ -68,6 +68,7 @@ pub(super) fn config(
     let upstreams = upstreams(&mut root, outside);
     let routes = routes(&mut root, &upstreams);
     let sender = sender(root.section("sender"));
+    let contacts = contact::contacts(&mut root, &listeners, sender.as_ref());
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
@@ -79,12 +80,14 @@ pub(super) fn config(
         upstreams: &upstreams,
         inspect: &inspect,
         quarantine: quarantine.as_ref(),
+        greylists: contacts.greylist().is_some(),
         symbols: symbols.as_ref(),
         kinds: &kinds,
     };
     let files = |path: &str| outside.read(path, LIST_FILE_BYTES_MAX);
     let mut policy = policy(&mut root, limit, &files, around);
     policy.keeps = quarantine.is_some();
+    policy.greylists_all = contacts.greylist().is_some_and(|greylist| greylist.all);
     if let Some(sender) = &sender {
         policy.enforces_dmarc = sender.dmarc == DmarcMode::Enforce;
         policy.scores.note_patterns(sender.weights());
@@ -112,6 +115,9 @@ pub(super) fn config(
         inspect,
         engine,
         sender: sender.map(Arc::new),
+        first_contact: contacts.first_contact.map(Arc::new),
+        reputation: contacts.reputation,
+        store: contacts.store,
         quarantine,
         admin,
         records,
@@ -145,6 +151,7 @@ pub(super) fn beside(file: &Path, config: &mut Config) {
         settle(path);
     }
     config.inspect.patterns.iter_mut().chain(&mut config.inspect.cache).for_each(settle);
+    config.store.path.iter_mut().for_each(settle);
     config.quarantine.iter_mut().for_each(|quarantine| settle(&mut quarantine.path));
 }
 
@@ -240,8 +247,9 @@ fn listener(
     let (proxy_protocol, xclient) = (networks("proxy_protocol"), networks("xclient"));
     let bare_newline =
         section.item("bare_newline").and_then(bare_newline).unwrap_or(BareNewlinePolicy::Reject);
+    let outbound = section.item("outbound").and_then(Item::flag).unwrap_or(false);
     section.finish();
-    Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth }
+    Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth, outbound }
 }
 
 /// `"reject"` or `{ replace = [networks] }`.

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
+use postern::policy::reputation;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
 use postern::policy::sender::{self, DmarcMode};
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    Quarantine, RecordSink, Server, Spool, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    Quarantine, RecordSink, Server, Spool, Store, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
@@ -122,6 +124,8 @@ impl Settings {
             "dns" => self.take_record(value)?,
             "find" => self.take_pattern(value)?,
             "rule" => self.take_rule(value)?,
+            "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
+            "reputation" => self.config.reputation = Some(reputation::Settings::default()),
             "spool" => self.take_spool(value)?,
             _ => return self.take_config(word, value),
         }
@@ -158,6 +162,7 @@ impl Settings {
         let (name, then, when) = (words.next()?, words.next()?, words.next()?);
         let then = match then {
             "tag" => Verdict::Tag,
+            "greylist" => Verdict::Greylist,
             "defer" => Verdict::Defer,
             "reject" => Verdict::Reject,
             "quarantine" => Verdict::Quarantine,
@@ -171,6 +176,26 @@ impl Settings {
         let mut rules: Vec<Rule> = policy.rules.iter().map(|(_, rule)| rule.clone()).collect();
         rules.push(Rule { name: name.to_owned(), when, then, reply: None, shadow: false });
         policy.rules = Rules::new(rules);
+        Some(())
+    }
+
+    /// `greylist all` or `greylist rules`, `greeting 6s reject` or `greeting 6s mark`, `tarpit 10s`.
+    fn take_first_contact(&mut self, word: &str, value: &str) -> Option<()> {
+        let mut settings = self.config.first_contact.as_deref().cloned().unwrap_or_default();
+        match word {
+            "greylist" => {
+                let all = value == "all";
+                settings.greylist = Some(Greylist { all, ..Greylist::default() });
+                self.config.policy.greylists_all = all;
+            }
+            "greeting" => {
+                let (delay, early) = value.split_once(' ')?;
+                let early = if early == "mark" { Early::Mark } else { Early::Reject };
+                settings.greeting = Some(Greeting { delay: duration(delay)?, early });
+            }
+            _ => settings.tarpit = Some(Tarpit { delay: duration(value)?, errors: 3 }),
+        }
+        self.config.first_contact = Some(Arc::new(settings));
         Some(())
     }
 
@@ -256,6 +281,7 @@ impl Settings {
             "min_rate" => workers.min_rate = value.parse().ok()?,
             "replace" => listener.bare_newline = BareNewlinePolicy::Replace(vec![value.parse().ok()?]),
             "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
+            "outbound" => listener.outbound = true,
             "xclient" => listener.xclient.push(value.parse().ok()?),
             "tls" => listener.tls = downstream_tls(value)?,
             "auth" => listener.auth = Some(auth(value)?),
@@ -290,6 +316,7 @@ fn config() -> Config {
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
             auth: None,
+            outbound: false,
         }],
         upstreams: vec![upstream("mailstore", "198.51.100.1:25")],
         routes: Routes::new([(Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0))]),
@@ -297,6 +324,9 @@ fn config() -> Config {
         inspect: Inspect::default(),
         engine: None,
         sender: None,
+        first_contact: None,
+        reputation: None,
+        store: Store::default(),
         quarantine: None,
         admin: None,
         records: RecordSink::Off,
