@@ -127,6 +127,10 @@ pub struct Failed(u8);
 const _: () = assert!(Test::ALL.len() <= 8);
 
 impl Failed {
+    pub const fn none() -> Self {
+        Self(0)
+    }
+
     pub const fn insert(&mut self, test: Test) {
         self.0 |= 1 << test as u8;
     }

@@ -173,6 +173,7 @@ impl Relay {
         actions.list.clear();
         // Where it came to grief is not known: what it has is given back from what it had taken.
         shared.window_left += std::mem::take(&mut self.window_taken);
+        self.let_go(shared);
         self.transaction = None;
         // The worker knows whether there is a connection; the pool must not get it back.
         actions.push(Action::Discard(DiscardReason::Fault));

@@ -118,9 +118,11 @@ impl Relay {
         if let Some(transaction) = self.transaction.as_deref_mut() {
             transaction.content = Some(Box::new(content));
         }
-        self.recall_without_author(cx);
         if some_rules {
             self.judge_early(cx, Phase::Rcpt);
+        }
+        if !self.is_settled() {
+            self.recall_without_author(cx);
         }
     }
 

@@ -26,7 +26,7 @@ use crate::policy::settings::Config;
 use crate::policy::verdict::Verdict;
 
 /// The service has it in memory: who waits longer waits for a thread that is in trouble.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is remembered of one transaction, and what it will teach.
 #[derive(Debug)]

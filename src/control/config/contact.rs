@@ -205,6 +205,22 @@ mod tests {
         assert_eq!(config.store, Store { path: Some("store".into()), entries_max: 1000 });
     }
 
+    /// What `appliance/postern.toml` shows of these sections.
+    #[test]
+    fn the_shipped_example_is_accepted() {
+        let shipped = include_str!("../../../appliance/postern.toml");
+        let begin = shipped.find("#[first_contact]").unwrap();
+        let end = shipped.find("# Content is decoded").unwrap();
+        let meant = |line: &&str| line.starts_with('#') && !line.starts_with("# ");
+        let lines = shipped[begin..end].lines().filter(meant).map(|line| format!("{}\n", &line[1..]));
+        let text: String = lines.collect();
+        let shown = config(&format!("[sender]\n{}", text.replace("\"inbound\"", "\"in\"")));
+        let settings = shown.first_contact.as_deref().unwrap();
+        assert_eq!((settings.greylist, settings.tarpit.unwrap().errors), (Some(Greylist::default()), 3));
+        assert_eq!(shown.reputation, Some(reputation::Settings::default()));
+        assert_eq!(shown.store.entries_max, Store::default().entries_max);
+    }
+
     #[test]
     fn short_forms_have_defaults() {
         let config = config("[first_contact]\ngreylist = {}\ntarpit = \"10s\"\n");
@@ -230,7 +246,7 @@ mod tests {
             ),
             (
                 "[reputation]\n",
-                "11:2: nobody is known whose address could be forged: add [sender], with spf or dmarc",
+                "11:1: nobody is known whose address could be forged: add [sender], with spf or dmarc",
             ),
             (
                 "[store]\nbackend = \"redis://127.0.0.1:6379\"\n",

@@ -195,3 +195,114 @@ fn a_known_correspondent_is_known_and_a_forged_one_is_not() {
         assert_eq!(rule(sender, author).as_str(), want, "from {sender}, author {author}");
     }
 }
+
+/// Sessions that wait for their greeting at the same time.
+const WAITING: usize = 2000;
+
+#[test]
+fn two_thousand_that_wait_for_the_greeting_cost_nobody_else_anything() {
+    let upstream = Plan::bdat().start();
+    let plain = free_address();
+    let proxy = Setup::toward(upstream.address)
+        .section(&format!(
+            "[[listener]]\nname = \"plain\"\naddress = [\"{plain}\"]\n\
+             [first_contact]\nlistener = [\"in\"]\ndelay = \"6s\""
+        ))
+        .start();
+    let mut waiting: Vec<_> =
+        (0..WAITING).map(|_| (Instant::now(), Client::connect_from(HERE, proxy.address))).collect();
+    // Meanwhile another listener serves, by the same worker.
+    let begun = Instant::now();
+    for _ in 0..50 {
+        assert_eq!(send(plain, HERE, "a@far.test", "a@far.test", RECIPIENT).get(..3), Some("250"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for (begun, client) in &mut waiting {
+        assert_eq!(client.reply().code, 220);
+        assert!(begun.elapsed() >= Duration::from_millis(5900), "{:?}", begun.elapsed());
+    }
+    assert_eq!(upstream.messages().len(), 50);
+}
+
+#[test]
+fn who_speaks_before_the_greeting_is_refused_unless_it_is_known() {
+    let upstream = Plan::bdat().start();
+    let section = "[first_contact]\ndelay = \"2s\"";
+    let mut proxy = Setup::toward(upstream.address).section(section).start();
+    let mut early = Client::connect_from(HERE, proxy.address);
+    early.send(b"EHLO client.example\r\nMAIL FROM:<a@far.test>\r\n");
+    let heard = early.hear_to_the_end(PATIENCE).unwrap();
+    assert_eq!(heard.iter().map(|reply| reply.code).collect::<Vec<_>>(), [554]);
+    let record = proxy.await_records(1).remove(0);
+    assert_eq!(record["reply"].as_str(), Some("it spoke before it was greeted"), "{record}");
+    // Who brought mail once is greeted at once, with all its neighbours, and may be in a hurry.
+    let begun = Instant::now();
+    assert!(send(proxy.address, HERE, "a@far.test", "a@far.test", RECIPIENT).starts_with("250 "));
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    let mut hasty = Client::connect_from("127.77.1.200", proxy.address);
+    hasty.send(b"EHLO client.example\r\n");
+    assert_eq!((hasty.reply().code, hasty.reply().code), (220, 250));
+    assert!(begun.elapsed() < Duration::from_millis(1900), "{:?}", begun.elapsed());
+    proxy.assert_well();
+}
+
+#[test]
+fn tests_are_facts_and_the_greeting_may_only_mark() {
+    let upstream = Plan::bdat().start();
+    let rule = |test: &str| {
+        format!("[[rule]]\nname = \"{test}\"\nwhen = '\"{test}\" in client.tests'\nthen = \"reject\"\n")
+    };
+    let rules =
+        ["early_talker", "not_smtp", "bare_newline", "greeted_as_us", "pipelining"].map(rule).concat();
+    let section = format!("[first_contact]\ndelay = \"1s\"\nearly = \"mark\"\n{rules}");
+    let proxy = Setup::toward(upstream.address).section(&section).start();
+    for (n, (early, first, want)) in [
+        ("", "EHLO client.example\r\n", None),
+        ("EHLO client.example\r\n", "", Some("early_talker")),
+        ("", "GET / HTTP/1.1\r\nEHLO client.example\r\n", Some("not_smtp")),
+        ("", "EHLO client.example\n", Some("bare_newline")),
+        ("", "EHLO postern.example\r\n", Some("greeted_as_us")),
+        ("", "EHLO client.example\r\nRSET\r\n", Some("pipelining")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let source = format!("127.78.{n}.1");
+        let mut client = Client::connect_from(&source, proxy.address);
+        client.send(early.as_bytes());
+        assert_eq!(client.reply().code, 220);
+        client.send(first.as_bytes());
+        for _ in [early, first].concat().lines() {
+            client.reply();
+        }
+        client.envelope("a@far.test", RECIPIENT);
+        // Rules that need no content decide before it.
+        let code = client.command("DATA").code;
+        assert_eq!(code, if want.is_some() { 550 } else { 354 }, "{first:?}");
+        if want.is_some() {
+            let is_its = |record: &Value| record["client"]["ip"] == source.as_str();
+            let rule = || Some(proxy.records().into_iter().find(is_its)?["rule"].clone());
+            assert!(
+                eventually(PATIENCE, || rule().is_some_and(|rule| rule.as_str() == want)),
+                "{:?}",
+                rule()
+            );
+        }
+    }
+}
+
+#[test]
+fn who_errs_waits_for_replies() {
+    let upstream = Plan::bdat().start();
+    let section = "[first_contact]\ntarpit = { delay = \"1s\", errors = 2 }";
+    let proxy = Setup::toward(upstream.address).section(section).start();
+    let mut client = proxy.session();
+    for _ in 0..2 {
+        assert_eq!(client.command("NONSENSE").code, 500);
+    }
+    let begun = Instant::now();
+    assert_eq!(client.command("NOOP").code, 250);
+    assert!(begun.elapsed() >= Duration::from_millis(990), "{:?}", begun.elapsed());
+    assert_eq!(proxy.session().command("NOOP").code, 250);
+}

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use postern::policy::condition::{Condition, Scope};
-use postern::policy::first_contact::{self, Greylist};
+use postern::policy::first_contact::{self, Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
@@ -275,7 +275,13 @@ fn strangers(random: &mut Random, mood: Mood) -> Option<first_contact::Settings>
         return None;
     }
     let greylist = Greylist { delay: second, passes: 3, all: true, ..Greylist::default() };
-    Some(first_contact::Settings { greylist: Some(greylist), ..first_contact::Settings::default() })
+    let greeting = Greeting { delay: second / 2, early: Early::Mark };
+    Some(first_contact::Settings {
+        greylist: Some(greylist),
+        greeting: random.bool().then_some(greeting),
+        tarpit: random.bool().then_some(Tarpit { delay: second, errors: 1 }),
+        ..first_contact::Settings::default()
+    })
 }
 
 fn domain(upstream: usize) -> String {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern::limits::TARPITS_MAX;
 use postern::policy::condition::{Condition, Scope};
 use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
@@ -65,6 +66,8 @@ pub(super) struct Settings {
     pub(super) pool: Pool,
     /// The whole Received field is shown.
     pub(super) full_trace: bool,
+    /// Clients of the worker that are held back already.
+    pub(super) tarpits: usize,
     /// Records show where the message went.
     pub(super) shows_next_hop: bool,
     /// What is looked for.
@@ -84,6 +87,7 @@ impl Settings {
             opening: Opening::Ehlo,
             pool: Pool::Ready,
             full_trace: false,
+            tarpits: 0,
             shows_next_hop: false,
             patterns: String::new(),
             zone: Vec::new(),
@@ -126,6 +130,7 @@ impl Settings {
             "rule" => self.take_rule(value)?,
             "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
             "reputation" => self.config.reputation = Some(reputation::Settings::default()),
+            "tarpits" => self.tarpits = TARPITS_MAX,
             "spool" => self.take_spool(value)?,
             _ => return self.take_config(word, value),
         }

@@ -148,6 +148,7 @@ pub(super) fn play(dialogue: &Dialogue, cut: Cut) -> (Vec<Vec<String>>, Outcome)
         world.play_step(step, cut, &mut index);
         steps.push(world.take_output());
     }
+    assert!(!world.over || world.shared.tarpits == world.settings.tarpits, "who is gone is held back");
     (steps, world.outcome)
 }
 
@@ -163,6 +164,7 @@ impl World {
             *slot = announced.as_deref().map(|lines| greeted(lines).capabilities().clone());
         }
         shared.announce();
+        shared.tarpits = settings.tarpits;
         let peer = settings.client.parse().expect("an address");
         let local = "198.51.100.25:25".parse().expect("an address");
         Self {
