@@ -106,7 +106,7 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     memory::refuse_huge_pages();
     raise_descriptors(descriptors(&config, cores.len()));
     let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
-    let mut opened = remembers(&config).then(|| store::open(&config.store));
+    let mut opened = config.remembers().then(|| store::open(&config.store));
     let store_end = opened.as_mut().and_then(|opened| opened.end.take());
     let (notices, inbox) = mpsc::channel();
     let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::new(config.upstreams.len()))).collect();
@@ -133,11 +133,6 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     say(format_args!("serving on {}", addresses(&config)));
     let path = path.map(Path::to_path_buf);
     Ok(Running { config, path, workers, inbox, phase, log_thread, store_end })
-}
-
-/// Whether anything has to be remembered.
-fn remembers(config: &Config) -> bool {
-    config.first_contact.is_some() || config.reputation.is_some()
 }
 
 /// What the service thread begins with.

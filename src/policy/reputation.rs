@@ -161,7 +161,8 @@ pub fn lesson(settings: &Settings, now: u64, author: &Named, about: About) -> Le
     Lesson { key: history(&author.domain), about, until: now + settings.keep.as_secs() }
 }
 
-/// What a message that went out teaches: to whom its sender writes.
+/// What a message that went out teaches: to whom its sender writes. Nobody writes what has no sender: an answer that
+/// a machine gives to a stranger makes no friend (RFC 3834 §3.3).
 pub fn lessons_of_sent<'a>(
     settings: &Settings,
     now: u64,
@@ -169,7 +170,8 @@ pub fn lessons_of_sent<'a>(
     recipients: impl Iterator<Item = &'a str>,
 ) -> Vec<Lesson> {
     let (sender, until) = (address(sender), now + settings.keep.as_secs());
-    let keys = recipients.take(CORRESPONDENTS_LEARNT_MAX).flat_map(|recipient| {
+    let count = if sender == address("") { 0 } else { CORRESPONDENTS_LEARNT_MAX };
+    let keys = recipients.take(count).flat_map(|recipient| {
         let recipient = address(recipient);
         [correspondent(&recipient), correspondent_of(&recipient, &sender)]
     });
@@ -217,6 +219,14 @@ mod tests {
             assert_eq!(stands(&ledger, 5, author, is_proven), want, "{author} {is_proven}");
         }
         assert_eq!(stands(&ledger, 181 * DAY, "friend@far.test", true), (false, false));
+    }
+
+    #[test]
+    fn what_a_machine_answers_makes_nobody_known() {
+        let settings = Settings::default();
+        assert_eq!(lessons_of_sent(&settings, 0, "", ["a@far.test"].into_iter()), []);
+        let many = (0..500).map(|_| "a@far.test");
+        assert_eq!(lessons_of_sent(&settings, 0, "b@here.test", many).len(), 2 * CORRESPONDENTS_LEARNT_MAX);
     }
 
     #[test]

@@ -51,6 +51,13 @@ pub struct Config {
     pub hash: String,
 }
 
+impl Config {
+    /// Whether anything is remembered from one message to the next.
+    pub const fn remembers(&self) -> bool {
+        self.first_contact.is_some() || self.reputation.is_some()
+    }
+}
+
 /// What holds for each worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workers {

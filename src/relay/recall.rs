@@ -116,6 +116,9 @@ impl Relay {
 
     /// Asks what is remembered. `named` is the author, if one is looked at.
     pub(super) fn recall(&mut self, cx: &mut Context<'_>, domain: &str, named: Option<&Named>) {
+        if !cx.shared.config.remembers() {
+            return;
+        }
         let keys = self.keys(&cx.shared.config, domain, named);
         let Some(transaction) = self.transaction.as_deref_mut().filter(|_| !keys.is_empty()) else { return };
         self.queries = self.queries.next();
@@ -144,7 +147,7 @@ impl Relay {
     /// All that can be known is: whether they have met, and how the author stands, become facts.
     pub(super) fn tell_met(&mut self, cx: &Context<'_>, proof: Proof) {
         let config = &cx.shared.config;
-        if config.first_contact.is_none() && config.reputation.is_none() {
+        if !config.remembers() {
             return;
         }
         let (settings, client) = (self.of_strangers(config), self.session.client_ip());
@@ -183,7 +186,7 @@ impl Relay {
         disposition: Disposition,
     ) {
         let config = &cx.shared.config;
-        if config.first_contact.is_none() && config.reputation.is_none() {
+        if !config.remembers() {
             return;
         }
         let now = cx.now.wall.as_secs();
@@ -230,7 +233,7 @@ fn lessons(config: &Config, now: u64, transaction: &Transaction, disposition: Di
 /// What an end says about who sent; nothing, where it says more about us or the next hop.
 fn wanted(disposition: Disposition, verdict: Option<Verdict>) -> Option<About> {
     match disposition {
-        Disposition::Delivered if verdict == Some(Verdict::Tag) => None,
+        Disposition::Delivered if matches!(verdict, Some(Verdict::Tag | Verdict::Redirect(_))) => None,
         Disposition::Delivered => Some(About::Good),
         Disposition::Refused
         | Disposition::RefusedUpstream

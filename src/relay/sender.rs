@@ -178,7 +178,8 @@ impl Relay {
         }
         let ReadingState::Body(signing) = &reading.state else { return };
         let sender = asked_domain(&transaction.path, greeted(&self.session));
-        let named = Named::of(&signing.author);
+        let remembers = cx.shared.config.remembers();
+        let named = remembers.then(|| Named::of(&signing.author)).flatten();
         let domain = sender.as_ref().map(ToString::to_string).unwrap_or_default();
         let inquiry = signing.inquiry(settings, sender);
         let Some(asked) = transaction.sender.as_deref_mut() else { return };
@@ -268,7 +269,8 @@ impl Relay {
         if settings.results {
             content.put_fields(&results_field(&config.hostname, client, concluded.as_ref()));
         }
-        Some(Proof::of(client.and_then(|found| found.spf.as_ref()), concluded.as_ref()))
+        let spf = client.and_then(|found| found.spf.as_ref());
+        config.remembers().then(|| Proof::of(spf, concluded.as_ref()))
     }
 
     /// The transaction is over: nobody waits for answers any more.

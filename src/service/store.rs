@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
+
 use super::notice::say;
 use crate::limits::{STORE_BATCH_MAX, STORE_WAITING_MAX};
 use crate::policy::ledger::{Key, Ledger, Recalled, Table};
@@ -137,6 +139,7 @@ impl Store {
     /// Writes and forgets, to the end of the process.
     pub async fn keep_house(self) {
         let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             rounds.tick().await;
             self.0.borrow_mut().keep_house();
