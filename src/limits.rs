@@ -150,7 +150,7 @@ pub const CORRESPONDENTS_LEARNT_MAX: usize = 100;
 /// Keys that one inquiry may ask for: three identities, each by itself and with each recipient, and the
 /// author, alone, with each recipient, and its domain.
 pub const RECALL_KEYS_MAX: usize = 3 * (1 + CONTACT_RECIPIENTS_MAX) + 2 + CONTACT_RECIPIENTS_MAX;
-/// Changes that are written to the store together, and keys of changes that wait for that.
+/// Changes that are written to the store together, and keys that wait for that beside those of entries.
 pub const STORE_BATCH_MAX: usize = 4096;
 pub const STORE_WAITING_MAX: usize = 64 * STORE_BATCH_MAX;
 /// Batches on their way to the disk.

@@ -209,6 +209,11 @@ impl Ledger {
         self.shelves[table as usize].entries.len()
     }
 
+    /// Entries of all tables that there is room for.
+    pub const fn capacity(&self) -> usize {
+        self.entries_max.saturating_mul(Table::ALL.len())
+    }
+
     /// Entries that had to go before their end, since the start.
     pub const fn evicted(&self) -> u64 {
         self.evicted

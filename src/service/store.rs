@@ -17,8 +17,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
-
 use super::notice::say;
 use crate::limits::{STORE_BATCH_MAX, STORE_WAITING_MAX};
 use crate::policy::ledger::{Key, Ledger, Recalled, Table};
@@ -28,6 +26,8 @@ use disk::{Batch, Disk, Offered};
 
 /// How often changes are written, and what has ended is let go of.
 const ROUND: Duration = Duration::from_secs(1);
+/// And how often where more changed than one round writes.
+const ROUND_BEHIND: Duration = Duration::from_millis(50);
 /// Entries that one round lets go of, of each table.
 const ENDED_PER_ROUND: usize = 10_000;
 
@@ -104,9 +104,11 @@ struct Inner {
     ledger: Ledger,
     /// Keys whose entries the disk has otherwise.
     waiting: BTreeSet<Key>,
-    /// Some that did not fit in there were forgotten.
-    is_behind: bool,
+    /// So many of them at most: all that there are, and some that are no more.
+    waiting_max: usize,
     disk: Option<Disk>,
+    /// The disk had no room for the last batch: it is asked again in the next round.
+    is_busy: bool,
     stats: Arc<Stats>,
     /// The latest second that anybody spoke of.
     now: u64,
@@ -116,7 +118,16 @@ impl Store {
     pub fn new(opened: Opened) -> Self {
         let Opened { ledger, changed, disk, stats, .. } = opened;
         let waiting = changed.into_iter().collect();
-        Self(Rc::new(RefCell::new(Inner { ledger, waiting, is_behind: false, disk, stats, now: 0 })))
+        let waiting_max = ledger.capacity() + STORE_WAITING_MAX;
+        Self(Rc::new(RefCell::new(Inner {
+            ledger,
+            waiting,
+            waiting_max,
+            disk,
+            is_busy: false,
+            stats,
+            now: 0,
+        })))
     }
 
     pub fn recall(&self, asked: &Recall) -> Recalled {
@@ -131,19 +142,22 @@ impl Store {
             inner.ledger.learn(learn.now, *lesson, &mut changed);
         }
         inner.note(&changed);
-        if inner.waiting.len() >= STORE_BATCH_MAX {
+        if inner.waiting.len() >= STORE_BATCH_MAX && !inner.is_busy {
             inner.write();
         }
     }
 
     /// Writes and forgets, to the end of the process.
     pub async fn keep_house(self) {
-        let mut rounds = tokio::time::interval(ROUND);
-        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            rounds.tick().await;
+            tokio::time::sleep(if self.is_behind() { ROUND_BEHIND } else { ROUND }).await;
             self.0.borrow_mut().keep_house();
         }
+    }
+
+    /// Whether more is to be written than one round writes.
+    fn is_behind(&self) -> bool {
+        self.0.borrow().waiting.len() >= STORE_BATCH_MAX
     }
 
     /// Writes what is left, however long that takes, and lets go of the disk: nobody waits for answers any more.
@@ -164,10 +178,10 @@ impl Inner {
     fn note(&mut self, changed: &[Key]) {
         let Some(_) = self.disk else { return };
         for key in changed {
-            if self.waiting.len() < STORE_WAITING_MAX {
+            if self.waiting.len() < self.waiting_max {
                 self.waiting.insert(*key);
             } else if !self.waiting.contains(key) {
-                self.is_behind = true;
+                // One that is no more, most likely: its row ends by itself.
                 self.stats.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -178,6 +192,7 @@ impl Inner {
         self.ledger.forget_ended(self.now, ENDED_PER_ROUND, &mut ended);
         self.note(&ended);
         self.catch_up();
+        self.is_busy = false;
         self.write();
         for table in Table::ALL {
             self.stats.entries[table as usize].store(self.ledger.len(table) as u64, Ordering::Relaxed);
@@ -188,10 +203,9 @@ impl Inner {
     /// A disk that takes changes again, but has missed some, gets all.
     fn catch_up(&mut self) {
         let Some(disk) = &self.disk else { return };
-        if self.waiting.is_empty() && (self.is_behind || disk.has_missed()) && !self.stats.is_failing() {
-            self.is_behind = false;
+        if disk.has_missed() && !self.stats.is_failing() {
             disk.forgive();
-            self.waiting = self.ledger.keys().collect();
+            self.waiting.extend(self.ledger.keys());
         }
     }
 
@@ -205,7 +219,7 @@ impl Inner {
         match disk.offer(batch.clone()) {
             Offered::Taken => batch.iter().for_each(|(key, _)| _ = self.waiting.remove(key)),
             // It is slow: what waits is kept, and what changes again meanwhile is written once.
-            Offered::Busy => {}
+            Offered::Busy => self.is_busy = true,
             Offered::Gone => {
                 self.stats.lost.fetch_add(self.waiting.len() as u64, Ordering::Relaxed);
                 self.waiting.clear();
