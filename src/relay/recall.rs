@@ -213,17 +213,18 @@ fn lessons(config: &Config, now: u64, transaction: &Transaction, disposition: Di
         _ if verdict == Some(Verdict::Greylist) => Some(About::Met),
         _ => None,
     };
+    let wanted = wanted(disposition, verdict);
     let mut lessons = Vec::new();
     if let (Some(settings), Some(about)) = (&met.settings, about) {
         if let Some(greylist) = &settings.greylist {
             lessons.extend(first_contact::lessons(greylist, now, about, &met.identity, met.pairs.parts()));
         }
-        if settings.greeting.is_some() && about == About::Good {
+        // What is only tagged makes nobody welcome.
+        if settings.greeting.is_some() && wanted == Some(About::Good) {
             let (key, until) = (first_contact::client_key(met.client), now + settings.keep().as_secs());
-            lessons.push(Lesson { key, about, until });
+            lessons.push(Lesson { key, about: About::Good, until });
         }
     }
-    let wanted = wanted(disposition, verdict);
     if let (Some(settings), Some(author), Some(about)) = (&config.reputation, &met.proof.author, wanted) {
         lessons.push(reputation::lesson(settings, now, author, about));
     }

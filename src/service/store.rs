@@ -110,7 +110,7 @@ struct Inner {
     /// The disk had no room for the last batch: it is asked again in the next round.
     is_busy: bool,
     stats: Arc<Stats>,
-    /// The latest second that anybody spoke of.
+    /// The second that was spoken of last: a clock that was wrong once is not believed for ever.
     now: u64,
 }
 
@@ -136,7 +136,7 @@ impl Store {
 
     pub fn learn(&self, learn: &Learn) {
         let mut inner = self.0.borrow_mut();
-        inner.now = inner.now.max(learn.now);
+        inner.now = learn.now;
         let mut changed = Vec::new();
         for lesson in &learn.lessons {
             inner.ledger.learn(learn.now, *lesson, &mut changed);

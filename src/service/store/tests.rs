@@ -85,6 +85,18 @@ fn what_was_learnt_is_there_after_a_restart() {
 }
 
 #[test]
+fn a_clock_that_was_wrong_once_forgets_nothing() {
+    let stats = Arc::default();
+    let opened = Opened { ledger: Ledger::new(100), changed: Vec::new(), disk: None, stats, end: None };
+    let store = Store::new(opened);
+    learn(&store, 1, 0..10);
+    learn(&store, 1_000_000, 0..0);
+    learn(&store, 2, 0..0);
+    store.0.borrow_mut().keep_house();
+    assert_eq!(knows(&store, 0..10), 10);
+}
+
+#[test]
 fn what_has_no_room_is_no_more_on_disk() {
     let place = Place::new("room");
     let opened = place.open();
