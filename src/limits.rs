@@ -141,6 +141,23 @@ pub const ORDERS_RUNNING_MAX: usize = 8;
 pub const PAGE_ENTRIES_MAX: usize = 100;
 pub const PAGE_BYTES_HIGH: usize = 1024 * 1024;
 
+/// What stands for a key in the ledger of what is remembered.
+pub const LEDGER_KEY_BYTES: usize = 16;
+/// Recipients of one message that its first contact is remembered for.
+pub const CONTACT_RECIPIENTS_MAX: usize = 32;
+/// Recipients of one message of ours that become known correspondents.
+pub const CORRESPONDENTS_LEARNT_MAX: usize = 100;
+/// Keys that one inquiry may ask for: three identities, each by itself and with each recipient, and the
+/// author, alone, with each recipient, and its domain.
+pub const RECALL_KEYS_MAX: usize = 3 * (1 + CONTACT_RECIPIENTS_MAX) + 2 + CONTACT_RECIPIENTS_MAX;
+/// Changes that are written to the store together, and keys that wait for that beside those of entries.
+pub const STORE_BATCH_MAX: usize = 4096;
+pub const STORE_WAITING_MAX: usize = 64 * STORE_BATCH_MAX;
+/// Batches on their way to the disk.
+pub const STORE_BATCHES_MAX: usize = 2;
+/// Clients of one worker whose replies are held back; more, and nobody else's are.
+pub const TARPITS_MAX: usize = 2000;
+
 // Sums.
 
 /// How much an administrator allows one worker.

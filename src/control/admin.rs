@@ -22,11 +22,13 @@ use super::boot::Notice;
 use super::metrics::{self, Single};
 use super::quarantine_pages;
 use crate::limits::QUARANTINE_ENTRIES_MAX;
+use crate::policy::ledger::Table;
 use crate::policy::settings::{Config, Quarantine};
 use crate::service::event_log;
 use crate::service::notice::say;
 use crate::service::quarantine::Counts;
 use crate::service::quarantine::order::Desk;
+use crate::service::store;
 use crate::worker::control::Order;
 use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
 
@@ -64,6 +66,7 @@ struct Inner {
     notices: Sender<Notice>,
     phase: Arc<Phase>,
     quarantine: Option<Desk>,
+    store: Option<Arc<store::Stats>>,
     begun: Instant,
 }
 
@@ -77,7 +80,18 @@ impl State {
         quarantine: Option<Desk>,
     ) -> Self {
         let begun = Instant::now();
-        Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, begun }))
+        let store = None;
+        Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, store, begun }))
+    }
+
+    /// Tells of what is remembered too.
+    #[must_use]
+    pub fn with_store(mut self, store: Option<Arc<store::Stats>>) -> Self {
+        // Nobody else has it yet.
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.store = store;
+        }
+        self
     }
 }
 
@@ -175,6 +189,7 @@ fn text(state: &Inner) -> String {
         },
     ];
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
+    singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
     metrics::render(&singles, &state.counters, &upstream_names(&state.config))
 }
 
@@ -189,6 +204,23 @@ fn quarantine(counts: Counts) -> [Single<'static>; 7] {
         counter("quarantine_expired_total", "Messages deleted because of their age.", counts.expired),
         counter("quarantine_released_total", "Messages sent on by order.", counts.released),
         counter("quarantine_deleted_total", "Messages deleted by order.", counts.deleted),
+    ]
+}
+
+fn remembered(stats: &store::Stats) -> [Single<'static>; 5] {
+    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
+    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
+    let entries = Table::ALL.into_iter().map(|table| stats.entries(table)).sum();
+    [
+        gauge("store_entries", "Entries that are remembered.", entries),
+        gauge(
+            "store_failing",
+            "1: what is learnt is in memory only, the disk does not take it.",
+            stats.is_failing().into(),
+        ),
+        counter("store_evicted_total", "Entries forgotten before their time: no room.", stats.evicted()),
+        counter("store_written_total", "Changes that are safe on disk.", stats.written()),
+        counter("store_lost_total", "Changes that were not written to disk.", stats.lost()),
     ]
 }
 

@@ -33,6 +33,7 @@ use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
 use crate::service::quarantine::{NextHops, Store};
 use crate::service::sender::Inquirer;
+use crate::service::store;
 use crate::tls::server_policy::ServerPolicy;
 use crate::worker::ask::{Asked, Asker, QuestionQueue};
 use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
@@ -107,11 +108,14 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     memory::refuse_huge_pages();
     raise_descriptors(descriptors(&config, cores.len()));
     let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
+    let mut opened = config.remembers().then(|| store::open(&config.store));
+    let store_end = opened.as_mut().and_then(|opened| opened.end.take());
     let (notices, inbox) = mpsc::channel();
     let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::new(config.upstreams.len()))).collect();
     let phase = Arc::new(Phase::default());
     let (questions, asked) = QuestionQueue::new();
-    start_service(Arc::clone(&config), counters.clone(), shared, asked, notices.clone(), Arc::clone(&phase))?;
+    let basis = Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened };
+    start_service(basis, counters.clone(), Arc::clone(&phase))?;
 
     let (ready, started) = mpsc::channel();
     let mut orders = Vec::new();
@@ -130,26 +134,31 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     phase.set(Phase::SERVING);
     say(format_args!("serving on {}", addresses(&config)));
     let path = path.map(Path::to_path_buf);
-    Ok(Running { config, path, workers, inbox, phase, log_thread })
+    Ok(Running { config, path, workers, inbox, phase, log_thread, store_end })
 }
 
-/// The service thread: signals, answers to workers and, if configured, the admin plane.
-fn start_service(
+/// What the service thread begins with.
+struct Basis {
     config: Arc<Config>,
-    counters: Vec<Arc<Counters>>,
     log: Arc<event_log::Shared>,
     asked: tokio::sync::mpsc::Receiver<Asked>,
     notices: Sender<Notice>,
-    phase: Arc<Phase>,
-) -> Result<(), String> {
+    opened: Option<store::Opened>,
+}
+
+/// The service thread: signals, answers to workers and, if configured, the admin plane.
+fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) -> Result<(), String> {
     let (ready, started) = mpsc::channel();
     service::start(move || async move {
-        let begun = begin_service(&config, &log, asked, &notices).await;
+        let (config, log, notices) =
+            (Arc::clone(&basis.config), Arc::clone(&basis.log), basis.notices.clone());
+        let stats = basis.opened.as_ref().map(|opened| Arc::clone(&opened.stats));
+        let begun = begin_service(basis).await;
         // The starter waits for this one word.
         let _ = ready.send(begun.as_ref().err().cloned());
         match begun {
             Ok((Some(admin), desk)) => {
-                admin.serve(State::new(config, counters, log, notices, phase, desk)).await;
+                admin.serve(State::new(config, counters, log, notices, phase, desk).with_store(stats)).await;
             }
             Ok((None, _)) => std::future::pending().await,
             Err(_) => {}
@@ -163,35 +172,33 @@ fn start_service(
 }
 
 /// What runs beside the admin plane, which is bound last: who can ask it finds all the rest there.
-async fn begin_service(
-    config: &Arc<Config>,
-    log: &Arc<event_log::Shared>,
-    asked: tokio::sync::mpsc::Receiver<Asked>,
-    notices: &Sender<Notice>,
-) -> Result<(Option<Admin>, Option<Desk>), String> {
-    signal::listen(notices, log).map_err(|error| format!("signals: {error}"))?;
-    let store = match quarantine_command::settings(config) {
+async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), String> {
+    let Basis { config, log, asked, notices, opened } = basis;
+    signal::listen(&notices, &log).map_err(|error| format!("signals: {error}"))?;
+    let store = match quarantine_command::settings(&config) {
         Some(settings) => {
             let told = |error| format!("{error} ({MEANT_FROM})");
-            Some(Store::open(&settings, NextHops::from(&**config)).map_err(told)?)
+            Some(Store::open(&settings, NextHops::from(&*config)).map_err(told)?)
         }
         None => None,
     };
-    let resolver = resolver(config)?;
+    let resolver = resolver(&config)?;
     let both = config.sender.clone().zip(resolver.clone());
     let sender = both.map(|(settings, resolver)| Inquirer::new(settings, resolver));
     let is_looked_up = config.upstreams.iter().any(Upstream::is_looked_up);
     let resolver = resolver.filter(|_| is_looked_up);
-    let next_hops = resolver.map(|resolver| Finder::new(Arc::clone(config), resolver));
+    let next_hops = resolver.map(|resolver| Finder::new(Arc::clone(&config), resolver));
     let desk = store.as_ref().map(Store::open_desk);
     if let Some(store) = store.clone() {
         tokio_uring::spawn(store.keep_house());
     }
-    let authenticators = Authenticators::new(config)?;
-    tokio_uring::spawn(answer::serve(
-        asked,
-        Answerers { quarantine: store, sender, next_hops, authenticators },
-    ));
+    let authenticators = Authenticators::new(&config)?;
+    let remembered = opened.map(store::Store::new);
+    if let Some(remembered) = remembered.clone() {
+        tokio_uring::spawn(remembered.keep_house());
+    }
+    let answerers = Answerers { quarantine: store, sender, next_hops, store: remembered, authenticators };
+    tokio_uring::spawn(answer::serve(asked, answerers));
     let admin = match config.admin {
         Some(address) => Some(Admin::bind(address).await?),
         None => None,
@@ -331,6 +338,7 @@ struct Running {
     inbox: Receiver<Notice>,
     phase: Arc<Phase>,
     log_thread: Option<std::thread::JoinHandle<()>>,
+    store_end: Option<store::End>,
 }
 
 impl Running {
@@ -355,6 +363,9 @@ impl Running {
                 }
                 None => ending = self.order(ending, Order::Stop),
             }
+        }
+        if let Some(end) = &self.store_end {
+            end.wait(GRACE);
         }
         self.finish_log();
         ExitCode::from(if failed { 70 } else { 0 })
@@ -452,7 +463,15 @@ mod tests {
         }
         let worker = Handle::new(orders, Wake::new(|| {}));
         let (config, phase) = (Arc::new(demo()), Arc::new(Phase::default()));
-        let running = Running { config, path: None, workers: vec![worker], inbox, phase, log_thread: None };
+        let running = Running {
+            config,
+            path: None,
+            workers: vec![worker],
+            inbox,
+            phase,
+            log_thread: None,
+            store_end: None,
+        };
         let well = format!("{:?}", running.supervise()) == format!("{:?}", ExitCode::SUCCESS);
         (well, ordered.try_iter().collect())
     }

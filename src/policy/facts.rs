@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::first_contact::Contact;
 use super::sender::Objection;
 use super::shown::Sign;
 use super::symbol::{self, Symbols};
@@ -49,6 +50,8 @@ pub struct Facts {
     pub urls: Vec<Url>,
     pub symbols: Symbols,
     pub lane: Known,
+    /// Whether client, sender and recipients have met before.
+    pub contact: Contact,
     /// Of [`FACTS_BYTES_MAX`], so many are taken.
     bytes: usize,
 }
@@ -90,6 +93,8 @@ pub struct Client {
     pub tls: Known,
     pub auth_user: Known,
     pub listener: Known,
+    /// Tests of good manners that it failed.
+    pub tests: Names,
 }
 
 impl Client {
@@ -116,10 +121,12 @@ pub struct Sender {
     pub dmarc: Known,
     /// What speaks against the author that is shown.
     pub objection: Option<Objection>,
-    /// Mail went to this sender before, or came and was wanted.
+    /// Mail went to this author before, or came of its domain and was wanted; and the author is proven.
     pub known: bool,
     /// The client's user may send from it.
     pub owned: bool,
+    /// One of the recipients wrote to this author before, who is proven.
+    pub correspondent: bool,
 }
 
 /// One DKIM signature and what became of it.
@@ -162,7 +169,7 @@ pub struct Names(Vec<Text>);
 
 impl Names {
     /// Whether it is a new one.
-    fn insert(&mut self, name: Text) -> bool {
+    pub fn insert(&mut self, name: Text) -> bool {
         match self.0.binary_search(&name) {
             Err(at) if self.0.len() < FACT_NAMES_MAX => {
                 self.0.insert(at, name);

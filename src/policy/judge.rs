@@ -3,7 +3,9 @@
 //!
 //! In this order: what is refused without a rule (size, loop); the first rule that holds; then the
 //! graver of what the score says, of what policy says about a message that could not be looked at to
-//! its end, and of what the author's domain asks for (DMARC).
+//! its end, of what the author's domain asks for (DMARC), and of what a first contact has to wait for.
+//!
+//! A rule that greylists decides only over those who have not met; for all others it is as if it did not hold.
 //!
 //! Invariant: a message that is refused early would have been refused at its end, whatever was still
 //! to come, and in the same way: for good or for now. Only the reason may be another one, if there
@@ -34,6 +36,8 @@ pub struct Policy {
     pub enforces_dmarc: bool,
     /// There is a quarantine.
     pub keeps: bool,
+    /// Every first contact has to come again, if no rule decides otherwise.
+    pub greylists_all: bool,
 }
 
 impl Default for Policy {
@@ -47,6 +51,7 @@ impl Default for Policy {
             lists: Lists::default(),
             enforces_dmarc: false,
             keeps: false,
+            greylists_all: false,
         }
     }
 }
@@ -88,6 +93,8 @@ pub enum Cause {
     Limit,
     /// The author's domain says that it did not send this.
     Dmarc,
+    /// Those who send and receive it have not met.
+    Contact,
 }
 
 impl Policy {
@@ -100,6 +107,7 @@ impl Policy {
             Cause::Score => Some("score"),
             Cause::Limit => Some("limit"),
             Cause::Dmarc => Some("dmarc"),
+            Cause::Contact => Some("first-contact"),
         }
     }
 
@@ -160,6 +168,9 @@ fn early_verdict(policy: &Policy, world: &World<'_>) -> Option<(Verdict, Cause)>
     let mut open: Option<Verdict> = None;
     for (index, rule) in policy.rules.iter().filter(|(_, rule)| !rule.shadow) {
         match rule.when.holds(world) {
+            // Whether they have met is known at the end.
+            Ok(true) if rule.then == Verdict::Greylist && open.is_none() => open = Some(rule.then),
+            Ok(true) if rule.then == Verdict::Greylist && open == Some(rule.then) => {}
             Ok(true) if open.is_none_or(|open| open == rule.then) => {
                 return Some((rule.then, Cause::Rule(index)));
             }
@@ -186,11 +197,14 @@ fn without_rule(policy: &Policy, world: &World<'_>) -> (Verdict, Cause) {
     let by_score = policy.thresholds.verdict(world.score);
     let by_limit = if world.facts.message.limits.is_empty() { Verdict::Pass } else { policy.limit };
     let by_dmarc = by_dmarc(policy, world.facts);
-    let verdict = by_score.graver(by_limit).graver(by_dmarc);
+    let waits = policy.greylists_all && world.facts.contact.waits();
+    let by_contact = if waits { Verdict::Greylist } else { Verdict::Pass };
+    let verdict = by_score.graver(by_limit).graver(by_dmarc).graver(by_contact);
     let cause = match verdict {
         Verdict::Pass => Cause::Nothing,
         verdict if verdict == by_score => Cause::Score,
         verdict if verdict == by_limit => Cause::Limit,
+        Verdict::Greylist => Cause::Contact,
         _ => Cause::Dmarc,
     };
     (verdict, cause)
@@ -226,6 +240,7 @@ fn ask(policy: &Policy, world: &World<'_>) -> Asked {
         }
         match rule.when.holds(world) {
             Ok(false) => {}
+            Ok(true) if rule.then == Verdict::Greylist && !world.facts.contact.waits() => {}
             Ok(true) if rule.shadow => asked.shadows.push(index),
             Ok(true) => asked.first = Some((index, rule.then)),
             Err(why) => asked.errors.push((index, why)),
@@ -239,6 +254,7 @@ fn judgement(policy: &Policy, world: &World<'_>, verdict: Verdict, cause: Cause)
         Cause::Rule(index) => policy.rules.find(index).and_then(|rule| rule.reply.clone()),
         _ => None,
     };
+    let of_contact = world.facts.contact.reply().filter(|_| verdict == Verdict::Greylist);
     let scored = world.facts.symbols.iter().map(|symbol| Scored {
         name: symbol.name.clone(),
         score: policy.scores.of(symbol),
@@ -251,7 +267,7 @@ fn judgement(policy: &Policy, world: &World<'_>, verdict: Verdict, cause: Cause)
         symbols: scored.collect(),
         shadows: Vec::new(),
         errors: Vec::new(),
-        reply: of_rule.or_else(|| verdict.reply()),
+        reply: of_rule.or(of_contact).or_else(|| verdict.reply()),
     }
 }
 
@@ -260,6 +276,7 @@ mod tests {
     use super::*;
     use crate::policy::condition::{Condition, Scope};
     use crate::policy::facts::Known;
+    use crate::policy::first_contact::Contact;
     use crate::policy::rule::{self, Rule};
     use crate::policy::settings::{Cpus, DownstreamTimeouts};
 
@@ -443,6 +460,80 @@ mod tests {
         facts.client.port = 7;
         let early = judge_early(&facts, &policy, &workers(), Phase::Connect).unwrap();
         assert_eq!(early.cause, Cause::Rule(RuleIndex(0)));
+    }
+
+    fn met(contact: Contact) -> Facts {
+        let mut facts = Facts::default();
+        facts.contact = contact;
+        facts
+    }
+
+    #[test]
+    fn a_first_contact_that_a_rule_asks_about_comes_again() {
+        let waits = Contact::Waits { seconds: 290 };
+        let rules = [("client.port == 7", Verdict::Greylist), ("true", Verdict::Tag)];
+        for (port, contact, want, cause) in [
+            (7, waits, Verdict::Greylist, Cause::Rule(RuleIndex(0))),
+            // Who has met is judged by what follows; so is whom nobody could ask about.
+            (7, Contact::Met, Verdict::Tag, Cause::Rule(RuleIndex(1))),
+            (7, Contact::Unasked, Verdict::Tag, Cause::Rule(RuleIndex(1))),
+            (8, waits, Verdict::Tag, Cause::Rule(RuleIndex(1))),
+        ] {
+            let mut facts = met(contact);
+            facts.client.port = port;
+            let judgement = check(&rules, &facts, want, cause);
+            if want == Verdict::Greylist {
+                let reply = judgement.reply.unwrap().first_line();
+                assert_eq!(reply, "451 4.7.1 greylisted, come again in 290 s");
+            }
+        }
+        let shadow = [("shadow: true", Verdict::Greylist)];
+        let told = |contact| check(&shadow, &met(contact), Verdict::Pass, Cause::Nothing).shadows.len();
+        assert_eq!((told(waits), told(Contact::Met)), (1, 0));
+    }
+
+    #[test]
+    fn every_first_contact_comes_again_if_nothing_else_is_decided() {
+        let facts = |score, contact| {
+            let mut facts = scored(score);
+            facts.contact = contact;
+            facts
+        };
+        let waits = Contact::Waits { seconds: 1 };
+        for (rules, score, contact, want) in [
+            (&[][..], 0.0, waits, Verdict::Greylist),
+            (&[], 5.0, waits, Verdict::Greylist),
+            (&[], 10.0, waits, Verdict::Quarantine),
+            (&[], 0.0, Contact::Met, Verdict::Pass),
+            (&[("true", Verdict::Pass)], 0.0, waits, Verdict::Pass),
+        ] {
+            let mut policy = Policy { greylists_all: true, ..policy(rules) };
+            let judgement = judge(&facts(score, contact), &policy, &workers());
+            assert_eq!(judgement.verdict, want, "{score} {contact:?}");
+            assert_eq!(judgement.cause == Cause::Contact, want == Verdict::Greylist);
+            policy.greylists_all = false;
+            assert_ne!(judge(&facts(score, contact), &policy, &workers()).verdict, Verdict::Greylist);
+        }
+    }
+
+    /// Whether they have met is known at the end only.
+    #[test]
+    fn nothing_is_decided_early_behind_a_greylist() {
+        let program = with_program();
+        check_early(&[("true", Verdict::Greylist)], &program, None);
+        check_early(&[("true", Verdict::Greylist), (PROGRAM, Verdict::Reject)], &program, None);
+        check_early(&[("true", Verdict::Greylist), ("true", Verdict::Greylist)], &program, None);
+        check_early(
+            &[("false", Verdict::Greylist), (PROGRAM, Verdict::Reject)],
+            &program,
+            Some(Verdict::Reject),
+        );
+        check_early(
+            &[(PROGRAM, Verdict::Reject), ("true", Verdict::Greylist)],
+            &program,
+            Some(Verdict::Reject),
+        );
+        check_early(&[(LARGE, Verdict::Defer), ("true", Verdict::Greylist)], &program, None);
     }
 
     #[test]

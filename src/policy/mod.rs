@@ -2,13 +2,16 @@
 
 pub mod condition;
 pub mod facts;
+pub mod first_contact;
 pub mod inspect;
 pub mod judge;
+pub mod ledger;
 pub mod links;
 pub mod lists;
 pub mod login;
 pub mod mx;
 pub mod owners;
+pub mod reputation;
 pub mod route;
 pub mod rule;
 pub mod score;

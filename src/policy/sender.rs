@@ -433,6 +433,16 @@ pub struct Concluded {
     is_partial: bool,
 }
 
+#[cfg(test)]
+impl Concluded {
+    /// Of an author without signatures.
+    pub(super) fn new(author: Author, dmarc: Option<Alignment>) -> Self {
+        let (replies, to_seal) = (Vec::new(), Err(Unsealed::Unsure));
+        let (spf, dkim, arc) = (None, Vec::new(), None);
+        Self { author, replies, spf, dkim, arc, dmarc, to_seal, is_partial: false }
+    }
+}
+
 impl Alignment {
     /// The word for it in facts and fields (RFC 8601 §2.7, RFC 7489 §11.2).
     pub const fn name(&self) -> &'static str {

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::first_contact;
 use super::inspect::Engine;
 use super::judge::Policy;
 use super::login::UpstreamAuth;
 use super::mx;
+use super::reputation;
 use super::route::Routes;
 use super::sender;
 use super::tls::{DownstreamTls, UpstreamTls};
@@ -36,6 +38,12 @@ pub struct Config {
     pub engine: Option<Arc<Engine>>,
     /// What is asked about who sends; `None`: nothing.
     pub sender: Option<Arc<sender::Settings>>,
+    /// What is asked of those who have not met; `None`: nothing.
+    pub first_contact: Option<Arc<first_contact::Settings>>,
+    /// Who counts as known; `None`: nobody.
+    pub reputation: Option<reputation::Settings>,
+    /// Where that is remembered.
+    pub store: Store,
     /// Where messages are kept that nobody shall get unseen; `None`: nowhere.
     pub quarantine: Option<Quarantine>,
     /// Where the admin plane listens; `None`: nowhere.
@@ -49,6 +57,11 @@ impl Config {
     /// Whether recipients of different domains may need transactions of their own.
     pub fn routes_apart(&self) -> bool {
         self.upstreams.len() > 1 || self.upstreams.iter().any(|upstream| upstream.mx.is_some())
+    }
+
+    /// Whether anything is remembered from one message to the next.
+    pub const fn remembers(&self) -> bool {
+        self.first_contact.is_some() || self.reputation.is_some()
     }
 }
 
@@ -110,6 +123,8 @@ pub struct Listener {
     pub tls: DownstreamTls,
     /// `None`: AUTH is not known.
     pub auth: Option<DownstreamAuth>,
+    /// Mail of our own comes here: whom it goes to is known from then on.
+    pub outbound: bool,
 }
 
 impl Listener {
@@ -280,6 +295,21 @@ pub struct Quarantine {
     pub bytes_max: u64,
     /// Older messages are deleted.
     pub age_max: Duration,
+}
+
+/// What is remembered from one message to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// A folder; `None`: it is forgotten when the process ends.
+    pub path: Option<PathBuf>,
+    /// Entries of each of its tables.
+    pub entries_max: usize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { path: None, entries_max: 200_000 }
+    }
 }
 
 /// Of which messages that stream a copy is kept while they do.

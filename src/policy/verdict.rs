@@ -13,6 +13,8 @@ pub enum Verdict {
     Tag,
     /// Refused for now: 4yz.
     Defer,
+    /// Those who send and receive it have not met: it is to come again.
+    Greylist,
     /// Kept for somebody to look at; the client hears 250 when it is safe on disk.
     Quarantine,
     /// Refused for good: 5yz.
@@ -32,6 +34,7 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Tag => "tag",
             Self::Defer => "defer",
+            Self::Greylist => "greylist",
             Self::Quarantine => "quarantine",
             Self::Reject | Self::Refuse(_) => "reject",
             Self::Discard => "discard",
@@ -41,7 +44,7 @@ impl Verdict {
 
     /// Whether the client hears that the message was not taken.
     pub const fn refuses(self) -> bool {
-        matches!(self, Self::Defer | Self::Reject | Self::Refuse(_))
+        matches!(self, Self::Defer | Self::Greylist | Self::Reject | Self::Refuse(_))
     }
 
     /// The code of the reply to the client where it is ours to give.
@@ -49,7 +52,7 @@ impl Verdict {
         match self {
             Self::Pass | Self::Tag | Self::Redirect(_) => None,
             Self::Quarantine | Self::Discard => Some(250),
-            Self::Defer => Some(451),
+            Self::Defer | Self::Greylist => Some(451),
             Self::Reject | Self::Refuse(_) => Some(550),
         }
     }
@@ -61,6 +64,8 @@ impl Verdict {
             Self::Pass | Self::Tag | Self::Redirect(_) => None,
             Self::Quarantine | Self::Discard => Some(Reply::new(250, "2.0.0", "accepted")),
             Self::Defer => Some(Reply::new(451, "4.7.1", "message not accepted for now")),
+            // How long is said where it is known.
+            Self::Greylist => Some(Reply::new(451, "4.7.1", "greylisted, come again")),
             Self::Reject => Some(Reply::new(550, "5.7.1", "message refused")),
             Self::Refuse(refusal) => Some(refusal.reply()),
         }
@@ -76,11 +81,12 @@ impl Verdict {
             Self::Pass => 0,
             Self::Redirect(_) => 1,
             Self::Tag => 2,
-            Self::Defer => 3,
-            Self::Quarantine => 4,
-            Self::Discard => 5,
-            Self::Reject => 6,
-            Self::Refuse(_) => 7,
+            Self::Greylist => 3,
+            Self::Defer => 4,
+            Self::Quarantine => 5,
+            Self::Discard => 6,
+            Self::Reject => 7,
+            Self::Refuse(_) => 8,
         }
     }
 }
@@ -137,7 +143,9 @@ mod tests {
 
     #[test]
     fn a_reply_is_of_the_class_of_its_verdict() {
-        for verdict in [Verdict::Defer, Verdict::Quarantine, Verdict::Reject, Verdict::Discard] {
+        for verdict in
+            [Verdict::Defer, Verdict::Greylist, Verdict::Quarantine, Verdict::Reject, Verdict::Discard]
+        {
             let reply = verdict.reply().unwrap();
             assert_eq!(Some(reply.code().to_u16()), verdict.code());
             assert_eq!(verdict.refuses(), reply.code().to_u16() >= 400);
@@ -151,6 +159,8 @@ mod tests {
             (Verdict::Pass, Verdict::Tag, Verdict::Tag),
             (Verdict::Reject, Verdict::Defer, Verdict::Reject),
             (Verdict::Defer, Verdict::Quarantine, Verdict::Quarantine),
+            (Verdict::Greylist, Verdict::Defer, Verdict::Defer),
+            (Verdict::Greylist, Verdict::Tag, Verdict::Greylist),
         ] {
             assert_eq!(one.graver(other), want);
             assert_eq!(other.graver(one), want);

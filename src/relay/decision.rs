@@ -64,6 +64,9 @@ impl Relay {
         let tls = session.secured.as_ref().map_or("off", |secured| secured.version.name());
         facts.client.tls = Known::new(tls.to_owned());
         facts.client.auth_user = Known::new(session.user.as_deref().unwrap_or_default().to_owned());
+        for test in session.manners.failed().iter() {
+            facts.client.tests.insert(test.name().into());
+        }
         facts.client.listener = Known::new(config.listeners[session.listener].name.clone());
         facts.sender.address = facts::text(&transaction.path);
         facts.sender.owned = self.owns(config, &transaction.path);

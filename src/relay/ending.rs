@@ -80,6 +80,7 @@ impl Relay {
         }
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));
+        self.learn(cx, &transaction, disposition);
         Self::break_off_copy(cx, &mut transaction);
         Self::break_off_inquiries(cx, &mut transaction);
         Self::break_off_seal(cx, &transaction);
@@ -175,6 +176,7 @@ impl Relay {
         actions.list.clear();
         // Where it came to grief is not known: what it has is given back from what it had taken.
         shared.window_left += std::mem::take(&mut self.window_taken);
+        self.let_go(shared);
         self.transaction = None;
         // The worker knows whether there is a connection; the pool must not get it back.
         actions.push(Action::Discard(DiscardReason::Fault));

@@ -121,6 +121,9 @@ impl Relay {
         if some_rules {
             self.judge_early(cx, Phase::Rcpt);
         }
+        if !self.is_settled() {
+            self.recall_without_author(cx);
+        }
     }
 
     fn await_content(&mut self, cx: &Context<'_>) {

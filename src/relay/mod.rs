@@ -3,12 +3,13 @@
 //! No IO, no clock, no socket: [`Relay::handle`] takes one [`Event`] and appends what follows to
 //! [`Actions`]. The files, in the order in which a message meets them:
 //!
-//! * `session`: greeting, PROXY header, commands outside of mail; `auth`: AUTH;
+//! * `session`: greeting, PROXY header, commands outside of mail; `auth`: AUTH; `manners`: who waits for us;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
 //! * `lookup`: where a recipient's mail goes, if the DNS has to say it;
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
 //! * `exchange`: what the next hop says, and what its loss means;
 //! * `sender`: who is really sending, asked meanwhile;
+//! * `recall`: what is remembered of those who send and receive it, and learnt from it;
 //! * `flow`: content from the client, held or streamed up, its end, its verdict;
 //! * `decision`: what is decided over content, and what becomes of it; `tag`: fields that say so;
 //! * `ending`: how a transaction ends, and its record.
@@ -29,8 +30,10 @@ pub mod event;
 mod exchange;
 mod flow;
 mod lookup;
+mod manners;
 pub mod quarantine;
 pub mod question;
+mod recall;
 pub mod record;
 mod seal;
 mod sender;
@@ -72,6 +75,8 @@ pub struct Shared {
     pub offer: Offer,
     /// Bytes of window that no message holds.
     pub window_left: usize,
+    /// Clients whose next command is held back.
+    pub tarpits: usize,
     /// For each upstream: whether DATA may be said ahead.
     pub foresight: Vec<Foresight>,
     pub random: fastrand::Rng,
@@ -87,6 +92,7 @@ impl Shared {
             capabilities: config.upstreams.iter().map(lookup::promised).collect(),
             offer: Offer::default(),
             window_left: config.workers.window_budget,
+            tarpits: 0,
             foresight: config.upstreams.iter().map(|up| Foresight::new(up.data_ahead)).collect(),
             random: fastrand::Rng::with_seed(seed),
             date: DateCache::default(),
@@ -134,6 +140,8 @@ struct Context<'a> {
 enum Stage {
     /// A PROXY header must come first.
     ProxyHeader,
+    /// The client has to wait for our greeting.
+    Greeting,
     Command,
     /// Hands are being shaken: nothing is plaintext.
     Handshake,
@@ -224,6 +232,9 @@ impl Relay {
             Event::Sent(side, bytes) => self.on_sent(cx, side, bytes),
             Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
             Event::CheckOutRefused => self.on_check_out_refused(cx),
+            Event::Answered(query, answer) if self.awaits_acquaintance(query) => {
+                self.on_acquaintance(cx, &answer);
+            }
             Event::Answered(query, answer) if self.awaits_proof(query) => self.on_attempted(cx, answer),
             Event::Answered(query, answer) if self.awaits_found(query) => self.on_found(cx, query, answer),
             Event::Answered(query, answer) if self.awaits_hosts(query) => self.on_hosts(cx, answer),
@@ -235,6 +246,9 @@ impl Relay {
         self.consume_input(cx);
         self.close_after_end(cx);
         self.govern_reading(cx);
+        if self.stage == Stage::Over {
+            self.let_go(cx.shared);
+        }
     }
 
     /// When [`Event::Expired`] is due.
@@ -243,7 +257,8 @@ impl Relay {
             return None;
         }
         // A client that waits for us is not late.
-        let client = (!self.awaits_next_hop()).then_some(self.client_deadline);
+        let waits = self.session.manners.until();
+        let client = waits.or_else(|| (!self.awaits_next_hop()).then_some(self.client_deadline));
         client.into_iter().chain(self.hop_deadline).min()
     }
 
@@ -302,6 +317,7 @@ impl Relay {
             let rest = &input[consumed..];
             let taken = match self.stage {
                 Stage::ProxyHeader => self.take_proxy_header(cx, rest),
+                Stage::Greeting => self.take_early(cx),
                 Stage::Command => self.take_command(cx, rest),
                 Stage::Response => self.take_response(cx, rest),
                 Stage::Data => self.take_data(cx, rest),
@@ -449,6 +465,10 @@ impl Relay {
         let now = cx.now.instant;
         if self.hop_deadline.is_some_and(|deadline| deadline <= now) {
             self.on_next_hop_late(cx);
+        } else if let Some(until) = self.session.manners.until() {
+            if until <= now {
+                self.on_waited(cx);
+            }
         } else if !self.awaits_next_hop() && self.client_deadline <= now {
             self.on_client_late(cx);
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
 use crate::limits::{ASKED_BYTES_MAX, INQUIRY_BYTES};
+use crate::policy::ledger::{Key, Lesson, Recalled};
 use crate::policy::links::OfLinks;
 use crate::policy::mx::{Hosts, Nowhere, OfDomain};
 use crate::policy::seal::OfSeal;
@@ -47,6 +48,24 @@ pub enum Question {
     Auth(Box<Attempt>),
     /// About where mail for a domain goes.
     NextHop(Box<OfDomain>),
+    /// What is remembered of these.
+    Recall(Recall),
+    /// What is to be remembered.
+    Learn(Learn),
+}
+
+/// Keys of the ledger, and the second of the wall clock in which it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recall {
+    pub now: u64,
+    pub keys: Vec<Key>,
+}
+
+/// Lessons, and the second of the wall clock in which they were learnt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learn {
+    pub now: u64,
+    pub lessons: Vec<Lesson>,
 }
 
 impl Question {
@@ -70,6 +89,8 @@ impl Question {
             Self::Links(links) => INQUIRY_BYTES + links.weight(),
             Self::Auth(attempt) => INQUIRY_BYTES + attempt.weight(),
             Self::NextHop(domain) => INQUIRY_BYTES + domain.weight(),
+            Self::Recall(recall) => size_of_val(&recall.keys[..]),
+            Self::Learn(learn) => size_of_val(&learn.lessons[..]),
         }
     }
 
@@ -87,7 +108,8 @@ impl Question {
         match self {
             Self::Quarantine(Spool::Append(_) | Spool::Commit(_)) => true,
             Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Seal(_) => true,
-            Self::Auth(_) | Self::NextHop(_) => true,
+            Self::Auth(_) | Self::NextHop(_) | Self::Recall(_) => true,
+            Self::Learn(_) => false,
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => false,
         }
     }
@@ -117,6 +139,7 @@ pub enum Answer {
     Sealed(Result<String, Unsealed>),
     Auth(Outcome),
     NextHop(Result<Arc<Hosts>, Nowhere>),
+    Recalled(Recalled),
     Unknown(Unknown),
 }
 
@@ -132,7 +155,7 @@ impl Answer {
             Self::Quarantine(Spooled::Taken { .. } | Spooled::Stored) => None,
             // What these mean is said where they are asked for.
             Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Sealed(_) => None,
-            Self::Auth(_) | Self::NextHop(_) => None,
+            Self::Auth(_) | Self::NextHop(_) | Self::Recalled(_) => None,
             Self::Quarantine(Spooled::Failed(failure)) => Some(failure.reply()),
             Self::Unknown(_) => Some(Reply::new(451, "4.3.0", "cannot be decided now, come again")),
         }

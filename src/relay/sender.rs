@@ -16,6 +16,7 @@ use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
 use crate::policy::inspect::{Engine, Inspection};
 use crate::policy::links::{Looked, OfLinks, tell_links};
+use crate::policy::reputation::{Named, Proof};
 use crate::policy::seal::Draft;
 use crate::policy::sender::{
     AuthorFound, ClientFound, OfClient, Settings, Signing, results_field, tell_author, tell_client,
@@ -29,7 +30,7 @@ use crate::sender::header_section::HeaderSection;
 
 /// What becomes of one inquiry.
 #[derive(Debug)]
-enum Inquiry<T> {
+pub(super) enum Inquiry<T> {
     /// It was not begun.
     None,
     Asked(Query),
@@ -38,19 +39,16 @@ enum Inquiry<T> {
 }
 
 impl<T> Inquiry<T> {
-    const fn is_open(&self) -> bool {
+    pub(super) const fn is_open(&self) -> bool {
         matches!(self, Self::Asked(_))
     }
 
-    /// The number under which an answer is still to come.
-    const fn open(&self) -> Option<Query> {
-        match self {
-            Self::Asked(query) => Some(*query),
-            Self::None | Self::Ended(_) => None,
-        }
+    /// The number under which it is asked, if it is.
+    pub(super) const fn asked(&self) -> Option<Query> {
+        if let Self::Asked(query) = self { Some(*query) } else { None }
     }
 
-    const fn found(&self) -> Option<&T> {
+    pub(super) const fn found(&self) -> Option<&T> {
         match self {
             Self::Ended(found) => found.as_ref(),
             Self::None | Self::Asked(_) => None,
@@ -58,7 +56,7 @@ impl<T> Inquiry<T> {
     }
 
     /// Whether it was asked under this number.
-    fn is(&self, query: Query) -> bool {
+    pub(super) fn is(&self, query: Query) -> bool {
         matches!(self, Self::Asked(asked) if *asked == query)
     }
 }
@@ -106,6 +104,11 @@ impl Reading {
             removal: settings.results.then(|| Removal::new(hostname)),
             is_due: false,
         }
+    }
+
+    /// Whether anything is asked about the author.
+    pub(super) const fn asks(&self) -> bool {
+        !matches!(self.state, ReadingState::Nothing)
     }
 
     /// Takes the next piece of content as it came.
@@ -183,14 +186,30 @@ impl Relay {
             return;
         }
         let ReadingState::Body(signing) = &reading.state else { return };
-        let sender = Name::parse(&split(&transaction.path).1)
-            .or_else(|| Name::parse(&String::from_utf8_lossy(greeted(&self.session))));
+        let sender = asked_domain(&transaction.path, greeted(&self.session));
+        let remembers = cx.shared.config.remembers();
+        let named = remembers.then(|| Named::of(&signing.author)).flatten();
+        let domain = sender.as_ref().map(ToString::to_string).unwrap_or_default();
         let inquiry = signing.inquiry(settings, sender);
         let Some(asked) = transaction.sender.as_deref_mut() else { return };
         self.queries = self.queries.next();
         asked.author = Inquiry::Asked(self.queries);
         let question = Question::Author(Box::new(inquiry));
         cx.actions.push(Action::Ask { query: self.queries, question, patience: patience(settings) });
+        self.recall(cx, &domain, named.as_ref());
+    }
+
+    /// No author is looked at: what is remembered of the envelope is asked before its content.
+    pub(super) fn recall_without_author(&mut self, cx: &mut Context<'_>) {
+        let Some(transaction) = self.transaction.as_deref() else { return };
+        let reading = transaction.content.as_deref().and_then(|content| content.reading.as_deref());
+        if reading.is_some_and(Reading::asks) {
+            return;
+        }
+        let asks = transaction.sender.is_some();
+        let domain = asks.then(|| asked_domain(&transaction.path, greeted(&self.session))).flatten();
+        let domain = domain.map(|domain| domain.to_string()).unwrap_or_default();
+        self.recall(cx, &domain, None);
     }
 
     /// Content was looked into to its end: where do its links lead?
@@ -208,8 +227,8 @@ impl Relay {
 
     /// Whether the verdict has to wait for an answer.
     pub(super) fn waits_for_sender(&self) -> bool {
-        let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
-        sender.is_some_and(Sender::is_open)
+        let Some(transaction) = self.transaction.as_deref() else { return false };
+        transaction.memory.is_open() || transaction.sender.as_deref().is_some_and(Sender::is_open)
     }
 
     /// Content is complete, and nobody may let its end go up yet.
@@ -220,23 +239,27 @@ impl Relay {
 
     /// Whether what is answered under this number concerns one of these inquiries.
     pub(super) fn awaits_found(&self, query: Query) -> bool {
-        let sender = self.transaction.as_deref().and_then(|transaction| transaction.sender.as_deref());
-        sender.is_some_and(|sender| {
-            sender.client.is(query) || sender.author.is(query) || sender.links.is(query)
-        })
+        let Some(transaction) = self.transaction.as_deref() else { return false };
+        let sender = transaction.sender.as_deref();
+        transaction.memory.is(query)
+            || sender.is_some_and(|sender| {
+                sender.client.is(query) || sender.author.is(query) || sender.links.is(query)
+            })
     }
 
     pub(super) fn on_found(&mut self, cx: &mut Context<'_>, query: Query, answer: Answer) {
         let waited = self.waits_for_verdict();
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        let Some(sender) = transaction.sender.as_deref_mut() else { return };
-        match answer {
-            Answer::Client(found) => sender.client = Inquiry::Ended(Some(found)),
-            Answer::Author(found) => sender.author = Inquiry::Ended(Some(found)),
-            Answer::Links(found) => sender.links = Inquiry::Ended(Some(found)),
-            _ if sender.client.is(query) => sender.client = Inquiry::Ended(None),
-            _ if sender.links.is(query) => sender.links = Inquiry::Ended(None),
-            _ => sender.author = Inquiry::Ended(None),
+        match (transaction.sender.as_deref_mut(), answer) {
+            (_, Answer::Recalled(recalled)) => transaction.memory.end(Some(recalled)),
+            _ if transaction.memory.is(query) => transaction.memory.end(None),
+            (Some(sender), Answer::Client(found)) => sender.client = Inquiry::Ended(Some(found)),
+            (Some(sender), Answer::Author(found)) => sender.author = Inquiry::Ended(Some(found)),
+            (Some(sender), Answer::Links(found)) => sender.links = Inquiry::Ended(Some(found)),
+            (Some(sender), _) if sender.client.is(query) => sender.client = Inquiry::Ended(None),
+            (Some(sender), _) if sender.links.is(query) => sender.links = Inquiry::Ended(None),
+            (Some(sender), _) => sender.author = Inquiry::Ended(None),
+            (None, _) => {}
         }
         if waited && !self.waits_for_sender() && self.stage == Stage::Verdict && !self.is_settled() {
             self.decide(cx);
@@ -246,11 +269,17 @@ impl Relay {
 
     /// All that can be known is: it becomes facts, and a field for the next hop.
     pub(super) fn tell_sender(&mut self, cx: &Context<'_>) {
+        let proof = self.tell_found(cx).unwrap_or_default();
+        self.tell_met(cx, proof);
+    }
+
+    /// What the inquiries found; gives what of it is proof.
+    fn tell_found(&mut self, cx: &Context<'_>) -> Option<Proof> {
         let config = &cx.shared.config;
-        let Some(settings) = config.sender.as_deref() else { return };
-        let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        let Some(sender) = transaction.sender.take() else { return };
-        let Some(content) = transaction.content.as_deref_mut() else { return };
+        let settings = config.sender.as_deref()?;
+        let transaction = self.transaction.as_deref_mut()?;
+        let sender = transaction.sender.take()?;
+        let content = transaction.content.as_deref_mut()?;
         let client = sender.client.found().map(|found| &**found);
         let author = sender.author.found().map(|found| &**found);
         let signing = match content.reading.take().map(|reading| reading.state) {
@@ -279,17 +308,21 @@ impl Relay {
         if settings.results {
             content.put_fields(&results);
         }
+        let spf = client.and_then(|found| found.spf.as_ref());
+        let proof = config.remembers().then(|| Proof::of(spf, concluded.as_ref()));
         if let Some(concluded) = concluded.filter(|_| settings.seal.is_some()) {
             let draft = |(validation, body)| Box::new(Draft { validation, results, body, now });
             transaction.sealing = Sealing::Drawn(concluded.to_seal.map(draft));
         }
+        proof
     }
 
     /// The transaction is over: nobody waits for answers any more.
     pub(super) fn break_off_inquiries(cx: &mut Context<'_>, transaction: &mut Transaction) {
-        let Some(sender) = transaction.sender.take() else { return };
-        let open = [sender.client.open(), sender.author.open(), sender.links.open()];
-        open.into_iter().flatten().for_each(|query| cx.actions.push(Action::CancelAsk(query)));
+        let sender = transaction.sender.take();
+        let of_sender = sender.map(|it| [it.client.asked(), it.author.asked(), it.links.asked()]);
+        let open = of_sender.into_iter().flatten().flatten().chain(transaction.memory.asked());
+        open.for_each(|query| cx.actions.push(Action::CancelAsk(query)));
     }
 }
 
@@ -300,6 +333,11 @@ fn note_listed(settings: &Settings, found: &Listings, inspection: &mut Inspectio
             inspection.note_listed(&symbol::of_link_list(list), &listing.what);
         }
     }
+}
+
+/// The domain that SPF is asked about.
+fn asked_domain(path: &[u8], greeted: &[u8]) -> Option<Name> {
+    Name::parse(&split(path).1).or_else(|| Name::parse(&String::from_utf8_lossy(greeted)))
 }
 
 /// How the client greeted: whoever speaks for another one says how that did.

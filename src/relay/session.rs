@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::auth::Dialogue;
 use super::event::Ending;
+use super::manners::Manners;
 use super::{Action, Context, Relay, Stage};
 use crate::base::time::Instant;
 use crate::limits::{COMMAND_LINE_BYTES_MAX, REPLIES_PENDING_BYTES_MAX};
@@ -61,7 +62,8 @@ pub(super) struct Session {
     /// Whom the client says it speaks for (XFORWARD).
     pub(super) forwarded: Option<Box<Identity>>,
     pub(super) transactions: u32,
-    errors: u32,
+    pub(super) errors: u32,
+    pub(super) manners: Manners,
     rate_since: Instant,
     rate_octets: u64,
 }
@@ -86,6 +88,7 @@ impl Session {
             forwarded: None,
             transactions: 0,
             errors: 0,
+            manners: Manners::default(),
             rate_since: Instant::default(),
             rate_octets: 0,
         };
@@ -110,6 +113,7 @@ impl Session {
         self.forwarded = None;
         self.user = None;
         self.exchange = None;
+        self.manners.forget();
     }
 
     pub(super) const fn restart_rate(&mut self, now: Instant) {
@@ -171,7 +175,7 @@ impl Relay {
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
             self.start_tls(cx, early);
         } else {
-            self.greet(cx);
+            self.greet_in_time(cx);
         }
     }
 
@@ -187,7 +191,7 @@ impl Relay {
         self.session.secured = Some(secured);
         self.await_command(cx);
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
-            self.greet(cx);
+            self.greet_in_time(cx);
         }
     }
 
@@ -201,7 +205,7 @@ impl Relay {
         cx.actions.push(Action::Finish { linger: true });
     }
 
-    fn greet(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn greet(&mut self, cx: &mut Context<'_>) {
         let text = format!("{} ESMTP Postern", cx.shared.config.hostname);
         self.say(cx, &Reply::new(220, "", &text));
     }
@@ -252,9 +256,10 @@ impl Relay {
         let parsed = command::parse(line);
         // RCPT may follow RCPT; everything else waits until all of those are answered.
         let overtakes = matches!(parsed, Ok(Command::Rcpt(_))) && self.has_room_for_rcpt(cx);
-        if self.owes_replies() && !overtakes {
+        if self.owes_replies() && !overtakes || self.holds_back(cx) {
             return 0;
         }
+        self.test_command(cx, &input[..consumed], &parsed, consumed == input.len());
         match parsed {
             Ok(Command::Data) if self.server_stage().admits(Verb::Data) && consumed < input.len() => {
                 self.on_early_content(cx);
@@ -487,6 +492,7 @@ impl Relay {
         let ip = identity.addr.unwrap_or_else(|| self.session.client.ip());
         let port = identity.port.unwrap_or_else(|| self.session.client.port());
         self.session.set_client(&cx.shared.config, SocketAddr::new(ip, port));
+        self.session.manners.forget();
         self.session.name = identity.name.map(Vec::into_boxed_slice);
         self.session.helo = None;
         self.session.forwarded = None;
@@ -523,7 +529,9 @@ impl Relay {
 
     /// After FIN: done as soon as nothing that was sent whole is unanswered.
     pub(super) fn close_after_end(&mut self, cx: &mut Context<'_>) {
-        let pending = matches!(self.stage, Stage::Verdict | Stage::Proving) || self.owes_replies();
+        let pending = matches!(self.stage, Stage::Verdict | Stage::Proving)
+            || self.owes_replies()
+            || self.session.manners.is_held();
         if self.ended && !pending && self.stage != Stage::Over {
             self.close(cx, false);
         }
@@ -547,7 +555,9 @@ impl Relay {
 
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_>) {
         self.draining = true;
-        if self.transaction.is_none() && matches!(self.stage, Stage::Command | Stage::Response) {
+        if self.transaction.is_none()
+            && matches!(self.stage, Stage::Greeting | Stage::Command | Stage::Response)
+        {
             self.say_and_close(cx, &Reply::new(421, "4.3.2", "shutting down, come again soon"));
         }
     }

@@ -11,6 +11,7 @@ use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
 use super::question::Query;
+use super::recall::Memory;
 use super::seal::Sealing;
 use super::sender::Sender;
 use crate::base::time::{Instant, Moment};
@@ -47,6 +48,8 @@ pub(super) struct Transaction {
     pub(super) sender: Option<Box<Sender>>,
     /// The set of ours in front of it.
     pub(super) sealing: Sealing,
+    /// What is remembered of those who send and receive it.
+    pub(super) memory: Memory,
     /// The server last used, for the record.
     pub(super) server: Option<std::net::SocketAddr>,
     /// What TLS established with it.
@@ -138,6 +141,7 @@ impl Transaction {
             ahead: Ahead::No,
             sender: None,
             sealing: Sealing::None,
+            memory: Memory::default(),
             server: None,
             secured: None,
             spoilt: false,

@@ -13,7 +13,7 @@ pub(super) fn is_within(name: &Name, domain: &Name) -> bool {
 }
 
 /// What one owner registers of a host's name, by the public suffix list; the host, if it is a suffix.
-pub(super) fn registrable(host: &str) -> &str {
+pub fn registrable(host: &str) -> &str {
     let length = psl::domain(host.as_bytes()).map(|domain| domain.as_bytes().len());
     length.and_then(|length| host.get(host.len().checked_sub(length)?..)).unwrap_or(host)
 }

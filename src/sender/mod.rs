@@ -24,10 +24,12 @@ pub mod author;
 pub mod dkim;
 pub mod dmarc;
 pub mod dns;
-pub mod domain;
+mod domain;
 pub mod header_section;
 pub mod helo;
 pub mod lookalike;
 pub mod spf;
 #[cfg(test)]
 pub(crate) mod zone;
+
+pub use domain::{registrable, to_ascii};

@@ -11,6 +11,7 @@ use super::authenticator::{Authenticator, Origin};
 use super::mx::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
+use super::store;
 use crate::policy::settings::Config;
 use crate::policy::users::Source;
 use crate::relay::auth::{Attempt, Claim, Outcome};
@@ -23,6 +24,7 @@ pub struct Answerers {
     pub quarantine: Option<Store>,
     pub sender: Option<Inquirer>,
     pub next_hops: Option<Finder>,
+    pub store: Option<store::Store>,
     pub authenticators: Authenticators,
 }
 
@@ -74,6 +76,9 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
     while let Some(asked) = questions.recv().await {
         answerers.answer(asked);
     }
+    if let Some(store) = answerers.store {
+        store.close();
+    }
 }
 
 impl Answerers {
@@ -99,6 +104,13 @@ impl Answerers {
             });
             return;
         }
+        let question = match (question, &self.store) {
+            (Question::Recall(keys), Some(store)) => {
+                return answers.push(ticket, Answer::Recalled(store.recall(&keys)));
+            }
+            (Question::Learn(lessons), Some(store)) => return store.learn(&lessons),
+            (question, _) => question,
+        };
         match (question, &self.quarantine, &self.sender) {
             (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),
             (

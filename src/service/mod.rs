@@ -7,6 +7,7 @@
 //! * `mx`, `mta_sts`: where mail for a domain goes;
 //! * `quarantine`: messages held back, on disk;
 //! * `sender`: inquiries about who sends;
+//! * `store`: what is remembered from one message to the next;
 //! * `event_log`, `notice`: records, and words to people.
 
 pub mod answer;
@@ -19,6 +20,7 @@ pub mod mx;
 pub mod notice;
 pub mod quarantine;
 pub mod sender;
+pub mod store;
 
 use std::io;
 use std::sync::mpsc;

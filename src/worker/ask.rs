@@ -299,6 +299,10 @@ impl Asker {
         let Some(open) = self.open.get_mut(&place) else { return };
         open.reached = true;
         if !wants_answer {
+            // Nothing follows of it, and nobody need hear that it is over.
+            if open.retraction.is_none() {
+                self.open.remove(&place);
+            }
             return;
         }
         open.unanswered.add(octets);
@@ -629,6 +633,16 @@ mod tests {
         world.asker.forget_all(gone);
         assert_eq!(of_gone.interest.0.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(of_other.interest.0.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    }
+
+    #[test]
+    fn what_is_only_told_leaves_no_ticket() {
+        let mut world = World::new(2);
+        let place = (world.relays.insert(()), Query(7));
+        let learn = || Question::Learn(crate::relay::question::Learn { now: 0, lessons: Vec::new() });
+        world.asker.ask(world.now, place, learn(), PATIENCE, &world.counters);
+        assert!(matches!(world.service.try_recv(), Ok(Asked { question: Question::Learn(_), .. })));
+        assert_eq!((world.asker.open(), world.collected()), (0, Vec::new()));
     }
 
     fn nobody() -> crate::policy::sender::OfClient {

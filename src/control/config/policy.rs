@@ -19,6 +19,7 @@ const VERDICTS: &[(&str, Verdict)] = &[
     ("pass", Verdict::Pass),
     ("tag", Verdict::Tag),
     ("defer", Verdict::Defer),
+    ("greylist", Verdict::Greylist),
     ("reject", Verdict::Reject),
     ("quarantine", Verdict::Quarantine),
     ("discard", Verdict::Discard),
@@ -34,6 +35,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: &'a [Upstream],
     pub(super) inspect: &'a Inspect,
     pub(super) quarantine: Option<&'a Quarantine>,
+    /// First contacts can be told to come again.
+    pub(super) greylists: bool,
     /// All symbols that can be found; `None`: not known.
     pub(super) symbols: Option<&'a BTreeSet<String>>,
     /// All kinds that files can be of; none: not known.
@@ -77,6 +80,9 @@ fn rule(
     let shadow = section.item("shadow").and_then(Item::flag).unwrap_or(false);
     if then == Some(Verdict::Quarantine) && around.quarantine.is_none() {
         section.fault_at("then", NO_QUARANTINE);
+    }
+    if then == Some(Verdict::Greylist) && !around.greylists {
+        section.fault_at("then", "there is no greylist: add `greylist` to [first_contact]");
     }
     section.finish();
     Some(Rule { name, when: when?, then: then?, reply, shadow })

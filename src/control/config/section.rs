@@ -11,7 +11,7 @@ use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
 use super::sender::sender;
-use super::{auth, login, mx, tls, unit};
+use super::{auth, contact, login, mx, tls, unit};
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
@@ -23,8 +23,8 @@ use crate::policy::route::{Pattern, Route, Routes, Senders};
 use crate::policy::score::Thresholds;
 use crate::policy::sender::{DmarcMode, Settings};
 use crate::policy::settings::{
-    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Listener, PoolLimits, RecordSink,
-    Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
+    RecordSink, Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 use crate::policy::symbol;
 use crate::policy::tls::UpstreamTls;
@@ -35,7 +35,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Named in the language, not built in this version.
-const ABSENT: [&str; 4] = ["lane", "limit", "store", "scanners"];
+const ABSENT: [&str; 3] = ["lane", "limit", "scanners"];
 
 const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("none", IdentityMode::None),
@@ -77,6 +77,7 @@ pub(super) fn config(
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
     let sender = sender(root.section("sender"), inspect.enabled, outside);
+    let contacts = contact::contacts(&mut root, &listeners, sender.as_ref());
     let validates = sender.as_ref().is_some_and(|sender| sender.validates);
     let mut upstreams = upstreams(&mut root, validates, outside);
     for (listener, [auth, tls]) in listeners.iter_mut().zip(users) {
@@ -91,26 +92,19 @@ pub(super) fn config(
         upstreams: &upstreams,
         inspect: &inspect,
         quarantine: quarantine.as_ref(),
+        greylists: contacts.greylist().is_some(),
         symbols: symbols.as_ref(),
         kinds: &kinds,
     };
     let files = |path: &str| outside.read(path, LIST_FILE_BYTES_MAX);
     let mut policy = policy(&mut root, limit, &files, around);
     policy.keeps = quarantine.is_some();
+    policy.greylists_all = contacts.greylist().is_some_and(|greylist| greylist.all);
     if let Some(sender) = &sender {
         policy.enforces_dmarc = sender.dmarc == DmarcMode::Enforce;
         policy.scores.note_patterns(sender.weights());
     }
-    let engine = rules.map(|rules| {
-        policy.scores.note_patterns(rules.patterns().iter().map(|pattern| pattern.score));
-        let mut reads = policy.rules.reads().clone();
-        // Links are symbols too, which count where a sum or a rule asks for any.
-        let counts = policy.thresholds != Thresholds::default() || reads.symbols || reads.score;
-        reads.digests |= outside.tells_all();
-        let lists_links = sender.as_ref().is_some_and(|sender| !sender.uribl.is_empty());
-        reads.urls |= counts || lists_links || outside.tells_all();
-        Arc::new(Engine::new(rules, &inspect, &reads))
-    });
+    let engine = rules.map(|rules| engine(rules, &mut policy, sender.as_ref(), &inspect, outside));
     let admin = admin(root.section("admin"), &mut taken);
     let records = records(root.section("log"));
     ABSENT.into_iter().for_each(|key| root.absent(key));
@@ -125,11 +119,32 @@ pub(super) fn config(
         inspect,
         engine,
         sender: sender.map(Arc::new),
+        first_contact: contacts.first_contact.map(Arc::new),
+        reputation: contacts.reputation,
+        store: contacts.store,
         quarantine,
         admin,
         records,
         hash: digest(source.as_bytes()),
     }
+}
+
+/// What content is looked through for: what patterns, rules and lists ask for.
+fn engine(
+    rules: Rules,
+    policy: &mut Policy,
+    sender: Option<&Settings>,
+    inspect: &Inspect,
+    outside: &dyn Outside,
+) -> Arc<Engine> {
+    policy.scores.note_patterns(rules.patterns().iter().map(|pattern| pattern.score));
+    let mut reads = policy.rules.reads().clone();
+    // Links are symbols too, which count where a sum or a rule asks for any.
+    let counts = policy.thresholds != Thresholds::default() || reads.symbols || reads.score;
+    reads.digests |= outside.tells_all();
+    let lists_links = sender.is_some_and(|sender| !sender.uribl.is_empty());
+    reads.urls |= counts || lists_links || outside.tells_all();
+    Arc::new(Engine::new(rules, inspect, &reads))
 }
 
 /// Compiles what was read; no patterns at all make rules too.
@@ -159,6 +174,7 @@ pub(super) fn beside(file: &Path, config: &mut Config) {
         settle(path);
     }
     config.inspect.patterns.iter_mut().chain(&mut config.inspect.cache).for_each(settle);
+    config.store.path.iter_mut().for_each(settle);
     config.quarantine.iter_mut().for_each(|quarantine| settle(&mut quarantine.path));
 }
 
@@ -261,8 +277,11 @@ fn listener<'a>(
     let (proxy_protocol, xclient) = (networks("proxy_protocol"), networks("xclient"));
     let bare_newline =
         section.item("bare_newline").and_then(bare_newline).unwrap_or(BareNewlinePolicy::Reject);
+    let outbound = section.item("outbound").and_then(Item::flag).unwrap_or(false);
     section.finish();
-    (Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth: None }, of_users)
+    let listener =
+        Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth: None, outbound };
+    (listener, of_users)
 }
 
 /// `"reject"` or `{ replace = [networks] }`.

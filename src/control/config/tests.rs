@@ -380,7 +380,6 @@ fn what_is_not_built_is_said() {
     for (text, wanted) in [
         ("[[lane]]\n", "11:3: [[lane]] is not available in this version"),
         ("[[limit]]\n", "11:3: [[limit]] is not available in this version"),
-        ("[store]\n", "11:2: [store] is not available in this version"),
         ("[scanners]\n", "11:2: [scanners] is not available in this version"),
         (
             "[admin]\naddress = \"0.0.0.0:8025\"\n",

@@ -153,7 +153,8 @@ impl<'a> Evaluation<'a, '_> {
 
     /// Whether a list may still get longer.
     fn grows(&self, list: ListFact) -> bool {
-        let last = if list == ListFact::Recipients { Phase::Rcpt } else { Phase::End };
+        let of_envelope = matches!(list, ListFact::Recipients | ListFact::ClientTests);
+        let last = if of_envelope { Phase::Rcpt } else { Phase::End };
         self.world.phase < last
     }
 
@@ -162,6 +163,7 @@ impl<'a> Evaluation<'a, '_> {
         let message = &self.world.facts.message;
         let found = match list {
             ListFact::Recipients => self.world.facts.recipients.iter().any(|known| *known == *text),
+            ListFact::ClientTests => self.world.facts.client.tests.contains(&text),
             ListFact::Defects => message.defects.contains(&text),
             ListFact::Limits => message.limits.contains(&text),
             ListFact::Tricks => message.tricks.contains(&text),
@@ -244,6 +246,7 @@ impl<'a> Evaluation<'a, '_> {
         let facts = self.world.facts;
         match list {
             ListFact::Recipients => facts.recipients.len(),
+            ListFact::ClientTests => facts.client.tests.len(),
             ListFact::Dkim => facts.sender.dkim.len(),
             ListFact::Attachments => facts.attachments.len(),
             ListFact::Urls => facts.urls.len(),
@@ -260,6 +263,7 @@ impl<'a> Evaluation<'a, '_> {
         let facts = self.world.facts;
         let element = match list {
             ListFact::Recipients => facts.recipients.get(index).map(|text| Element::Text(text)),
+            ListFact::ClientTests => facts.client.tests.nth(index).map(Element::Text),
             ListFact::Dkim => facts.sender.dkim.get(index).map(Element::Signature),
             ListFact::Attachments => facts.attachments.get(index).map(Element::Attachment),
             ListFact::Urls => facts.urls.get(index).map(Element::Url),
@@ -314,8 +318,11 @@ impl<'a> Evaluation<'a, '_> {
 
     fn flag_fact(&self, fact: FlagFact) -> Answer<bool> {
         match fact {
-            FlagFact::SenderKnown => self.known_from(Phase::Mail).map(|()| self.world.facts.sender.known),
             FlagFact::SenderOwned => self.known_from(Phase::Mail).map(|()| self.world.facts.sender.owned),
+            FlagFact::SenderKnown => self.known_from(Phase::End).map(|()| self.world.facts.sender.known),
+            FlagFact::SenderCorrespondent => {
+                self.known_from(Phase::End).map(|()| self.world.facts.sender.correspondent)
+            }
             FlagFact::Encrypted => self.found(self.world.facts.message.encrypted),
         }
     }

@@ -26,6 +26,7 @@ pub(super) enum Holds {
 pub(super) enum FlagFact {
     SenderKnown,
     SenderOwned,
+    SenderCorrespondent,
     Encrypted,
 }
 
@@ -62,6 +63,7 @@ pub(super) enum NumberFact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListFact {
     Recipients,
+    ClientTests,
     Dkim,
     Attachments,
     Urls,
@@ -147,11 +149,14 @@ pub(super) const FACTS: &[Fact] = &[
     // STARTTLS and AUTH come between EHLO and MAIL.
     text("client.tls", Phase::Mail, TextFact::Tls),
     text("client.auth_user", Phase::Mail, TextFact::AuthUser),
+    list("client.tests", Phase::Rcpt, ListFact::ClientTests),
     text("sender.address", Phase::Mail, TextFact::SenderAddress),
     text("sender.domain", Phase::Mail, TextFact::SenderDomain),
     text("sender.spf", Phase::End, TextFact::Spf),
-    flag("sender.known", Phase::Mail, FlagFact::SenderKnown),
     flag("sender.owned", Phase::Mail, FlagFact::SenderOwned),
+    // Who may have forged the author is known when all was checked.
+    flag("sender.known", Phase::End, FlagFact::SenderKnown),
+    flag("sender.correspondent", Phase::End, FlagFact::SenderCorrespondent),
     list("sender.dkim", Phase::End, ListFact::Dkim),
     text("sender.dmarc", Phase::End, TextFact::Dmarc),
     list("recipients", Phase::Rcpt, ListFact::Recipients),

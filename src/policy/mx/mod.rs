@@ -20,7 +20,7 @@ use ipnet::IpNet;
 use super::settings::{Server, Upstream};
 use super::tls::UpstreamTls;
 use crate::sender::dns::{Answer, Kind, Known, Missing, Name, Query, Record};
-use crate::sender::domain;
+use crate::sender::to_ascii;
 use crate::smtp::reply::Reply;
 use crate::tls::client_policy::ClientPolicy;
 use crate::tls::dane::{Tlsa, is_usable};
@@ -170,7 +170,7 @@ impl OfDomain {
     /// The domain whose MTA-STS policy counts.
     pub fn policy_domain(&self) -> Option<Name> {
         // What was meant for an address literal and is none is no name either.
-        Name::parse(&domain::to_ascii(&self.domain)).filter(|name| !name.as_str().starts_with('['))
+        Name::parse(&to_ascii(&self.domain)).filter(|name| !name.as_str().starts_with('['))
     }
 
     /// # Errors

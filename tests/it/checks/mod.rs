@@ -10,6 +10,7 @@
 )]
 
 mod auth;
+mod contact;
 mod dialogue;
 mod faults;
 mod framing;

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::first_contact::{self, Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
@@ -14,7 +15,7 @@ use postern::policy::rule::{Rule, Rules};
 use postern::policy::sender::Settings;
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    Quarantine, RecordSink, Server as ServerSetting, Spool, Upstream, UpstreamIndex, UpstreamTimeouts,
+    Quarantine, RecordSink, Server as ServerSetting, Spool, Store, Upstream, UpstreamIndex, UpstreamTimeouts,
     Workers,
 };
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
@@ -280,6 +281,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
             auth: None,
+            outbound: false,
         }],
         upstreams: (0..upstreams)
             .map(|index| {
@@ -288,16 +290,35 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
             })
             .collect(),
         routes: Routes::new(patterns),
-        policy: Policy::default(),
+        policy: Policy { greylists_all: true, ..Policy::default() },
         inspect: Inspect::default(),
         engine: None,
         // A die of its own: the others fall as they did before there were inquiries.
         sender: sender(random.clone()),
+        first_contact: strangers(&mut random.clone(), mood).map(Arc::new),
+        reputation: None,
+        store: Store::default(),
         quarantine: None,
         admin: None,
         records: RecordSink::Off,
         hash: "sim".to_owned(),
     }
+}
+
+/// What is asked of strangers, in some worlds. Where all is to go well, nobody has to come again.
+fn strangers(random: &mut Random, mood: Mood) -> Option<first_contact::Settings> {
+    let second = Duration::from_secs(1);
+    if mood == Mood::Calm || random.u8(..4) > 0 {
+        return None;
+    }
+    let greylist = Greylist { delay: second, passes: 3, all: true, ..Greylist::default() };
+    let greeting = Greeting { delay: second / 2, early: Early::Mark };
+    Some(first_contact::Settings {
+        greylist: Some(greylist),
+        greeting: random.bool().then_some(greeting),
+        tarpit: random.bool().then_some(Tarpit { delay: second, errors: 1 }),
+        ..first_contact::Settings::default()
+    })
 }
 
 fn domain(upstream: usize) -> String {

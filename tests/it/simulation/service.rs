@@ -12,10 +12,11 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use base64_simd::STANDARD;
 use postern::base::slab::Slab;
 use postern::base::time::Instant;
+use postern::policy::ledger::Ledger;
 use postern::policy::mx::{Host, Hosts, Nowhere, OfDomain, Security};
 use postern::policy::sender::{DmarcMode, Settings};
 use postern::relay::quarantine::{ClientFacts, Description, Envelope, Failure, FailureKind, Spool, Spooled};
-use postern::relay::question::{Answer, Query, Question, Unknown};
+use postern::relay::question::{Answer, Query, Question, Recall, Unknown};
 use postern::sender::arc::{Sealer, Unsealed};
 use postern::sender::dns::{self, Known, Missing};
 use postern::worker::ask::{AnswerQueue, Asked, Asker, QuestionQueue, Ticket, Wake};
@@ -54,6 +55,8 @@ pub(crate) struct Service {
     /// Servers of each upstream, where they are looked up.
     pub(crate) hosts: Vec<Vec<SocketAddr>>,
     held: HashMap<Ticket, Held>,
+    /// What is remembered of those who sent.
+    ledger: Ledger,
     /// By the time when they are given, in order.
     answers: BTreeMap<(u64, usize), (AnswerQueue, Ticket, Answer)>,
     given: usize,
@@ -71,6 +74,7 @@ impl Service {
             fails_one_in: 0,
             hosts: Vec::new(),
             held: HashMap::new(),
+            ledger: Ledger::new(100),
             answers: BTreeMap::new(),
             given: 0,
             stored: HashMap::new(),
@@ -85,6 +89,12 @@ impl Service {
             let answer = match question {
                 Question::Quarantine(word) => {
                     self.take(ticket, word).map(|(delay, spooled)| (delay, Answer::Quarantine(spooled)))
+                }
+                Question::Recall(recall) => self.recall(&recall),
+                Question::Learn(learn) => {
+                    let lessons = learn.lessons.into_iter();
+                    lessons.for_each(|lesson| self.ledger.learn(learn.now, lesson, &mut Vec::new()));
+                    None
                 }
                 inquiry => self.inquire(&inquiry),
             };
@@ -113,6 +123,13 @@ impl Service {
             any = true;
         }
         any
+    }
+
+    /// What is remembered is said at once, late, or never.
+    fn recall(&mut self, recall: &Recall) -> Option<(u64, Answer)> {
+        let recalled = self.ledger.recall(recall.now, &recall.keys);
+        let delay = [MICROS, 500 * MILLIS, NEVER][self.random.usize(..20).saturating_sub(17)];
+        Some((delay, Answer::Recalled(recalled)))
     }
 
     /// The DNS of the simulation knows nobody, is slow at times, and dead at others.

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern::limits::TARPITS_MAX;
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
 use postern::policy::lists::Lists;
 use postern::policy::mx;
+use postern::policy::reputation;
 use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
 use postern::policy::sender::{self, DmarcMode};
 use postern::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    Quarantine, RecordSink, Server, Spool, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    Quarantine, RecordSink, Server, Spool, Store, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
 };
 
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
@@ -65,6 +68,8 @@ pub(super) struct Settings {
     pub(super) pool: Pool,
     /// The whole Received field is shown.
     pub(super) full_trace: bool,
+    /// Clients of the worker that are held back already.
+    pub(super) tarpits: usize,
     /// Records show where the message went.
     pub(super) shows_next_hop: bool,
     /// What is looked for.
@@ -84,6 +89,7 @@ impl Settings {
             opening: Opening::Ehlo,
             pool: Pool::Ready,
             full_trace: false,
+            tarpits: 0,
             shows_next_hop: false,
             patterns: String::new(),
             zone: Vec::new(),
@@ -124,6 +130,9 @@ impl Settings {
             "dns" => self.take_record(value)?,
             "find" => self.take_pattern(value)?,
             "rule" => self.take_rule(value)?,
+            "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
+            "reputation" => self.config.reputation = Some(reputation::Settings::default()),
+            "tarpits" => self.tarpits = TARPITS_MAX,
             "spool" => self.take_spool(value)?,
             "mx" => self.take_mx(),
             _ => return self.take_config(word, value),
@@ -161,6 +170,7 @@ impl Settings {
         let (name, then, when) = (words.next()?, words.next()?, words.next()?);
         let then = match then {
             "tag" => Verdict::Tag,
+            "greylist" => Verdict::Greylist,
             "defer" => Verdict::Defer,
             "reject" => Verdict::Reject,
             "quarantine" => Verdict::Quarantine,
@@ -189,6 +199,26 @@ impl Settings {
             named: ClientPolicy::new(Authentication::None, None).expect("a policy"),
         });
         self.config.routes = Routes::new([(Pattern::Any, UpstreamIndex(0))]);
+    }
+
+    /// `greylist all` or `greylist rules`, `greeting 6s reject` or `greeting 6s mark`, `tarpit 10s`.
+    fn take_first_contact(&mut self, word: &str, value: &str) -> Option<()> {
+        let mut settings = self.config.first_contact.as_deref().cloned().unwrap_or_default();
+        match word {
+            "greylist" => {
+                let all = value == "all";
+                settings.greylist = Some(Greylist { all, ..Greylist::default() });
+                self.config.policy.greylists_all = all;
+            }
+            "greeting" => {
+                let (delay, early) = value.split_once(' ')?;
+                let early = if early == "mark" { Early::Mark } else { Early::Reject };
+                settings.greeting = Some(Greeting { delay: duration(delay)?, early });
+            }
+            _ => settings.tarpit = Some(Tarpit { delay: duration(value)?, errors: 3 }),
+        }
+        self.config.first_contact = Some(Arc::new(settings));
+        Some(())
     }
 
     fn take_spool(&mut self, value: &str) -> Option<()> {
@@ -290,6 +320,7 @@ impl Settings {
             "min_rate" => workers.min_rate = value.parse().ok()?,
             "replace" => listener.bare_newline = BareNewlinePolicy::Replace(vec![value.parse().ok()?]),
             "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
+            "outbound" => listener.outbound = true,
             "xclient" => listener.xclient.push(value.parse().ok()?),
             "tls" => listener.tls = downstream_tls(value)?,
             "auth" => listener.auth = Some(auth(value)?),
@@ -324,6 +355,7 @@ fn config() -> Config {
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
             auth: None,
+            outbound: false,
         }],
         upstreams: vec![upstream("mailstore", "198.51.100.1:25")],
         routes: Routes::new([(Pattern::Domain(b"example.net".to_vec()), UpstreamIndex(0))]),
@@ -331,6 +363,9 @@ fn config() -> Config {
         inspect: Inspect::default(),
         engine: None,
         sender: None,
+        first_contact: None,
+        reputation: None,
+        store: Store::default(),
         quarantine: None,
         admin: None,
         records: RecordSink::Off,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern::base::time::{Instant, Moment, Wall};
+use postern::policy::ledger::Ledger;
 use postern::relay::action::{Action, Actions};
 use postern::relay::auth::Claim;
 use postern::relay::event::{Ending, Event, Lease, Side};
@@ -126,6 +127,8 @@ pub(super) struct World {
     given: Vec<u8>,
     /// What was asked about who sends, and not answered yet.
     inquiries: Vec<(Query, Question)>,
+    /// What is remembered.
+    ledger: Ledger,
     /// Under which number the service side was asked last.
     query: Query,
     client_reads: bool,
@@ -145,6 +148,7 @@ pub(super) fn play(dialogue: &Dialogue, cut: Cut) -> (Vec<Vec<String>>, Outcome)
         world.play_step(step, cut, &mut index);
         steps.push(world.take_output());
     }
+    assert!(!world.over || world.shared.tarpits == world.settings.tarpits, "who is gone is held back");
     (steps, world.outcome)
 }
 
@@ -160,6 +164,7 @@ impl World {
             *slot = announced.as_deref().map(|lines| greeted(lines).capabilities().clone());
         }
         shared.announce();
+        shared.tarpits = settings.tarpits;
         let peer = settings.client.parse().expect("an address");
         let local = "198.51.100.25:25".parse().expect("an address");
         Self {
@@ -175,6 +180,7 @@ impl World {
             confirming: false,
             given: Vec::new(),
             inquiries: Vec::new(),
+            ledger: Ledger::new(1000),
             query: Query::default(),
             client_reads: true,
             next_hop_reads: true,
@@ -321,11 +327,16 @@ impl World {
                     | Question::Author(_)
                     | Question::Links(_)
                     | Question::Seal(_)
-                    | Question::NextHop(_)),
+                    | Question::NextHop(_)
+                    | Question::Recall(_)),
                 ..
             } => {
                 self.output.service.push(asked(&question));
                 self.inquiries.push((query, question));
+            }
+            Action::Ask { question: question @ Question::Learn(_), .. } => {
+                self.give(&question);
+                self.output.service.push(asked(&question));
             }
             Action::Ask { query, question, .. } => {
                 self.query = query;
@@ -375,6 +386,10 @@ impl World {
             Question::Quarantine(Spool::Append(bytes)) => self.given.extend_from_slice(bytes),
             Question::Quarantine(Spool::Commit(_)) => self.outcome.stored.append(&mut self.given),
             Question::Quarantine(Spool::Begin { .. } | Spool::Abort) => self.given.clear(),
+            Question::Learn(learn) => {
+                let lessons = learn.lessons.iter();
+                lessons.for_each(|lesson| self.ledger.learn(learn.now, *lesson, &mut Vec::new()));
+            }
             _ => {}
         }
     }
@@ -382,7 +397,11 @@ impl World {
     /// Answers all inquiries that are open, each with what the zone of the transcript says.
     fn answer_inquiries(&mut self, late: bool) {
         for (query, question) in std::mem::take(&mut self.inquiries) {
-            let answer = if late { Answer::Unknown(Unknown::Late) } else { self.settings.look_up(&question) };
+            let answer = match &question {
+                _ if late => Answer::Unknown(Unknown::Late),
+                Question::Recall(recall) => Answer::Recalled(self.ledger.recall(recall.now, &recall.keys)),
+                question => self.settings.look_up(question),
+            };
             self.deliver(Event::Answered(query, answer));
         }
     }
@@ -542,6 +561,13 @@ fn asked(question: &Question) -> String {
         Question::NextHop(about) => format!("Q> hosts of {}", about.domain),
         Question::Links(_) => "Q> links".to_owned(),
         Question::Seal(_) => "Q> seal".to_owned(),
+        Question::Recall(recall) => format!("Q> recall {}", recall.keys.len()),
+        Question::Learn(learn) => {
+            let lessons = learn.lessons.iter();
+            let lessons: Vec<_> =
+                lessons.map(|it| format!("{} {:?}", it.key.table.name(), it.about)).collect();
+            format!("Q> learn {}", lessons.join(", ").to_lowercase())
+        }
     }
 }
 

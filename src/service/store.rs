@@ -1,0 +1,241 @@
+//! What is remembered from one message to the next, on the service thread: the ledger itself is in memory,
+//! and a copy of it on disk survives the end of the process.
+//!
+//! * `disk`: the thread that writes the copy.
+//!
+//! What must always hold: nothing here waits for the disk, and nothing that goes wrong with the disk keeps
+//! anybody from an answer. What changed is written about once a second, or when much has changed: so long
+//! is what a crash forgets, and never more than that, nor half of it. What waits to be written is bounded:
+//! beyond that changes are lost to the disk, and counted, until all is written anew.
+
+mod disk;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::notice::say;
+use crate::limits::{STORE_BATCH_MAX, STORE_WAITING_MAX};
+use crate::policy::ledger::{Key, Ledger, Recalled, Table};
+use crate::policy::settings;
+use crate::relay::question::{Learn, Recall};
+use disk::{Batch, Disk, Offered};
+
+/// How often changes are written, and what has ended is let go of.
+const ROUND: Duration = Duration::from_secs(1);
+/// And how often where more changed than one round writes.
+const ROUND_BEHIND: Duration = Duration::from_millis(50);
+/// Entries that one round lets go of, of each table.
+const ENDED_PER_ROUND: usize = 10_000;
+
+/// What others may read of a store.
+#[derive(Debug, Default)]
+pub struct Stats {
+    entries: [AtomicU64; Table::ALL.len()],
+    evicted: AtomicU64,
+    /// Changes that are safe on disk.
+    written: AtomicU64,
+    /// Changes that never reached the disk.
+    lost: AtomicU64,
+    /// 1: the disk does not take them.
+    failing: AtomicU64,
+}
+
+impl Stats {
+    pub fn entries(&self, table: Table) -> u64 {
+        self.entries[table as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// A ledger with what was remembered before, and the disk that it is written to.
+#[derive(Debug)]
+pub struct Opened {
+    ledger: Ledger,
+    /// What the disk has otherwise.
+    changed: Vec<Key>,
+    disk: Option<Disk>,
+    pub stats: Arc<Stats>,
+    /// Ends when the last batch is written.
+    pub end: Option<End>,
+}
+
+pub use disk::End;
+
+/// Opens what `settings` name. A store that cannot be used is told, and goes on in memory.
+pub fn open(settings: &settings::Store) -> Opened {
+    let stats = Arc::new(Stats::default());
+    let mut ledger = Ledger::new(settings.entries_max);
+    let mut changed = Vec::new();
+    let mut opened = None;
+    if let Some(path) = &settings.path {
+        opened = Some(Disk::open(path, &stats, &mut |key, entry| ledger.put(key, entry, &mut changed)));
+    }
+    // What was just read stands there as it is; what had no room here has none there.
+    changed.retain(|key| ledger.raw(*key).is_none());
+    let (disk, end) = opened.unzip();
+    Opened { ledger, changed, disk, stats, end }
+}
+
+/// The store as the service thread has it.
+#[derive(Clone, Debug)]
+pub struct Store(Rc<RefCell<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Ledger,
+    /// Keys whose entries the disk has otherwise.
+    waiting: BTreeSet<Key>,
+    /// So many of them at most: all that there are, and some that are no more.
+    waiting_max: usize,
+    disk: Option<Disk>,
+    /// The disk had no room for the last batch: it is asked again in the next round.
+    is_busy: bool,
+    stats: Arc<Stats>,
+    /// The second that was spoken of last: a clock that was wrong once is not believed for ever.
+    now: u64,
+}
+
+impl Store {
+    pub fn new(opened: Opened) -> Self {
+        let Opened { ledger, changed, disk, stats, .. } = opened;
+        let waiting = changed.into_iter().collect();
+        let waiting_max = ledger.capacity() + STORE_WAITING_MAX;
+        Self(Rc::new(RefCell::new(Inner {
+            ledger,
+            waiting,
+            waiting_max,
+            disk,
+            is_busy: false,
+            stats,
+            now: 0,
+        })))
+    }
+
+    pub fn recall(&self, asked: &Recall) -> Recalled {
+        self.0.borrow().ledger.recall(asked.now, &asked.keys)
+    }
+
+    pub fn learn(&self, learn: &Learn) {
+        let mut inner = self.0.borrow_mut();
+        inner.now = learn.now;
+        let mut changed = Vec::new();
+        for lesson in &learn.lessons {
+            inner.ledger.learn(learn.now, *lesson, &mut changed);
+        }
+        inner.note(&changed);
+        if inner.waiting.len() >= STORE_BATCH_MAX && !inner.is_busy {
+            inner.write();
+        }
+    }
+
+    /// Writes and forgets, to the end of the process.
+    pub async fn keep_house(self) {
+        loop {
+            tokio::time::sleep(if self.is_behind() { ROUND_BEHIND } else { ROUND }).await;
+            self.0.borrow_mut().keep_house();
+        }
+    }
+
+    /// Whether more is to be written than one round writes.
+    fn is_behind(&self) -> bool {
+        self.0.borrow().waiting.len() >= STORE_BATCH_MAX
+    }
+
+    /// Writes what is left, however long that takes, and lets go of the disk: nobody waits for answers any more.
+    pub fn close(&self) {
+        let mut inner = self.0.borrow_mut();
+        while let (Some(disk), Some(batch)) = (&inner.disk, inner.next_batch()) {
+            if !disk.give(batch.clone()) {
+                break;
+            }
+            batch.iter().for_each(|(key, _)| _ = inner.waiting.remove(key));
+        }
+        inner.disk = None;
+    }
+}
+
+impl Inner {
+    /// What changed is to be written, as far as there is room to know of it.
+    fn note(&mut self, changed: &[Key]) {
+        let Some(_) = self.disk else { return };
+        for key in changed {
+            if self.waiting.len() < self.waiting_max {
+                self.waiting.insert(*key);
+            } else if !self.waiting.contains(key) {
+                // One that is no more, most likely: its row ends by itself.
+                self.stats.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn keep_house(&mut self) {
+        let mut ended = Vec::new();
+        self.ledger.forget_ended(self.now, ENDED_PER_ROUND, &mut ended);
+        self.note(&ended);
+        self.catch_up();
+        self.is_busy = false;
+        self.write();
+        for table in Table::ALL {
+            self.stats.entries[table as usize].store(self.ledger.len(table) as u64, Ordering::Relaxed);
+        }
+        self.stats.evicted.store(self.ledger.evicted(), Ordering::Relaxed);
+    }
+
+    /// A disk that takes changes again, but has missed some, gets all.
+    fn catch_up(&mut self) {
+        let Some(disk) = &self.disk else { return };
+        if disk.has_missed() && !self.stats.is_failing() {
+            disk.forgive();
+            self.waiting.extend(self.ledger.keys());
+        }
+    }
+
+    /// Hands one batch over.
+    fn write(&mut self) {
+        let Some(disk) = &self.disk else { return };
+        // A disk that failed is asked again though nothing is to be written.
+        let Some(batch) = self.next_batch().or_else(|| self.stats.is_failing().then(Vec::new)) else {
+            return;
+        };
+        match disk.offer(batch.clone()) {
+            Offered::Taken => batch.iter().for_each(|(key, _)| _ = self.waiting.remove(key)),
+            // It is slow: what waits is kept, and what changes again meanwhile is written once.
+            Offered::Busy => self.is_busy = true,
+            Offered::Gone => {
+                self.stats.lost.fetch_add(self.waiting.len() as u64, Ordering::Relaxed);
+                self.waiting.clear();
+                self.disk = None;
+                self.stats.failing.store(1, Ordering::Relaxed);
+                say(format_args!("the store is in memory only from now on: its thread ended"));
+            }
+        }
+    }
+
+    fn next_batch(&self) -> Option<Batch> {
+        let entry = |key: &Key| (*key, self.ledger.raw(*key));
+        let batch: Batch = self.waiting.iter().take(STORE_BATCH_MAX).map(entry).collect();
+        Some(batch).filter(|batch| !batch.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests;
