@@ -182,6 +182,8 @@ mod tests {
         check(&plain("pool = { warm = 1 }"), &[warm]);
         let validates = "9:7: dane needs answers that were validated: [sender] validates = true";
         check(&plain("tls = \"dane\""), &[validates]);
+        let of_route = format!("{}tls = \"dane\"\n", plain(""));
+        check(&of_route, &["14:7: dane needs answers that were validated: [sender] validates = true"]);
         let more = "8:39: more than all connections: pool.max is 32";
         check(&text("mx = { mta_sts = false, connections = 33 }", ROUTE), &[more]);
         let named = plain("").replace("\"mx\"", "[\"127.0.0.1:25\"]");

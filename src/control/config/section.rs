@@ -76,7 +76,7 @@ pub(super) fn config(
     let sender = sender(root.section("sender"));
     let validates = sender.as_ref().is_some_and(|sender| sender.validates);
     let mut upstreams = upstreams(&mut root, validates, outside);
-    let routes = routes(&mut root, &mut upstreams, outside);
+    let routes = routes(&mut root, &mut upstreams, validates, outside);
     let unset = Policy::default().limit;
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
@@ -333,11 +333,13 @@ fn upstream(mut section: Section<'_>, names: &mut Names, validates: bool, outsid
     Upstream { name, servers, mx, pool, identity, tls, timeout, chunking, data_ahead }
 }
 
+const NOT_VALIDATED: &str = "dane needs answers that were validated: [sender] validates = true";
+
 /// TLSA records stand under a name, and prove something only where the DNS is validated.
 fn check_dane(section: &Section<'_>, tls: &UpstreamTls, by_mx: bool, validates: bool) {
     let UpstreamTls::Dane(toward) = tls else { return };
     if !validates {
-        section.fault_at("tls", "dane needs answers that were validated: [sender] validates = true");
+        section.fault_at("tls", NOT_VALIDATED);
     }
     if toward.name.is_none() && !by_mx {
         section.fault_at(
@@ -426,7 +428,12 @@ fn upstream_timeouts(section: Option<Section<'_>>) -> UpstreamTimeouts {
     timeouts
 }
 
-fn routes(root: &mut Section<'_>, upstreams: &mut Vec<Upstream>, outside: &dyn Outside) -> Routes {
+fn routes(
+    root: &mut Section<'_>,
+    upstreams: &mut Vec<Upstream>,
+    validates: bool,
+    outside: &dyn Outside,
+) -> Routes {
     let sections = root.sections("route", ": without it every recipient is refused");
     let mut seen = HashMap::new();
     let mut routes = Vec::new();
@@ -440,7 +447,7 @@ fn routes(root: &mut Section<'_>, upstreams: &mut Vec<Upstream>, outside: &dyn O
             check_openness(&section, &patterns, &senders, &upstreams[index]);
         }
         let upstream = match (upstream, section.item("tls")) {
-            (Some(upstream), Some(item)) => Some(with_tls(item, upstream, upstreams, outside)),
+            (Some(upstream), Some(item)) => Some(with_tls(item, upstream, upstreams, validates, outside)),
             (upstream, _) => upstream,
         };
         section.finish();
@@ -480,6 +487,7 @@ fn with_tls(
     item: Item<'_>,
     UpstreamIndex(index): UpstreamIndex,
     upstreams: &mut Vec<Upstream>,
+    validates: bool,
     outside: &dyn Outside,
 ) -> UpstreamIndex {
     let tls = tls::upstream(Some(item), outside);
@@ -489,6 +497,8 @@ fn with_tls(
     }
     if matches!(tls, UpstreamTls::Dane(_)) && upstream.mx.is_none() {
         item.fault("dane is for upstreams with servers = \"mx\", or an upstream's own `tls`");
+    } else if matches!(tls, UpstreamTls::Dane(_)) && !validates {
+        item.fault(NOT_VALIDATED);
     }
     if let (UpstreamTls::Verify(toward), Some(mx)) = (&tls, &mut upstream.mx) {
         mx.named = toward.policy.clone();
