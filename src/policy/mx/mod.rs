@@ -278,13 +278,16 @@ impl Exchangers {
             Answer::NotFound => return Ok(Err(Nowhere::NoDomain)),
             Answer::Failed => return Ok(Err(Nowhere::Failed)),
         };
+        // Ours counts though no policy names it: those behind it would send the mail to us.
+        let ours = hosts.iter().find(|(_, host)| host.as_str().eq_ignore_ascii_case(rules.hostname));
+        let ours = ours.map(|(preference, _)| *preference);
         if let Some(policy) = policy {
             hosts.retain(|(_, host)| policy.allows(host));
             if hosts.is_empty() {
                 return Ok(Err(Nowhere::NotInPolicy));
             }
         }
-        Ok(without_us(hosts, rules.hostname).map(|hosts| Self { hosts, is_secure }))
+        Ok(before_us(hosts, ours).map(|hosts| Self { hosts, is_secure }))
     }
 
     /// Where the hosts are.
@@ -328,11 +331,8 @@ fn exchangers(records: &[Record]) -> Vec<(u16, Name)> {
 }
 
 /// RFC 5321 §5.1: where we are an exchanger ourselves, only better ones are asked.
-fn without_us(mut hosts: Vec<(u16, Name)>, hostname: &str) -> Result<Vec<(u16, Name)>, Nowhere> {
-    let ours = hosts.iter().find(|(_, host)| host.as_str().eq_ignore_ascii_case(hostname));
-    if let Some(ours) = ours.map(|(preference, _)| *preference) {
-        hosts.retain(|(preference, _)| *preference < ours);
-    }
+fn before_us(mut hosts: Vec<(u16, Name)>, ours: Option<u16>) -> Result<Vec<(u16, Name)>, Nowhere> {
+    hosts.retain(|(preference, _)| ours.is_none_or(|ours| *preference < ours));
     if hosts.is_empty() { Err(Nowhere::Loop) } else { Ok(hosts) }
 }
 

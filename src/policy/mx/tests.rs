@@ -194,6 +194,9 @@ fn an_enforced_policy_chooses_hosts_and_asks_for_their_names() {
     ] {
         assert_eq!(found("a.test", zone, &offer, Some(&policy(mode, mx))), wanted, "{mode} {mx}");
     }
+    // What is ours counts as ours, though the policy does not name it: b.test would send it back.
+    let ours = zone.replace("10/b.test", "10/relay.example 15/b.test");
+    assert_eq!(found("a.test", &ours, &offer, Some(&policy("enforce", "b.test"))), "Loop");
     // RFC 8461 §2: it does not make good for TLSA records.
     let both = format!("{zone}\n_25._tcp.b.test TLSA 3/1/1/7");
     let enforced = policy("enforce", "b.test");
