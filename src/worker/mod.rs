@@ -100,6 +100,8 @@ pub struct Worker<R> {
     looked_up: HashMap<(usize, Box<str>), Key>,
     /// Connections of all ways of each upstream.
     connections: Vec<usize>,
+    /// Those among them that are at rest.
+    parked: Vec<usize>,
     /// What sessions toward each upstream are made from.
     policies: Vec<Policies>,
     /// By index of the socket.
@@ -141,6 +143,7 @@ impl<R: Reactor> Worker<R> {
             configured,
             looked_up: HashMap::new(),
             connections: vec![0; config.upstreams.len()],
+            parked: vec![0; config.upstreams.len()],
             policies,
             shared: Shared::new(Arc::clone(config), parts.index, seeds.u64(..)),
             reactor,

@@ -104,14 +104,18 @@ impl<R: Reactor> Worker<R> {
         let Some(way) = self.ways.at_mut(key) else { return };
         let settings = &self.shared.config.upstreams[way.upstream];
         let total = &mut self.connections[way.upstream];
-        let before = way.pool.total();
+        let before = (way.pool.total(), way.pool.parked());
         // All ways of one upstream share its connections.
         let room = settings.pool.max.saturating_sub(*total);
-        way.pool.allow(way.connections_max(settings).min(before + room));
+        let max = way.connections_max(settings);
+        way.pool.allow(max.min(before.0 + room));
         let mut orders = Vec::new();
         happened(&mut way.pool, &mut orders);
-        *total = *total + way.pool.total() - before;
-        let is_short = way.hosts.is_some() && way.pool.has_waiters() && way.pool.total() == 0 && room == 0;
+        *total = *total + way.pool.total() - before.0;
+        let parked = &mut self.parked[way.upstream];
+        *parked = *parked + way.pool.parked() - before.1;
+        let is_short = way.pool.is_short() && way.pool.total() < max && *total >= settings.pool.max;
+        let is_short = way.hosts.is_some() && is_short && *parked > 0;
         let upstream = way.upstream;
         self.orders_of_pools.extend(orders.into_iter().map(|order| (key, order)));
         if is_short {
@@ -119,7 +123,8 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    /// Somebody waits on a way without connections, and there may be no more: one is given up elsewhere.
+    /// Somebody waits on a way that may have another connection, if only there were more of them: one that is at
+    /// rest is given up elsewhere.
     fn make_room(&mut self, upstream: usize) {
         let has_one = |way: &Way| way.upstream == upstream && way.pool.parked() > 0;
         let other = self.ways.iter().find(|(_, way)| has_one(way)).map(|(key, _)| key);
@@ -245,9 +250,8 @@ impl<R: Reactor> Worker<R> {
         }
         hop.park();
         let Some(member) = self.member(key) else { return };
-        let Some(pool) = self.ways.at_mut(way).map(|way| &mut way.pool) else { return };
         let mut orders = Vec::new();
-        pool.on_opened(now, server, member, &mut orders);
+        self.on_pool(way, |pool, _| pool.on_opened(now, server, member, &mut orders));
         // Whoever waited for a fresh one gets this one as such.
         for order in orders {
             match order {

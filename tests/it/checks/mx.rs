@@ -209,6 +209,23 @@ fn all_ways_share_the_connections_of_their_upstream() {
     proxy.assert_well();
 }
 
+/// Who has one connection that is busy gets another, though those that there may be rest with others.
+#[test]
+fn a_connection_at_rest_is_no_reason_to_wait() {
+    let mut hosts = Hosts::new();
+    let slow = hosts.add("slow.test", Plan::bdat());
+    hosts.add("rest.test", Plan::bdat());
+    let (proxy, _names) = hosts.start("mta_sts = false, connections = 2", |setup| {
+        setup.upstream("pool = { max = 2, idle = \"10m\", wait = \"3s\" }")
+    });
+    assert_eq!(proxy.session().message("x@rest.test", CONTENT).code, 250);
+    let mut busy = proxy.session();
+    assert_eq!(busy.command("MAIL FROM:<a@client.example>").code, 250);
+    assert_eq!(busy.command("RCPT TO:<x@slow.test>").code, 250);
+    assert_eq!(proxy.session().message("y@slow.test", CONTENT).code, 250);
+    assert_eq!(hosts.hosts[slow].messages().len(), 1);
+}
+
 /// One domain with one host, what that shows, and whether it gets mail.
 struct Case {
     domain: &'static str,
