@@ -265,6 +265,10 @@ impl Pool {
         self.opening < self.waiting.len()
     }
 
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     pub const fn total(&self) -> usize {
         self.total
     }

@@ -20,7 +20,7 @@ use crate::smtp::client::Client;
 use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
 
-/// Domains to which one worker has ways at a time.
+/// Ways that one worker has at a time, those among them to what a domain's servers were before.
 const WAYS_MAX: usize = 4096;
 
 impl<R: Reactor> Worker<R> {
@@ -38,9 +38,10 @@ impl<R: Reactor> Worker<R> {
             // What holds now is something else: nobody new goes there.
             self.looked_up.remove(&place);
             self.on_pool(old, Pool::drain);
-        } else if self.looked_up.len() >= WAYS_MAX {
+        }
+        if self.ways.len() >= WAYS_MAX {
             self.forget_unused(Duration::ZERO);
-            if self.looked_up.len() >= WAYS_MAX {
+            if self.ways.len() >= WAYS_MAX {
                 return configured;
             }
         }
@@ -63,6 +64,8 @@ impl<R: Reactor> Worker<R> {
         let keys = self.ways.keys().into_iter().filter(|key| !ordered(*key));
         for key in keys.collect::<Vec<_>>() {
             let Some(way) = self.ways.at_mut(key) else { continue };
+            // Nobody comes any more to one that another has taken the place of.
+            let patience = if way.pool.is_draining() { Duration::ZERO } else { patience };
             if way.hosts.is_none() || !way.is_unused(now, patience) {
                 continue;
             }

@@ -14,6 +14,7 @@ mod reach;
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -87,8 +88,8 @@ pub enum Security {
     Encrypted,
     /// The host proves its name to an authority (RFC 8461 §4.2).
     Named,
-    /// One of the records matches (RFC 7672).
-    Dane(Vec<Tlsa>),
+    /// One of the records matches (RFC 7672). All addresses of a host share them.
+    Dane(Arc<[Tlsa]>),
 }
 
 impl Security {
@@ -237,7 +238,7 @@ fn named_servers(rules: &Rules<'_>, known: &Known) -> Result<Found, Missing> {
                 name: Some(name.as_str().into()),
                 address: server.address,
                 weight: server.weight,
-                security: Security::Dane(records),
+                security: Security::Dane(records.into()),
             }),
             proof => failed |= proof == Proof::Failed,
         }
@@ -460,7 +461,7 @@ fn proof(answer: &Answer) -> Proof {
 fn demanded(tls: &UpstreamTls, is_in_policy: bool, proof: Proof) -> Result<Security, Nowhere> {
     match (proof, tls) {
         (Proof::Failed, _) => Err(Nowhere::Failed),
-        (Proof::Records(records), _) => Ok(Security::Dane(records)),
+        (Proof::Records(records), _) => Ok(Security::Dane(records.into())),
         (_, UpstreamTls::Dane(_)) => Err(Nowhere::NoTlsa),
         (_, UpstreamTls::Verify(_)) => Ok(Security::Named),
         _ if is_in_policy => Ok(Security::Named),
