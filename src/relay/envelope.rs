@@ -309,6 +309,10 @@ fn check_capabilities(
 /// Why no mail of this transaction may go over this connection, whatever was heard of other servers.
 fn unfit(transaction: &Transaction, lease: &Lease) -> Option<Reply> {
     let is_proven = lease.secured.as_ref().is_some_and(|secured| secured.trust().is_verified());
+    let is_certain = transaction.hosts.as_ref().is_none_or(|hosts| hosts.is_certain);
+    if transaction.declared.require_tls && !is_certain {
+        return Some(Reply::new(550, "5.7.10", "REQUIRETLS: nothing proves which hosts are the domain's"));
+    }
     if transaction.declared.require_tls && !is_proven {
         // RFC 8689 §4.2.1.
         return Some(Reply::new(550, "5.7.10", "REQUIRETLS: the next hop does not prove who it is"));

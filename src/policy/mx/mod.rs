@@ -63,6 +63,8 @@ pub struct OfDomain {
 pub struct Hosts {
     /// In the form the DNS has it.
     pub domain: Box<str>,
+    /// That they are the domain's is proven too, by the DNS or by its policy (RFC 8689 §8.2).
+    pub is_certain: bool,
     /// In order of preference; at least one.
     pub hosts: Vec<Host>,
 }
@@ -192,9 +194,10 @@ impl OfDomain {
             Ok(exchangers) => exchangers,
             Err(nowhere) => return Ok(Err(nowhere)),
         };
+        let is_certain = exchangers.is_secure || policy.is_some();
         let reached = exchangers.reach(settings, known)?;
         let hosts = reached.secure(rules, settings, policy.is_some(), known)?;
-        Ok(hosts.map(|hosts| Hosts { domain: domain.as_str().into(), hosts }))
+        Ok(hosts.map(|hosts| Hosts { domain: domain.as_str().into(), is_certain, hosts }))
     }
 }
 
@@ -214,7 +217,7 @@ fn at_address(rules: &Rules<'_>, settings: &Settings, domain: &str, address: IpA
     }
     let address = SocketAddr::new(address, settings.port);
     let host = Host { preference: 0, name: None, address, weight: 1, security: Security::AsSet };
-    Ok(Hosts { domain: domain.into(), hosts: vec![host] })
+    Ok(Hosts { domain: domain.into(), is_certain: true, hosts: vec![host] })
 }
 
 /// Servers that an administrator named, and TLSA records under the name they are to have.
@@ -243,8 +246,11 @@ fn named_servers(rules: &Rules<'_>, known: &Known) -> Result<Found, Missing> {
             proof => failed |= proof == Proof::Failed,
         }
     }
-    Ok(finish(hosts, if failed { Nowhere::Failed } else { Nowhere::NoTlsa })
-        .map(|hosts| Hosts { domain: name.as_str().into(), hosts }))
+    Ok(finish(hosts, if failed { Nowhere::Failed } else { Nowhere::NoTlsa }).map(|hosts| Hosts {
+        domain: name.as_str().into(),
+        is_certain: true,
+        hosts,
+    }))
 }
 
 /// Hosts in an order that does not depend on that of the records; `otherwise` if there is none.

@@ -553,6 +553,31 @@ fn requiretls_holds_to_the_end() {
     }
 }
 
+/// RFC 8689 §8.2: a host proves its own name, and not that it is the domain's.
+#[test]
+fn requiretls_asks_who_named_the_host() {
+    let mut hosts = Hosts::new();
+    let own = issued(&["mx.attacker.test"]);
+    let host = hosts.add("mx.attacker.test", requiring(&own, true));
+    hosts.zone.mx("victim.test", &[(10, "mx.attacker.test")]);
+    let names = hosts.zone.serve();
+    let settings = format!("port = {}, private = [\"127.0.0.0/8\"], mta_sts = false", hosts.port);
+    let sender =
+        format!("[sender]\nresolver = [\"{}\"]\nspf = false\ndkim = false\ndmarc = \"off\"", names.address);
+    let setup = Setup::looked_up(&settings).section(&sender).file("ca.pem", &world().authority.pem);
+    let setup = setup.upstream("tls = { mode = \"verify\", ca = \"ca.pem\" }");
+    let proxy = super::tls::secured(setup, "offer", "").start();
+    assert_eq!(proxy.session().message("b@victim.test", CONTENT).code, 250);
+    let mut client = proxy.client();
+    client.starttls(&client_config(&VERSIONS, None));
+    client.command("EHLO client.example");
+    assert_eq!(client.command("MAIL FROM:<a@client.example> REQUIRETLS").code, 250);
+    let told = client.command("RCPT TO:<b@victim.test>").text();
+    assert!(told.starts_with("550 5.7.10 "), "{told}");
+    let seen = hosts.hosts[host].seen();
+    assert!(seen.commands.iter().all(|(_, line)| !line.ends_with("REQUIRETLS")));
+}
+
 /// TLS toward one upstream may depend on the domain of the recipient.
 #[test]
 fn a_route_has_its_own_tls() {
