@@ -6,6 +6,8 @@
 //! connection is checked out. From there RCPT goes up as it comes, and the next hop's replies come
 //! down in the order of the commands.
 
+use std::sync::Arc;
+
 use ulid::Ulid;
 
 use super::action::{Action, DiscardReason};
@@ -161,13 +163,16 @@ impl Relay {
         self.rearm_hop_deadline(cx);
     }
 
-    /// This very server cannot do what the transaction asks.
+    /// This very server cannot do what the transaction asks. Another host of the domain may (RFC 8689 §4.2.1).
     fn turn_back(&mut self, cx: &mut Context<'_>, lease: Lease, reply: Reply) {
-        if let Some(transaction) = self.transaction.as_deref_mut() {
-            transaction.hop = Hop::None;
-        }
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        transaction.hop = Hop::None;
         cx.actions.push(Action::CheckIn(lease.client));
         self.hop_deadline = None;
+        if let Some(others) = transaction.hosts.as_ref().and_then(|hosts| hosts.without(lease.server)) {
+            transaction.hosts = Some(Arc::new(others));
+            return self.check_out(cx, false);
+        }
         self.fail_transaction(cx, reply);
     }
 
@@ -309,10 +314,6 @@ fn check_capabilities(
 /// Why no mail of this transaction may go over this connection, whatever was heard of other servers.
 fn unfit(transaction: &Transaction, lease: &Lease) -> Option<Reply> {
     let is_proven = lease.secured.as_ref().is_some_and(|secured| secured.trust().is_verified());
-    let is_certain = transaction.hosts.as_ref().is_none_or(|hosts| hosts.is_certain);
-    if transaction.declared.require_tls && !is_certain {
-        return Some(Reply::new(550, "5.7.10", "REQUIRETLS: nothing proves which hosts are the domain's"));
-    }
     if transaction.declared.require_tls && !is_proven {
         // RFC 8689 §4.2.1.
         return Some(Reply::new(550, "5.7.10", "REQUIRETLS: the next hop does not prove who it is"));

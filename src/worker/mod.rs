@@ -96,8 +96,8 @@ pub struct Worker<R> {
     ways: Slab<Way>,
     /// The one that each upstream of the configuration has.
     configured: Vec<Key>,
-    /// Those to what was looked up, by upstream and domain.
-    looked_up: HashMap<(usize, Box<str>), Key>,
+    /// Those to what was looked up, by upstream and domain, and how many of its hosts are left out.
+    looked_up: HashMap<(usize, Box<str>, usize), Key>,
     /// Connections of all ways of each upstream.
     connections: Vec<usize>,
     /// Those among them that are at rest.

@@ -28,7 +28,7 @@ impl<R: Reactor> Worker<R> {
     pub(super) fn way(&mut self, upstream: usize, hosts: Option<Arc<Hosts>>) -> Key {
         let configured = self.configured[upstream];
         let Some(hosts) = hosts else { return configured };
-        let place = (upstream, hosts.domain.clone());
+        let place = (upstream, hosts.domain.clone(), hosts.left_out);
         let known = self.looked_up.get(&place).copied();
         let same = |way: &Way| way.hosts.as_ref().is_some_and(|known| *known == hosts);
         if let Some(known) = known.filter(|key| self.ways.at(*key).is_some_and(same)) {
@@ -70,7 +70,7 @@ impl<R: Reactor> Worker<R> {
                 continue;
             }
             let Some(Way { upstream, hosts: Some(hosts), .. }) = self.ways.remove(key) else { continue };
-            let place = (upstream, hosts.domain.clone());
+            let place = (upstream, hosts.domain.clone(), hosts.left_out);
             if self.looked_up.get(&place) == Some(&key) {
                 self.looked_up.remove(&place);
             }

@@ -232,7 +232,7 @@ mod tests {
         };
         let hosts =
             vec![host("a.test", 1, 1), host("a.test", 2, 1), host("b.test", 3, 1), host("b.test", 3, 2)];
-        let hosts = Hosts { domain: "test".into(), is_certain: true, hosts };
+        let hosts = Hosts { domain: "test".into(), is_certain: true, left_out: 0, hosts };
         let settings = upstream();
         let found = servers(&hosts, &settings, &Policies::new(&settings));
         let policies: Vec<_> = found.iter().map(|(_, server)| &server.tls.as_ref().unwrap().policy).collect();

@@ -65,8 +65,21 @@ pub struct Hosts {
     pub domain: Box<str>,
     /// That they are the domain's is proven too, by the DNS or by its policy (RFC 8689 §8.2).
     pub is_certain: bool,
+    /// So many of them are not there, for they cannot do what a message asks.
+    pub left_out: usize,
     /// In order of preference; at least one.
     pub hosts: Vec<Host>,
+}
+
+impl Hosts {
+    /// All but the host at this address. None: there is no other.
+    pub fn without(&self, address: SocketAddr) -> Option<Self> {
+        let left_out = self.hosts.iter().find(|host| host.address == address)?;
+        let others = self.hosts.iter().filter(|host| host.name != left_out.name);
+        let hosts: Vec<_> = others.cloned().collect();
+        let (domain, is_certain, left_out) = (self.domain.clone(), self.is_certain, self.left_out + 1);
+        (!hosts.is_empty()).then_some(Self { domain, is_certain, left_out, hosts })
+    }
 }
 
 /// One address of one host.
@@ -125,6 +138,8 @@ pub enum Nowhere {
     NoTlsa,
     /// It is an address, which proves nothing.
     NoName,
+    /// Nothing proves whose hosts they are, which REQUIRETLS asks for (RFC 8689 §8.2).
+    Uncertain,
 }
 
 impl Nowhere {
@@ -141,6 +156,9 @@ impl Nowhere {
             Self::Failed => (451, "4.4.3", "the domain of the recipient cannot be looked up, come again"),
             Self::NotInPolicy => (451, "4.7.5", "no host of the domain is in its MTA-STS policy, come again"),
             Self::NoTlsa => (451, "4.7.5", "no host of the domain can be authenticated by DANE, come again"),
+            Self::Uncertain => {
+                (550, "5.7.10", "REQUIRETLS: nothing proves which hosts are those of the domain")
+            }
             Self::NoName => (550, "5.7.10", "a host without a name cannot be authenticated"),
         };
         Reply::new(code, enhanced, text)
@@ -197,7 +215,7 @@ impl OfDomain {
         let is_certain = exchangers.is_secure || policy.is_some();
         let reached = exchangers.reach(settings, known)?;
         let hosts = reached.secure(rules, settings, policy.is_some(), known)?;
-        Ok(hosts.map(|hosts| Hosts { domain: domain.as_str().into(), is_certain, hosts }))
+        Ok(hosts.map(|hosts| Hosts { domain: domain.as_str().into(), is_certain, left_out: 0, hosts }))
     }
 }
 
@@ -217,7 +235,7 @@ fn at_address(rules: &Rules<'_>, settings: &Settings, domain: &str, address: IpA
     }
     let address = SocketAddr::new(address, settings.port);
     let host = Host { preference: 0, name: None, address, weight: 1, security: Security::AsSet };
-    Ok(Hosts { domain: domain.into(), is_certain: true, hosts: vec![host] })
+    Ok(Hosts { domain: domain.into(), is_certain: true, left_out: 0, hosts: vec![host] })
 }
 
 /// Servers that an administrator named, and TLSA records under the name they are to have.
@@ -249,6 +267,7 @@ fn named_servers(rules: &Rules<'_>, known: &Known) -> Result<Found, Missing> {
     Ok(finish(hosts, if failed { Nowhere::Failed } else { Nowhere::NoTlsa }).map(|hosts| Hosts {
         domain: name.as_str().into(),
         is_certain: true,
+        left_out: 0,
         hosts,
     }))
 }

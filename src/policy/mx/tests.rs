@@ -286,6 +286,7 @@ fn only_the_domain_itself_can_make_it_final() {
         Nowhere::NotInPolicy,
         Nowhere::NoTlsa,
         Nowhere::NoName,
+        Nowhere::Uncertain,
     ] {
         let code = nowhere.reply().code().to_u16();
         let is_temporary = matches!(nowhere, Nowhere::Failed | Nowhere::NotInPolicy | Nowhere::NoTlsa);

@@ -578,6 +578,30 @@ fn requiretls_asks_who_named_the_host() {
     assert!(seen.commands.iter().all(|(_, line)| !line.ends_with("REQUIRETLS")));
 }
 
+/// RFC 8689 §4.2.1: all hosts of the domain are tried.
+#[test]
+fn requiretls_asks_the_next_host() {
+    let mut hosts = Hosts::new();
+    let own = self_signed(&["x.test"]);
+    for (host, announces) in [("unable.test", false), ("able.test", true)] {
+        hosts.zone.tlsa(host, hosts.port, CertUsage::DaneEe, Selector::Full, &own.der);
+        hosts.add(host, requiring(&own, announces));
+    }
+    hosts.zone.mx("a.test", &[(10, "unable.test"), (20, "able.test")]);
+    let (proxy, _names) = hosts.start("mta_sts = false", |setup| super::tls::secured(setup, "offer", ""));
+    let mut client = proxy.client();
+    client.starttls(&client_config(&VERSIONS, None));
+    client.command("EHLO client.example");
+    assert_eq!(client.command("MAIL FROM:<a@client.example> REQUIRETLS").code, 250);
+    let told = client.command("RCPT TO:<b@a.test>").text();
+    assert!(told.starts_with("250 "), "{told}");
+    client.command("RSET");
+    hosts.zone.mx("a.test", &[(10, "unable.test")]);
+    assert_eq!(client.command("MAIL FROM:<a@client.example> REQUIRETLS").code, 250);
+    let told = client.command("RCPT TO:<b@a.test>").text();
+    assert!(told.starts_with("550 5.7.30 "), "{told}");
+}
+
 /// TLS toward one upstream may depend on the domain of the recipient.
 #[test]
 fn a_route_has_its_own_tls() {
