@@ -102,6 +102,8 @@ pub struct Worker<R> {
     connections: Vec<usize>,
     /// Those among them that are at rest.
     parked: Vec<usize>,
+    /// Ways of each upstream that somebody waits on and that have no connection, first come first.
+    starving: Vec<VecDeque<Key>>,
     /// What sessions toward each upstream are made from.
     policies: Vec<Policies>,
     /// By index of the socket.
@@ -144,6 +146,7 @@ impl<R: Reactor> Worker<R> {
             looked_up: HashMap::new(),
             connections: vec![0; config.upstreams.len()],
             parked: vec![0; config.upstreams.len()],
+            starving: vec![VecDeque::new(); config.upstreams.len()],
             policies,
             shared: Shared::new(Arc::clone(config), parts.index, seeds.u64(..)),
             reactor,

@@ -97,24 +97,37 @@ impl<R: Reactor> Worker<R> {
     pub(super) fn cancel_check_out(&mut self, relay: Key) {
         let Some(client) = self.clients.at_mut(relay) else { return };
         client.waits = false;
-        if let Some(way) = client.way.and_then(|way| self.ways.at_mut(way)) {
-            way.pool.cancel(relay);
+        if let Some(way) = client.way {
+            self.on_pool(way, |pool, _| pool.cancel(relay));
         }
     }
 
     /// Tells the pool of a way what happened; what it orders is carried out when its turn comes.
     pub(super) fn on_pool(&mut self, key: Key, happened: impl FnOnce(&mut Pool, &mut Vec<Order>)) {
+        let now = self.now();
         let Some(way) = self.ways.at_mut(key) else { return };
         let settings = &self.shared.config.upstreams[way.upstream];
         let total = &mut self.connections[way.upstream];
-        let before = (way.pool.total(), way.pool.parked());
-        // All ways of one upstream share its connections.
-        let room = settings.pool.max.saturating_sub(*total);
+        let starving = &mut self.starving[way.upstream];
+        let before = (way.pool.total(), way.pool.parked(), way.is_starving());
+        // All ways of one upstream share its connections. While somebody has none, nobody gets one more, and
+        // one that is lost is not replaced.
+        let is_free = starving.front().is_none_or(|first| *first == key);
+        let room = if is_free { settings.pool.max.saturating_sub(*total) } else { 0 };
         let max = way.connections_max(settings);
-        way.pool.allow(max.min(before.0 + room));
+        way.pool.allow(max.min(before.0 + room).saturating_sub(usize::from(!is_free)));
         let mut orders = Vec::new();
         happened(&mut way.pool, &mut orders);
         *total = *total + way.pool.total() - before.0;
+        match (before.2, way.is_starving()) {
+            (false, true) => starving.push_back(key),
+            (true, false) => starving.retain(|other| *other != key),
+            _ => {}
+        }
+        if way.pool.total() < before.0 && !starving.is_empty() {
+            // Who waits for that gets it in this turn.
+            self.housekeeping = now;
+        }
         let parked = &mut self.parked[way.upstream];
         *parked = *parked + way.pool.parked() - before.1;
         let is_short = way.pool.is_short() && way.pool.total() < max && *total >= settings.pool.max;
@@ -325,7 +338,11 @@ impl<R: Reactor> Worker<R> {
         let now = self.now();
         let Some(hop) = self.hops.at_mut(conn) else { return };
         hop.park();
-        let way = hop.way;
+        let (way, upstream) = (hop.way, hop.upstream);
+        let is_wanted = self.starving[upstream].front().is_some_and(|first| *first != way);
+        if is_wanted && self.connections[upstream] >= self.shared.config.upstreams[upstream].pool.max {
+            return self.retire(conn);
+        }
         if let Some(member) = self.member(conn) {
             self.on_pool(way, |pool, orders| pool.check_in(now, member, orders));
         }

@@ -115,6 +115,11 @@ impl Way {
         of_domain.map_or(settings.pool.max, |connections| connections.min(settings.pool.max))
     }
 
+    /// Somebody waits, and there is no connection that could come free.
+    pub(super) fn is_starving(&self) -> bool {
+        self.hosts.is_some() && self.pool.has_waiters() && self.pool.total() == 0
+    }
+
     /// Nobody has been on it for so long.
     pub(super) fn is_unused(&mut self, now: Instant, patience: Duration) -> bool {
         if self.pool.total() > 0 || self.pool.has_waiters() {

@@ -226,6 +226,32 @@ fn a_connection_at_rest_is_no_reason_to_wait() {
     assert_eq!(hosts.hosts[slow].messages().len(), 1);
 }
 
+/// Mail to one domain without end leaves connections to others.
+#[test]
+fn who_has_no_connection_comes_before_who_has_one() {
+    let mut hosts = Hosts::new();
+    hosts.add("busy.test", Plan::bdat());
+    hosts.add("other.test", Plan::bdat());
+    let (proxy, _names) = hosts.start("mta_sts = false, connections = 1", |setup| {
+        setup.upstream("pool = { max = 1, idle = \"10m\", wait = \"3s\" }")
+    });
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut client = proxy.session();
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    client.message("x@busy.test", CONTENT);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let reply = proxy.session().message("y@other.test", CONTENT);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(reply.code, 250, "{reply:?}");
+    });
+}
+
 /// One domain with one host, what that shows, and whether it gets mail.
 struct Case {
     domain: &'static str,
