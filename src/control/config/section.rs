@@ -451,7 +451,9 @@ fn routes(
             (upstream, _) => upstream,
         };
         section.finish();
-        let route = |(recipient, upstream)| Route { recipient, senders: senders.clone(), upstream };
+        let by_domain = upstream.is_some_and(|UpstreamIndex(index)| upstreams[index].mx.is_some());
+        let route =
+            |(recipient, upstream)| Route { recipient, senders: senders.clone(), upstream, by_domain };
         routes.extend(patterns.into_iter().zip(upstream.into_iter().cycle()).map(route));
     }
     Routes::new(routes)
