@@ -37,6 +37,14 @@ pub enum Senders {
 }
 
 impl Senders {
+    /// Whether it makes no difference who sends: a network may be all there are.
+    pub fn are_all(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { networks, .. } => networks.iter().any(|network| network.prefix_len() == 0),
+        }
+    }
+
     fn admit(&self, client: Submitter) -> bool {
         match self {
             Self::All => true,
@@ -128,7 +136,7 @@ impl Routes {
 
     /// Whether every recipient has a route for everybody: whoever may connect may relay.
     pub fn takes_everybody(&self) -> bool {
-        self.any.iter().any(|entry| entry.senders == Senders::All)
+        self.any.iter().any(|entry| entry.senders.are_all())
     }
 
     /// The next hop of `local@domain`, or `None`: relaying is refused.

@@ -146,6 +146,9 @@ mod tests {
         let open = "anybody could send to anybody: say whose mail goes out, clients = [\"10.0.0.0/8\"] or \
                     authenticated = true";
         check(&text(plain, &ROUTE.replace("authenticated = true", "")), &[&format!("10:13: {open}")]);
+        for all in ["0.0.0.0/0", "::/0"] {
+            check(&text(plain, &clients.replace("10.0.0.0/8", all)), &[&format!("10:13: {open}")]);
+        }
         let nobody = "9:1: it takes nobody's mail: name networks in `clients`, or set authenticated = true";
         check(&text(plain, &ROUTE.replace("= true", "= false")), &[nobody]);
     }

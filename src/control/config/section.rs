@@ -475,7 +475,7 @@ fn senders(section: &mut Section<'_>) -> Senders {
 
 /// Nobody relays to the Internet for whoever asks.
 fn check_openness(section: &Section<'_>, patterns: &[Pattern], senders: &Senders, upstream: &Upstream) {
-    if upstream.mx.is_some() && *senders == Senders::All && patterns.contains(&Pattern::Any) {
+    if upstream.mx.is_some() && senders.are_all() && patterns.contains(&Pattern::Any) {
         section.fault_at(
             "recipient",
             "anybody could send to anybody: say whose mail goes out, clients = [\"10.0.0.0/8\"] or \
