@@ -37,6 +37,14 @@ pub enum Senders {
 }
 
 impl Senders {
+    /// Whether it makes no difference who sends: a network may be all there are.
+    pub fn are_all(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some { networks, .. } => networks.iter().any(|network| network.prefix_len() == 0),
+        }
+    }
+
     fn admit(&self, client: Submitter) -> bool {
         match self {
             Self::All => true,
@@ -62,12 +70,14 @@ pub struct Route {
     pub recipient: Pattern,
     pub senders: Senders,
     pub upstream: UpstreamIndex,
+    /// Its servers are found by the domain: it takes no `<postmaster>`, which has none.
+    pub by_domain: bool,
 }
 
 /// For everybody's mail.
 impl From<(Pattern, UpstreamIndex)> for Route {
     fn from((recipient, upstream): (Pattern, UpstreamIndex)) -> Self {
-        Self { recipient, senders: Senders::All, upstream }
+        Self { recipient, senders: Senders::All, upstream, by_domain: false }
     }
 }
 
@@ -91,6 +101,7 @@ struct Entry {
     order: usize,
     senders: Senders,
     upstream: UpstreamIndex,
+    by_domain: bool,
 }
 
 impl Routes {
@@ -98,8 +109,8 @@ impl Routes {
     pub fn new(routes: impl IntoIterator<Item: Into<Route>>) -> Self {
         let mut table = Self::default();
         for (order, route) in routes.into_iter().enumerate() {
-            let Route { recipient, senders, upstream } = route.into();
-            table.insert(recipient, &Entry { order, senders, upstream });
+            let Route { recipient, senders, upstream, by_domain } = route.into();
+            table.insert(recipient, &Entry { order, senders, upstream, by_domain });
         }
         table
     }
@@ -117,7 +128,7 @@ impl Routes {
             },
         ];
         for entries in places {
-            if entries.last().is_none_or(|last| last.senders != Senders::All) {
+            if entries.last().is_none_or(|last| last.senders != Senders::All || last.by_domain) {
                 entries.push(entry.clone());
             }
         }
@@ -125,7 +136,7 @@ impl Routes {
 
     /// Whether every recipient has a route for everybody: whoever may connect may relay.
     pub fn takes_everybody(&self) -> bool {
-        self.any.iter().any(|entry| entry.senders == Senders::All)
+        self.any.iter().any(|entry| entry.senders.are_all())
     }
 
     /// The next hop of `local@domain`, or `None`: relaying is refused.
@@ -140,7 +151,7 @@ impl Routes {
         let admitted = |entries: &'_ Entries| {
             entries
                 .iter()
-                .find(|entry| entry.senders.admit(client))
+                .find(|entry| entry.senders.admit(client) && !(entry.by_domain && domain.is_empty()))
                 .map(|entry| (entry.order, entry.upstream))
         };
         let found = exact.chain(below).chain([&self.any]).filter_map(admitted).min();
@@ -241,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn the_bare_postmaster_has_no_domain_to_look_up() {
+        let stranger = Submitter { ip: "192.0.2.1".parse().unwrap(), is_user: false };
+        let route = |text: &str, upstream, by_domain| Route {
+            by_domain,
+            ..Route::from((pattern(text), UpstreamIndex(upstream)))
+        };
+        let routed = |routes: &[Route], domain: &[u8]| {
+            let found = Routes::new(routes.iter().cloned()).route(b"postmaster", domain, stranger);
+            found.map(|UpstreamIndex(index)| index)
+        };
+        let out = [route(".org", 0, true), route("*", 1, true)];
+        assert_eq!((routed(&out, b""), routed(&out, b"example.org")), (None, Some(0)));
+        let both = [out.as_slice(), &[route("example.net", 2, false)]].concat();
+        assert_eq!((routed(&both, b""), routed(&both, b"example.com")), (Some(2), Some(1)));
+    }
+
+    #[test]
     fn an_address_literal_is_a_domain() {
         check(&["[192.0.2.1]"], "a@[192.0.2.1]", Some(0));
         check(&["[ipv6:2001:db8::1]"], "a@[IPv6:2001:DB8::1]", Some(0));
@@ -259,6 +287,7 @@ mod tests {
             recipient: pattern(text),
             senders: senders.clone(),
             upstream: UpstreamIndex(upstream),
+            by_domain: false,
         };
         let routes = Routes::new([
             route("*", &senders, 0),

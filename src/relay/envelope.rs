@@ -6,6 +6,8 @@
 //! connection is checked out. From there RCPT goes up as it comes, and the next hop's replies come
 //! down in the order of the commands.
 
+use std::sync::Arc;
+
 use ulid::Ulid;
 
 use super::action::{Action, DiscardReason};
@@ -163,13 +165,16 @@ impl Relay {
         self.rearm_hop_deadline(cx);
     }
 
-    /// This very server cannot do what the transaction asks.
+    /// This very server cannot do what the transaction asks. Another host of the domain may (RFC 8689 §4.2.1).
     fn turn_back(&mut self, cx: &mut Context<'_>, lease: Lease, reply: Reply) {
-        if let Some(transaction) = self.transaction.as_deref_mut() {
-            transaction.hop = Hop::None;
-        }
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        transaction.hop = Hop::None;
         cx.actions.push(Action::CheckIn(lease.client));
         self.hop_deadline = None;
+        if let Some(others) = transaction.hosts.as_ref().and_then(|hosts| hosts.without(lease.server)) {
+            transaction.hosts = Some(Arc::new(others));
+            return self.check_out(cx, false);
+        }
         self.fail_transaction(cx, reply);
     }
 

@@ -68,6 +68,9 @@ impl Relay {
 
     fn on_looked_up(&mut self, cx: &mut Context<'_>, hosts: Arc<Hosts>) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
+        if transaction.declared.require_tls && !hosts.is_certain {
+            return self.on_nowhere(cx, Nowhere::Uncertain);
+        }
         transaction.hosts = Some(hosts);
         transaction.hop = Hop::None;
         self.check_out(cx, false);

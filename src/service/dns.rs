@@ -5,20 +5,23 @@
 //!
 //! What must always hold: every question has an answer within its patience ([`Answer::Failed`] if it
 //! must be), an evaluation asks no more than its budget, and however many wait, the number of
-//! questions under way is bounded.
+//! questions under way is bounded; every question says that we understand AD, for a server tells nobody
+//! else what it validated (RFC 6840 §5.7, §5.8).
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::xfer::{DnsExchange, DnsHandle};
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::op::{DnsRequest, ResponseCode};
 use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::{ConnectionProvider, PoolContext};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -56,7 +59,7 @@ type Failures = std::sync::Mutex<HashMap<Query, Instant>>;
 
 #[derive(Debug)]
 pub struct Resolver {
-    inner: TokioResolver,
+    inner: hickory_resolver::Resolver<Provider>,
     settings: Settings,
     places: Semaphore,
     failures: Failures,
@@ -75,13 +78,13 @@ impl Resolver {
     /// # Errors
     /// When the system's configuration cannot be read; the text says so.
     pub fn new(servers: &sender::Resolver, settings: Settings) -> Result<Self, String> {
-        let provider = TokioRuntimeProvider::default();
+        let provider = Provider(TokioRuntimeProvider::default());
         let mut builder = match servers {
-            sender::Resolver::System => TokioResolver::builder(provider)
+            sender::Resolver::System => hickory_resolver::Resolver::builder(provider)
                 .map_err(|error| format!("the system's resolver configuration cannot be read: {error}"))?,
             sender::Resolver::Servers(servers) => {
                 let servers = servers.iter().map(|server| name_server(*server)).collect();
-                TokioResolver::builder_with_config(
+                hickory_resolver::Resolver::builder_with_config(
                     ResolverConfig::from_parts(None, vec![], servers),
                     provider,
                 )
@@ -176,6 +179,45 @@ impl Resolver {
         if failures.len() < FAILURES_MAX {
             failures.insert(query.clone(), now + FAILURE_AGE);
         }
+    }
+}
+
+/// Connections on which it is asked whether answers were validated.
+#[derive(Clone)]
+struct Provider(TokioRuntimeProvider);
+
+type Connection = DnsExchange<TokioRuntimeProvider>;
+
+impl ConnectionProvider for Provider {
+    type Conn = AsksForAd;
+    type FutureConn = Pin<Box<dyn Future<Output = Result<AsksForAd, NetError>> + Send>>;
+    type RuntimeProvider = TokioRuntimeProvider;
+
+    fn new_connection(
+        &self,
+        ip: IpAddr,
+        config: &ConnectionConfig,
+        pool: &PoolContext,
+    ) -> Result<Self::FutureConn, NetError> {
+        let connecting = self.0.new_connection(ip, config, pool)?;
+        Ok(Box::pin(async { connecting.await.map(AsksForAd) }))
+    }
+
+    fn runtime_provider(&self) -> &TokioRuntimeProvider {
+        &self.0
+    }
+}
+
+#[derive(Clone)]
+struct AsksForAd(Connection);
+
+impl DnsHandle for AsksForAd {
+    type Response = <Connection as DnsHandle>::Response;
+    type Runtime = TokioRuntimeProvider;
+
+    fn send(&self, mut request: DnsRequest) -> Self::Response {
+        request.metadata.authentic_data = true;
+        self.0.send(request)
     }
 }
 

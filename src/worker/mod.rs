@@ -98,10 +98,14 @@ pub struct Worker<R> {
     ways: Slab<Way>,
     /// The one that each upstream of the configuration has.
     configured: Vec<Key>,
-    /// Those to what was looked up, by upstream and domain.
-    looked_up: HashMap<(usize, Box<str>), Key>,
+    /// Those to what was looked up, by upstream and domain, and how many of its hosts are left out.
+    looked_up: HashMap<(usize, Box<str>, usize), Key>,
     /// Connections of all ways of each upstream.
     connections: Vec<usize>,
+    /// Those among them that are at rest.
+    parked: Vec<usize>,
+    /// Ways of each upstream that somebody waits on and that have no connection, first come first.
+    starving: Vec<VecDeque<Key>>,
     /// What sessions toward each upstream are made from.
     policies: Vec<Policies>,
     /// By index of the socket.
@@ -145,6 +149,8 @@ impl<R: Reactor> Worker<R> {
             configured,
             looked_up: HashMap::new(),
             connections: vec![0; config.upstreams.len()],
+            parked: vec![0; config.upstreams.len()],
+            starving: vec![VecDeque::new(); config.upstreams.len()],
             policies,
             shared: Shared::new(Arc::clone(config), parts.index, seeds.u64(..)),
             reactor,

@@ -260,6 +260,15 @@ impl Pool {
         !self.waiting.is_empty() || self.opening < self.wanted()
     }
 
+    /// Somebody waits for whom no connection is in the making.
+    pub fn is_short(&self) -> bool {
+        self.opening < self.waiting.len()
+    }
+
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     pub const fn total(&self) -> usize {
         self.total
     }

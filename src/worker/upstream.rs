@@ -21,7 +21,7 @@ use crate::smtp::client::Client;
 use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
 
-/// Domains to which one worker has ways at a time.
+/// Ways that one worker has at a time, those among them to what a domain's servers were before.
 const WAYS_MAX: usize = 4096;
 
 impl<R: Reactor> Worker<R> {
@@ -29,7 +29,7 @@ impl<R: Reactor> Worker<R> {
     pub(super) fn way(&mut self, upstream: usize, hosts: Option<Arc<Hosts>>) -> Key {
         let configured = self.configured[upstream];
         let Some(hosts) = hosts else { return configured };
-        let place = (upstream, hosts.domain.clone());
+        let place = (upstream, hosts.domain.clone(), hosts.left_out);
         let known = self.looked_up.get(&place).copied();
         let same = |way: &Way| way.hosts.as_ref().is_some_and(|known| *known == hosts);
         if let Some(known) = known.filter(|key| self.ways.at(*key).is_some_and(same)) {
@@ -39,9 +39,10 @@ impl<R: Reactor> Worker<R> {
             // What holds now is something else: nobody new goes there.
             self.looked_up.remove(&place);
             self.on_pool(old, Pool::drain);
-        } else if self.looked_up.len() >= WAYS_MAX {
+        }
+        if self.ways.len() >= WAYS_MAX {
             self.forget_unused(Duration::ZERO);
-            if self.looked_up.len() >= WAYS_MAX {
+            if self.ways.len() >= WAYS_MAX {
                 return configured;
             }
         }
@@ -64,11 +65,13 @@ impl<R: Reactor> Worker<R> {
         let keys = self.ways.keys().into_iter().filter(|key| !ordered(*key));
         for key in keys.collect::<Vec<_>>() {
             let Some(way) = self.ways.at_mut(key) else { continue };
+            // Nobody comes any more to one that another has taken the place of.
+            let patience = if way.pool.is_draining() { Duration::ZERO } else { patience };
             if way.hosts.is_none() || !way.is_unused(now, patience) {
                 continue;
             }
             let Some(Way { upstream, hosts: Some(hosts), .. }) = self.ways.remove(key) else { continue };
-            let place = (upstream, hosts.domain.clone());
+            let place = (upstream, hosts.domain.clone(), hosts.left_out);
             if self.looked_up.get(&place) == Some(&key) {
                 self.looked_up.remove(&place);
             }
@@ -95,24 +98,41 @@ impl<R: Reactor> Worker<R> {
     pub(super) fn cancel_check_out(&mut self, relay: Key) {
         let Some(client) = self.clients.at_mut(relay) else { return };
         client.waits = false;
-        if let Some(way) = client.way.and_then(|way| self.ways.at_mut(way)) {
-            way.pool.cancel(relay);
+        if let Some(way) = client.way {
+            self.on_pool(way, |pool, _| pool.cancel(relay));
         }
     }
 
     /// Tells the pool of a way what happened; what it orders is carried out when its turn comes.
     pub(super) fn on_pool(&mut self, key: Key, happened: impl FnOnce(&mut Pool, &mut Vec<Order>)) {
+        let now = self.now();
         let Some(way) = self.ways.at_mut(key) else { return };
         let settings = &self.shared.config.upstreams[way.upstream];
         let total = &mut self.connections[way.upstream];
-        let before = way.pool.total();
-        // All ways of one upstream share its connections.
-        let room = settings.pool.max.saturating_sub(*total);
-        way.pool.allow(way.connections_max(settings).min(before + room));
+        let starving = &mut self.starving[way.upstream];
+        let before = (way.pool.total(), way.pool.parked(), way.is_starving());
+        // All ways of one upstream share its connections. While somebody has none, nobody gets one more, and
+        // one that is lost is not replaced.
+        let is_free = starving.front().is_none_or(|first| *first == key);
+        let room = if is_free { settings.pool.max.saturating_sub(*total) } else { 0 };
+        let max = way.connections_max(settings);
+        way.pool.allow(max.min(before.0 + room).saturating_sub(usize::from(!is_free)));
         let mut orders = Vec::new();
         happened(&mut way.pool, &mut orders);
-        *total = *total + way.pool.total() - before;
-        let is_short = way.hosts.is_some() && way.pool.has_waiters() && way.pool.total() == 0 && room == 0;
+        *total = *total + way.pool.total() - before.0;
+        match (before.2, way.is_starving()) {
+            (false, true) => starving.push_back(key),
+            (true, false) => starving.retain(|other| *other != key),
+            _ => {}
+        }
+        if way.pool.total() < before.0 && !starving.is_empty() {
+            // Who waits for that gets it in this turn.
+            self.housekeeping = now;
+        }
+        let parked = &mut self.parked[way.upstream];
+        *parked = *parked + way.pool.parked() - before.1;
+        let is_short = way.pool.is_short() && way.pool.total() < max && *total >= settings.pool.max;
+        let is_short = way.hosts.is_some() && is_short && *parked > 0;
         let upstream = way.upstream;
         self.orders_of_pools.extend(orders.into_iter().map(|order| (key, order)));
         if is_short {
@@ -120,7 +140,8 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    /// Somebody waits on a way without connections, and there may be no more: one is given up elsewhere.
+    /// Somebody waits on a way that may have another connection, if only there were more of them: one that is at
+    /// rest is given up elsewhere.
     fn make_room(&mut self, upstream: usize) {
         let has_one = |way: &Way| way.upstream == upstream && way.pool.parked() > 0;
         let other = self.ways.iter().find(|(_, way)| has_one(way)).map(|(key, _)| key);
@@ -248,9 +269,8 @@ impl<R: Reactor> Worker<R> {
         }
         hop.park();
         let Some(member) = self.member(key) else { return };
-        let Some(pool) = self.ways.at_mut(way).map(|way| &mut way.pool) else { return };
         let mut orders = Vec::new();
-        pool.on_opened(now, server, member, &mut orders);
+        self.on_pool(way, |pool, _| pool.on_opened(now, server, member, &mut orders));
         // Whoever waited for a fresh one gets this one as such.
         for order in orders {
             match order {
@@ -321,7 +341,11 @@ impl<R: Reactor> Worker<R> {
         let now = self.now();
         let Some(hop) = self.hops.at_mut(conn) else { return };
         hop.park();
-        let way = hop.way;
+        let (way, upstream) = (hop.way, hop.upstream);
+        let is_wanted = self.starving[upstream].front().is_some_and(|first| *first != way);
+        if is_wanted && self.connections[upstream] >= self.shared.config.upstreams[upstream].pool.max {
+            return self.retire(conn);
+        }
         if let Some(member) = self.member(conn) {
             self.on_pool(way, |pool, orders| pool.check_in(now, member, orders));
         }

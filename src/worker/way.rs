@@ -96,8 +96,7 @@ impl Way {
         hosts: Arc<Hosts>,
         seed: u64,
     ) -> Self {
-        let known = |host: &Host| Some((in_pool(host), server(host, &hosts.domain, settings, policies)?));
-        let (in_pool, servers): (Vec<_>, Vec<_>) = hosts.hosts.iter().filter_map(known).unzip();
+        let (in_pool, servers): (Vec<_>, Vec<_>) = servers(&hosts, settings, policies).into_iter().unzip();
         let connections = settings.mx.as_ref().map_or(settings.pool.max, |mx| mx.connections);
         let limits = PoolLimits { warm: 0, max: connections.min(settings.pool.max), ..settings.pool };
         let pool = Pool::new(limits, &in_pool, seed);
@@ -116,6 +115,11 @@ impl Way {
         of_domain.map_or(settings.pool.max, |connections| connections.min(settings.pool.max))
     }
 
+    /// Somebody waits, and there is no connection that could come free.
+    pub(super) fn is_starving(&self) -> bool {
+        self.hosts.is_some() && self.pool.has_waiters() && self.pool.total() == 0
+    }
+
     /// Nobody has been on it for so long.
     pub(super) fn is_unused(&mut self, now: Instant, patience: Duration) -> bool {
         if self.pool.total() > 0 || self.pool.has_waiters() {
@@ -130,8 +134,29 @@ const fn in_pool(host: &Host) -> settings::Server {
     settings::Server { address: host.address, weight: host.weight, rank: host.preference }
 }
 
-/// What a host that was looked up has to prove. None: that cannot be asked of it, and it gets no mail.
-fn server(host: &Host, domain: &str, settings: &Upstream, policies: &Policies) -> Option<Server> {
+/// Those that can prove what they have to; the others get no mail. Addresses of one host share what sessions
+/// are made from, which is much larger than they are.
+fn servers(hosts: &Hosts, settings: &Upstream, policies: &Policies) -> Vec<(settings::Server, Server)> {
+    let mut servers = Vec::new();
+    let mut last: Option<(&Host, Option<Toward>)> = None;
+    for host in &hosts.hosts {
+        let is_same = |other: &Host| other.name == host.name && other.security == host.security;
+        let toward = match last.take() {
+            Some((other, toward)) if is_same(other) => toward,
+            _ => toward(host, &hosts.domain, settings, policies),
+        };
+        let server = toward.clone().map(|(tls, is_required)| Server::new(host.address, tls, is_required));
+        servers.extend(server.map(|server| (in_pool(host), server)));
+        last = Some((host, toward));
+    }
+    servers
+}
+
+/// What a handshake asks for, and whether there must be one.
+type Toward = (Option<Tls>, bool);
+
+/// What a host that was looked up has to prove. None: that cannot be asked of it.
+fn toward(host: &Host, domain: &str, settings: &Upstream, policies: &Policies) -> Option<Toward> {
     let name = host.name.clone();
     let tls = |policy: &Option<ClientPolicy>| policy.clone().map(|policy| Tls { policy, name: name.clone() });
     let (tls, is_required) = match &host.security {
@@ -141,12 +166,11 @@ fn server(host: &Host, domain: &str, settings: &Upstream, policies: &Policies) -
         Security::Dane(records) => {
             // RFC 7672 §3.2.2: the host's own name, and the domain's.
             let names = name.as_deref().into_iter().chain([domain]).filter_map(server_name).collect();
-            let authentication = Authentication::Dane { records: records.clone(), names };
+            let authentication = Authentication::Dane { records: records.to_vec(), names };
             (tls(&policies.as_set.as_ref()?.with(authentication).ok()), true)
         }
     };
-    let is_possible = tls.is_some() || !is_required;
-    is_possible.then(|| Server::new(host.address, tls, is_required))
+    (tls.is_some() || !is_required).then_some((tls, is_required))
 }
 
 impl Server {
@@ -173,5 +197,51 @@ impl Server {
             self.clear_until = Some(now + IN_CLEAR);
         }
         is_offered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::settings::{IdentityMode, UpstreamTimeouts};
+    use crate::policy::tls::UpstreamTls;
+    use crate::tls::dane::Tlsa;
+
+    fn upstream() -> Upstream {
+        let second = Duration::from_secs(1);
+        let policy = ClientPolicy::new(Authentication::None, None).unwrap();
+        Upstream {
+            name: "out".to_owned(),
+            servers: Vec::new(),
+            mx: None,
+            pool: PoolLimits { warm: 0, max: 4, messages: 1, age: second, idle: second, wait: second },
+            identity: IdentityMode::None,
+            tls: UpstreamTls::Offer(TowardServer { policy, name: None }),
+            timeout: UpstreamTimeouts { connect: second, reply: second, end: second },
+            chunking: false,
+            data_ahead: 0,
+        }
+    }
+
+    /// Whoever publishes many addresses and many records must not make us hold them once for each address.
+    #[test]
+    fn addresses_of_one_host_share_what_sessions_are_made_from() {
+        let host = |name: &str, last: u8, octet: u8| Host {
+            preference: 10,
+            name: Some(name.into()),
+            address: ([192, 0, 2, last], 25).into(),
+            weight: 1,
+            security: Security::Dane(
+                [Tlsa { usage: 3, selector: 1, matching: 1, data: vec![octet; 32] }].into(),
+            ),
+        };
+        let hosts =
+            vec![host("a.test", 1, 1), host("a.test", 2, 1), host("b.test", 3, 1), host("b.test", 3, 2)];
+        let hosts = Hosts { domain: "test".into(), is_certain: true, left_out: 0, hosts };
+        let settings = upstream();
+        let found = servers(&hosts, &settings, &Policies::new(&settings));
+        let policies: Vec<_> = found.iter().map(|(_, server)| &server.tls.as_ref().unwrap().policy).collect();
+        let [first, second, third, fourth] = policies[..] else { panic!("{policies:?}") };
+        assert!(first == second && second != third && third != fourth);
     }
 }

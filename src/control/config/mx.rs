@@ -146,6 +146,9 @@ mod tests {
         let open = "anybody could send to anybody: say whose mail goes out, clients = [\"10.0.0.0/8\"] or \
                     authenticated = true";
         check(&text(plain, &ROUTE.replace("authenticated = true", "")), &[&format!("10:13: {open}")]);
+        for all in ["0.0.0.0/0", "::/0"] {
+            check(&text(plain, &clients.replace("10.0.0.0/8", all)), &[&format!("10:13: {open}")]);
+        }
         let nobody = "9:1: it takes nobody's mail: name networks in `clients`, or set authenticated = true";
         check(&text(plain, &ROUTE.replace("= true", "= false")), &[nobody]);
     }
@@ -182,6 +185,8 @@ mod tests {
         check(&plain("pool = { warm = 1 }"), &[warm]);
         let validates = "9:7: dane needs answers that were validated: [sender] validates = true";
         check(&plain("tls = \"dane\""), &[validates]);
+        let of_route = format!("{}tls = \"dane\"\n", plain(""));
+        check(&of_route, &["14:7: dane needs answers that were validated: [sender] validates = true"]);
         let more = "8:39: more than all connections: pool.max is 32";
         check(&text("mx = { mta_sts = false, connections = 33 }", ROUTE), &[more]);
         let named = plain("").replace("\"mx\"", "[\"127.0.0.1:25\"]");

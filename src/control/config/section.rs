@@ -83,7 +83,7 @@ pub(super) fn config(
     for (listener, [auth, tls]) in listeners.iter_mut().zip(users) {
         listener.auth = auth::downstream(auth, tls, &upstreams, outside);
     }
-    let routes = routes(&mut root, &mut upstreams, outside);
+    let routes = routes(&mut root, &mut upstreams, validates, outside);
     let rules = sources.and_then(|sources| compile(&sources, inspect.cache.as_deref(), outside, of_patterns));
     // Of patterns with faults nobody knows what they find.
     let symbols = (rules.is_some() || !inspect.enabled).then(|| symbols(rules.as_ref(), sender.as_ref()));
@@ -376,11 +376,13 @@ fn is_known_there(auth: Item<'_>, by_mx: bool) -> bool {
     !by_mx
 }
 
+const NOT_VALIDATED: &str = "dane needs answers that were validated: [sender] validates = true";
+
 /// TLSA records stand under a name, and prove something only where the DNS is validated.
 fn check_dane(section: &Section<'_>, tls: &UpstreamTls, by_mx: bool, validates: bool) {
     let UpstreamTls::Dane(toward) = tls else { return };
     if !validates {
-        section.fault_at("tls", "dane needs answers that were validated: [sender] validates = true");
+        section.fault_at("tls", NOT_VALIDATED);
     }
     if toward.name.is_none() && !by_mx {
         section.fault_at(
@@ -469,7 +471,12 @@ fn upstream_timeouts(section: Option<Section<'_>>) -> UpstreamTimeouts {
     timeouts
 }
 
-fn routes(root: &mut Section<'_>, upstreams: &mut Vec<Upstream>, outside: &dyn Outside) -> Routes {
+fn routes(
+    root: &mut Section<'_>,
+    upstreams: &mut Vec<Upstream>,
+    validates: bool,
+    outside: &dyn Outside,
+) -> Routes {
     let sections = root.sections("route", ": without it every recipient is refused");
     let mut seen = HashMap::new();
     let mut routes = Vec::new();
@@ -483,11 +490,13 @@ fn routes(root: &mut Section<'_>, upstreams: &mut Vec<Upstream>, outside: &dyn O
             check_openness(&section, &patterns, &senders, &upstreams[index]);
         }
         let upstream = match (upstream, section.item("tls")) {
-            (Some(upstream), Some(item)) => Some(with_tls(item, upstream, upstreams, outside)),
+            (Some(upstream), Some(item)) => Some(with_tls(item, upstream, upstreams, validates, outside)),
             (upstream, _) => upstream,
         };
         section.finish();
-        let route = |(recipient, upstream)| Route { recipient, senders: senders.clone(), upstream };
+        let by_domain = upstream.is_some_and(|UpstreamIndex(index)| upstreams[index].mx.is_some());
+        let route =
+            |(recipient, upstream)| Route { recipient, senders: senders.clone(), upstream, by_domain };
         routes.extend(patterns.into_iter().zip(upstream.into_iter().cycle()).map(route));
     }
     Routes::new(routes)
@@ -509,7 +518,7 @@ fn senders(section: &mut Section<'_>) -> Senders {
 
 /// Nobody relays to the Internet for whoever asks.
 fn check_openness(section: &Section<'_>, patterns: &[Pattern], senders: &Senders, upstream: &Upstream) {
-    if upstream.mx.is_some() && *senders == Senders::All && patterns.contains(&Pattern::Any) {
+    if upstream.mx.is_some() && senders.are_all() && patterns.contains(&Pattern::Any) {
         section.fault_at(
             "recipient",
             "anybody could send to anybody: say whose mail goes out, clients = [\"10.0.0.0/8\"] or \
@@ -523,6 +532,7 @@ fn with_tls(
     item: Item<'_>,
     UpstreamIndex(index): UpstreamIndex,
     upstreams: &mut Vec<Upstream>,
+    validates: bool,
     outside: &dyn Outside,
 ) -> UpstreamIndex {
     let tls = tls::upstream(Some(item), outside);
@@ -532,6 +542,8 @@ fn with_tls(
     }
     if matches!(tls, UpstreamTls::Dane(_)) && upstream.mx.is_none() {
         item.fault("dane is for upstreams with servers = \"mx\", or an upstream's own `tls`");
+    } else if matches!(tls, UpstreamTls::Dane(_)) && !validates {
+        item.fault(NOT_VALIDATED);
     }
     login::check_again(item, upstream.auth.as_ref(), &tls);
     if let (UpstreamTls::Verify(toward), Some(mx)) = (&tls, &mut upstream.mx) {

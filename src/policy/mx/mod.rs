@@ -14,6 +14,7 @@ mod reach;
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -62,8 +63,23 @@ pub struct OfDomain {
 pub struct Hosts {
     /// In the form the DNS has it.
     pub domain: Box<str>,
+    /// That they are the domain's is proven too, by the DNS or by its policy (RFC 8689 §8.2).
+    pub is_certain: bool,
+    /// So many of them are not there, for they cannot do what a message asks.
+    pub left_out: usize,
     /// In order of preference; at least one.
     pub hosts: Vec<Host>,
+}
+
+impl Hosts {
+    /// All but the host at this address. None: there is no other.
+    pub fn without(&self, address: SocketAddr) -> Option<Self> {
+        let left_out = self.hosts.iter().find(|host| host.address == address)?;
+        let others = self.hosts.iter().filter(|host| host.name != left_out.name);
+        let hosts: Vec<_> = others.cloned().collect();
+        let (domain, is_certain, left_out) = (self.domain.clone(), self.is_certain, self.left_out + 1);
+        (!hosts.is_empty()).then_some(Self { domain, is_certain, left_out, hosts })
+    }
 }
 
 /// One address of one host.
@@ -87,8 +103,8 @@ pub enum Security {
     Encrypted,
     /// The host proves its name to an authority (RFC 8461 §4.2).
     Named,
-    /// One of the records matches (RFC 7672).
-    Dane(Vec<Tlsa>),
+    /// One of the records matches (RFC 7672). All addresses of a host share them.
+    Dane(Arc<[Tlsa]>),
 }
 
 impl Security {
@@ -122,6 +138,8 @@ pub enum Nowhere {
     NoTlsa,
     /// It is an address, which proves nothing.
     NoName,
+    /// Nothing proves whose hosts they are, which REQUIRETLS asks for (RFC 8689 §8.2).
+    Uncertain,
 }
 
 impl Nowhere {
@@ -138,6 +156,9 @@ impl Nowhere {
             Self::Failed => (451, "4.4.3", "the domain of the recipient cannot be looked up, come again"),
             Self::NotInPolicy => (451, "4.7.5", "no host of the domain is in its MTA-STS policy, come again"),
             Self::NoTlsa => (451, "4.7.5", "no host of the domain can be authenticated by DANE, come again"),
+            Self::Uncertain => {
+                (550, "5.7.10", "REQUIRETLS: nothing proves which hosts are those of the domain")
+            }
             Self::NoName => (550, "5.7.10", "a host without a name cannot be authenticated"),
         };
         Reply::new(code, enhanced, text)
@@ -191,9 +212,10 @@ impl OfDomain {
             Ok(exchangers) => exchangers,
             Err(nowhere) => return Ok(Err(nowhere)),
         };
+        let is_certain = exchangers.is_secure || policy.is_some();
         let reached = exchangers.reach(settings, known)?;
         let hosts = reached.secure(rules, settings, policy.is_some(), known)?;
-        Ok(hosts.map(|hosts| Hosts { domain: domain.as_str().into(), hosts }))
+        Ok(hosts.map(|hosts| Hosts { domain: domain.as_str().into(), is_certain, left_out: 0, hosts }))
     }
 }
 
@@ -213,7 +235,7 @@ fn at_address(rules: &Rules<'_>, settings: &Settings, domain: &str, address: IpA
     }
     let address = SocketAddr::new(address, settings.port);
     let host = Host { preference: 0, name: None, address, weight: 1, security: Security::AsSet };
-    Ok(Hosts { domain: domain.into(), hosts: vec![host] })
+    Ok(Hosts { domain: domain.into(), is_certain: true, left_out: 0, hosts: vec![host] })
 }
 
 /// Servers that an administrator named, and TLSA records under the name they are to have.
@@ -237,13 +259,17 @@ fn named_servers(rules: &Rules<'_>, known: &Known) -> Result<Found, Missing> {
                 name: Some(name.as_str().into()),
                 address: server.address,
                 weight: server.weight,
-                security: Security::Dane(records),
+                security: Security::Dane(records.into()),
             }),
             proof => failed |= proof == Proof::Failed,
         }
     }
-    Ok(finish(hosts, if failed { Nowhere::Failed } else { Nowhere::NoTlsa })
-        .map(|hosts| Hosts { domain: name.as_str().into(), hosts }))
+    Ok(finish(hosts, if failed { Nowhere::Failed } else { Nowhere::NoTlsa }).map(|hosts| Hosts {
+        domain: name.as_str().into(),
+        is_certain: true,
+        left_out: 0,
+        hosts,
+    }))
 }
 
 /// Hosts in an order that does not depend on that of the records; `otherwise` if there is none.
@@ -278,13 +304,16 @@ impl Exchangers {
             Answer::NotFound => return Ok(Err(Nowhere::NoDomain)),
             Answer::Failed => return Ok(Err(Nowhere::Failed)),
         };
+        // Ours counts though no policy names it: those behind it would send the mail to us.
+        let ours = hosts.iter().find(|(_, host)| host.as_str().eq_ignore_ascii_case(rules.hostname));
+        let ours = ours.map(|(preference, _)| *preference);
         if let Some(policy) = policy {
             hosts.retain(|(_, host)| policy.allows(host));
             if hosts.is_empty() {
                 return Ok(Err(Nowhere::NotInPolicy));
             }
         }
-        Ok(without_us(hosts, rules.hostname).map(|hosts| Self { hosts, is_secure }))
+        Ok(before_us(hosts, ours).map(|hosts| Self { hosts, is_secure }))
     }
 
     /// Where the hosts are.
@@ -328,11 +357,8 @@ fn exchangers(records: &[Record]) -> Vec<(u16, Name)> {
 }
 
 /// RFC 5321 §5.1: where we are an exchanger ourselves, only better ones are asked.
-fn without_us(mut hosts: Vec<(u16, Name)>, hostname: &str) -> Result<Vec<(u16, Name)>, Nowhere> {
-    let ours = hosts.iter().find(|(_, host)| host.as_str().eq_ignore_ascii_case(hostname));
-    if let Some(ours) = ours.map(|(preference, _)| *preference) {
-        hosts.retain(|(preference, _)| *preference < ours);
-    }
+fn before_us(mut hosts: Vec<(u16, Name)>, ours: Option<u16>) -> Result<Vec<(u16, Name)>, Nowhere> {
+    hosts.retain(|(preference, _)| ours.is_none_or(|ours| *preference < ours));
     if hosts.is_empty() { Err(Nowhere::Loop) } else { Ok(hosts) }
 }
 
@@ -460,7 +486,7 @@ fn proof(answer: &Answer) -> Proof {
 fn demanded(tls: &UpstreamTls, is_in_policy: bool, proof: Proof) -> Result<Security, Nowhere> {
     match (proof, tls) {
         (Proof::Failed, _) => Err(Nowhere::Failed),
-        (Proof::Records(records), _) => Ok(Security::Dane(records)),
+        (Proof::Records(records), _) => Ok(Security::Dane(records.into())),
         (_, UpstreamTls::Dane(_)) => Err(Nowhere::NoTlsa),
         (_, UpstreamTls::Verify(_)) => Ok(Security::Named),
         _ if is_in_policy => Ok(Security::Named),

@@ -24,14 +24,17 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 const fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, ..] = address.octets();
+    let [a, b, c, _] = address.octets();
     let is_shared = a == 100 && b & 0b1100_0000 == 64;
+    // 192.0.0.0/24 is for protocols, and some clouds' machines ask it who they are; 198.18.0.0/15 is for tests.
+    let is_special = matches!((a, b, c), (192, 0, 0) | (198, 18 | 19, _));
     let is_reserved = a == 0 || a >= 240;
     !(address.is_loopback()
         || address.is_private()
         || address.is_link_local()
         || address.is_multicast()
         || is_shared
+        || is_special
         || is_reserved)
 }
 
@@ -70,6 +73,12 @@ mod tests {
             ("169.254.169.254", false),
             ("0.0.0.0", false),
             ("0.1.2.3", false),
+            ("192.0.0.192", false),
+            ("192.0.1.1", true),
+            ("198.17.255.255", true),
+            ("198.18.0.1", false),
+            ("198.19.255.255", false),
+            ("198.20.0.1", true),
             ("224.0.0.1", false),
             ("240.0.0.1", false),
             ("255.255.255.255", false),

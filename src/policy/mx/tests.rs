@@ -61,15 +61,19 @@ fn toward() -> TowardServer {
     TowardServer { policy: plain(), name: None }
 }
 
-/// What is found, as text; what the DNS was not asked in the row is asked as absent.
-fn found(domain: &str, zone: &str, tls: &UpstreamTls, policy: Option<&str>) -> String {
-    let settings = Settings {
+fn settings() -> Settings {
+    Settings {
         port: 25,
         private: vec!["10.0.0.0/8".parse().unwrap()],
         mta_sts_port: None,
         connections: 1,
         named: plain(),
-    };
+    }
+}
+
+/// What is found, as text; what the DNS was not asked in the row is asked as absent.
+fn found(domain: &str, zone: &str, tls: &UpstreamTls, policy: Option<&str>) -> String {
+    let settings = settings();
     let rules = Rules { hostname: "Relay.example", mx: Some(&settings), servers: &[], tls };
     let policy = policy.map(|text| Policy::parse(text.as_bytes()).unwrap());
     let inquiry = OfDomain { upstream: UpstreamIndex(0).0, domain: domain.to_owned() };
@@ -177,6 +181,25 @@ fn tlsa_records_count_where_all_that_led_to_them_is_validated() {
     check("a.test", "a.test A 192.0.2.1\n_25._tcp.a.test TLSA 2/0/1/1", "0 a.test 192.0.2.1:25 dane*1");
 }
 
+/// RFC 8689 §8.2: names of hosts are proven by the DNS or by a policy.
+#[test]
+fn whose_hosts_they_are_is_certain_or_not() {
+    let certain = |zone: &str, policy: Option<&str>| {
+        let settings = settings();
+        let tls = UpstreamTls::Verify(toward());
+        let rules = Rules { hostname: "relay.example", mx: Some(&settings), servers: &[], tls: &tls };
+        let policy = policy.map(|text| Policy::parse(text.as_bytes()).unwrap());
+        let inquiry = OfDomain { upstream: 0, domain: "a.test".to_owned() };
+        let absent = "\nb.test AAAA NODATA\n_25._tcp.b.test TLSA NODATA";
+        let known = known(&format!("{zone}{absent}"));
+        inquiry.evaluate(&rules, policy.as_ref(), &known).unwrap().unwrap().is_certain
+    };
+    let insecure = "~a.test MX 10/b.test\n~b.test A 192.0.2.1";
+    assert!(certain(TLSA, None) && !certain(insecure, None));
+    assert!(certain(insecure, Some(&policy("enforce", "b.test"))));
+    assert!(!certain(insecure, Some(&policy("testing", "b.test"))));
+}
+
 fn policy(mode: &str, mx: &str) -> String {
     format!("version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: 86400\n")
 }
@@ -194,6 +217,9 @@ fn an_enforced_policy_chooses_hosts_and_asks_for_their_names() {
     ] {
         assert_eq!(found("a.test", zone, &offer, Some(&policy(mode, mx))), wanted, "{mode} {mx}");
     }
+    // What is ours counts as ours, though the policy does not name it: b.test would send it back.
+    let ours = zone.replace("10/b.test", "10/relay.example 15/b.test");
+    assert_eq!(found("a.test", &ours, &offer, Some(&policy("enforce", "b.test"))), "Loop");
     // RFC 8461 §2: it does not make good for TLSA records.
     let both = format!("{zone}\n_25._tcp.b.test TLSA 3/1/1/7");
     let enforced = policy("enforce", "b.test");
@@ -260,6 +286,7 @@ fn only_the_domain_itself_can_make_it_final() {
         Nowhere::NotInPolicy,
         Nowhere::NoTlsa,
         Nowhere::NoName,
+        Nowhere::Uncertain,
     ] {
         let code = nowhere.reply().code().to_u16();
         let is_temporary = matches!(nowhere, Nowhere::Failed | Nowhere::NotInPolicy | Nowhere::NoTlsa);

@@ -7,7 +7,8 @@
 //!
 //! Invariants: what comes from the description is parsed anew, for the file may have been changed;
 //! the message counts as sent only when the next hop has said 2xx to its end and did not reset the
-//! connection right behind it; recipients that it refused are told apart.
+//! connection right behind it; recipients that it refused are told apart; what must not go in clear does
+//! not go at all.
 
 use std::collections::VecDeque;
 use std::io;
@@ -81,6 +82,7 @@ pub(super) async fn send(
     check_envelope(&description.envelope)?;
     message.check().await?;
     let upstream = upstream(next_hops, description)?;
+    check_clear(upstream, &description.envelope)?;
     let identity = description.client.identity();
     let mut why = "no server".to_owned();
     for server in &upstream.servers {
@@ -144,6 +146,20 @@ fn check_envelope(envelope: &Envelope) -> Result<(), String> {
             .iter()
             .all(|to| !to.address.is_empty() && is_path(&to.address) && is_well(&to.parameters));
     if well { Ok(()) } else { Err("the description's envelope is damaged".to_owned()) }
+}
+
+/// What is said here is said in clear, and to servers with a name.
+fn check_clear(upstream: &Upstream, envelope: &Envelope) -> Result<(), String> {
+    let requires_tls = Parameters::parse(envelope.parameters.as_bytes()).is_ok_and(|parameters| {
+        parameters.iter().any(|parameter| parameter.keyword.eq_ignore_ascii_case(b"REQUIRETLS"))
+    });
+    if upstream.tls.is_required() || requires_tls {
+        return Err("it must not go in clear, and what is released does".to_owned());
+    }
+    if upstream.is_looked_up() {
+        return Err("its next hop is looked up, which is not done for what is released".to_owned());
+    }
+    Ok(())
 }
 
 fn bracketed(path: &str) -> Vec<u8> {

@@ -209,6 +209,49 @@ fn all_ways_share_the_connections_of_their_upstream() {
     proxy.assert_well();
 }
 
+/// Who has one connection that is busy gets another, though those that there may be rest with others.
+#[test]
+fn a_connection_at_rest_is_no_reason_to_wait() {
+    let mut hosts = Hosts::new();
+    let slow = hosts.add("slow.test", Plan::bdat());
+    hosts.add("rest.test", Plan::bdat());
+    let (proxy, _names) = hosts.start("mta_sts = false, connections = 2", |setup| {
+        setup.upstream("pool = { max = 2, idle = \"10m\", wait = \"3s\" }")
+    });
+    assert_eq!(proxy.session().message("x@rest.test", CONTENT).code, 250);
+    let mut busy = proxy.session();
+    assert_eq!(busy.command("MAIL FROM:<a@client.example>").code, 250);
+    assert_eq!(busy.command("RCPT TO:<x@slow.test>").code, 250);
+    assert_eq!(proxy.session().message("y@slow.test", CONTENT).code, 250);
+    assert_eq!(hosts.hosts[slow].messages().len(), 1);
+}
+
+/// Mail to one domain without end leaves connections to others.
+#[test]
+fn who_has_no_connection_comes_before_who_has_one() {
+    let mut hosts = Hosts::new();
+    hosts.add("busy.test", Plan::bdat());
+    hosts.add("other.test", Plan::bdat());
+    let (proxy, _names) = hosts.start("mta_sts = false, connections = 1", |setup| {
+        setup.upstream("pool = { max = 1, idle = \"10m\", wait = \"3s\" }")
+    });
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut client = proxy.session();
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    client.message("x@busy.test", CONTENT);
+                }
+            });
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let reply = proxy.session().message("y@other.test", CONTENT);
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(reply.code, 250, "{reply:?}");
+    });
+}
+
 /// One domain with one host, what that shows, and whether it gets mail.
 struct Case {
     domain: &'static str,
@@ -534,6 +577,55 @@ fn requiretls_holds_to_the_end() {
     for host in [unable, unproven] {
         assert!(hosts.hosts[host].seen().commands.iter().all(|(_, line)| !line.starts_with("MAIL")));
     }
+}
+
+/// RFC 8689 §8.2: a host proves its own name, and not that it is the domain's.
+#[test]
+fn requiretls_asks_who_named_the_host() {
+    let mut hosts = Hosts::new();
+    let own = issued(&["mx.attacker.test"]);
+    let host = hosts.add("mx.attacker.test", requiring(&own, true));
+    hosts.zone.mx("victim.test", &[(10, "mx.attacker.test")]);
+    let names = hosts.zone.serve();
+    let settings = format!("port = {}, private = [\"127.0.0.0/8\"], mta_sts = false", hosts.port);
+    let sender =
+        format!("[sender]\nresolver = [\"{}\"]\nspf = false\ndkim = false\ndmarc = \"off\"", names.address);
+    let setup = Setup::looked_up(&settings).section(&sender).file("ca.pem", &world().authority.pem);
+    let setup = setup.upstream("tls = { mode = \"verify\", ca = \"ca.pem\" }");
+    let proxy = super::tls::secured(setup, "offer", "").start();
+    assert_eq!(proxy.session().message("b@victim.test", CONTENT).code, 250);
+    let mut client = proxy.client();
+    client.starttls(&client_config(&VERSIONS, None));
+    client.command("EHLO client.example");
+    assert_eq!(client.command("MAIL FROM:<a@client.example> REQUIRETLS").code, 250);
+    let told = client.command("RCPT TO:<b@victim.test>").text();
+    assert!(told.starts_with("550 5.7.10 "), "{told}");
+    let seen = hosts.hosts[host].seen();
+    assert!(seen.commands.iter().all(|(_, line)| !line.ends_with("REQUIRETLS")));
+}
+
+/// RFC 8689 §4.2.1: all hosts of the domain are tried.
+#[test]
+fn requiretls_asks_the_next_host() {
+    let mut hosts = Hosts::new();
+    let own = self_signed(&["x.test"]);
+    for (host, announces) in [("unable.test", false), ("able.test", true)] {
+        hosts.zone.tlsa(host, hosts.port, CertUsage::DaneEe, Selector::Full, &own.der);
+        hosts.add(host, requiring(&own, announces));
+    }
+    hosts.zone.mx("a.test", &[(10, "unable.test"), (20, "able.test")]);
+    let (proxy, _names) = hosts.start("mta_sts = false", |setup| super::tls::secured(setup, "offer", ""));
+    let mut client = proxy.client();
+    client.starttls(&client_config(&VERSIONS, None));
+    client.command("EHLO client.example");
+    assert_eq!(client.command("MAIL FROM:<a@client.example> REQUIRETLS").code, 250);
+    let told = client.command("RCPT TO:<b@a.test>").text();
+    assert!(told.starts_with("250 "), "{told}");
+    client.command("RSET");
+    hosts.zone.mx("a.test", &[(10, "unable.test")]);
+    assert_eq!(client.command("MAIL FROM:<a@client.example> REQUIRETLS").code, 250);
+    let told = client.command("RCPT TO:<b@a.test>").text();
+    assert!(told.starts_with("550 5.7.30 "), "{told}");
 }
 
 /// TLS toward one upstream may depend on the domain of the recipient.

@@ -380,6 +380,21 @@ fn a_recipient_that_is_refused_keeps_its_copy() {
     assert_eq!(messages[1].recipients(), ["RCPT TO:<b@hop.example> NOTIFY=NEVER"]);
 }
 
+/// A release speaks in clear.
+#[test]
+fn what_may_not_go_in_clear_is_kept() {
+    for (line, parameters) in [("tls = \"require\"", ""), ("tls = \"offer\"", "REQUIRETLS")] {
+        let upstream = Plan::bdat().start();
+        let keeping = Keeping::new(&upstream, line);
+        let mut description = keeping.description();
+        parameters.clone_into(&mut description.envelope.parameters);
+        keeping.put(MESSAGE, &description);
+        assert!(matches!(keeping.release(), Err(Refused::NotTaken(_))), "{line}");
+        keeping.check_kept(&description);
+        assert_eq!(upstream.seen().sessions, 0);
+    }
+}
+
 #[test]
 fn nobody_there_is_no_loss() {
     let upstream = Plan::bdat().start();

@@ -73,7 +73,9 @@ fn answer(packet: &[u8], ttl: u32, zone: &impl Fn(&str, RecordType) -> Reaction)
     let name = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     let mut reply = Message::response(asked.metadata.id, OpCode::Query);
     reply.metadata.recursion_available = true;
-    reply.metadata.authentic_data = true;
+    // RFC 6840 §5.8: said to those only who ask for it.
+    let is_understood = asked.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
+    reply.metadata.authentic_data = is_understood || asked.metadata.authentic_data;
     reply.add_query(query.clone());
     match zone(&name, query.query_type()) {
         Reaction::Records(records) => {

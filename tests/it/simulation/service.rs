@@ -184,7 +184,7 @@ impl Service {
             security: Security::AsSet,
         };
         let hosts = (0..).zip(&known[..count]).map(host).collect();
-        Ok(Arc::new(Hosts { domain: about.domain.as_str().into(), hosts }))
+        Ok(Arc::new(Hosts { domain: about.domain.as_str().into(), is_certain: false, left_out: 0, hosts }))
     }
 
     fn take(&mut self, ticket: Ticket, word: Spool) -> Option<(u64, Spooled)> {
