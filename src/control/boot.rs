@@ -175,19 +175,19 @@ fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) 
 async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), String> {
     let Basis { config, log, asked, notices, opened } = basis;
     signal::listen(&notices, &log).map_err(|error| format!("signals: {error}"))?;
-    let store = match quarantine_command::settings(&config) {
-        Some(settings) => {
-            let told = |error| format!("{error} ({MEANT_FROM})");
-            Some(Store::open(&settings, NextHops::from(&*config)).map_err(told)?)
-        }
-        None => None,
-    };
     let resolver = resolver(&config)?;
     let both = config.sender.clone().zip(resolver.clone());
     let sender = both.map(|(settings, resolver)| Inquirer::new(settings, resolver));
     let is_looked_up = config.upstreams.iter().any(Upstream::is_looked_up);
     let resolver = resolver.filter(|_| is_looked_up);
     let next_hops = resolver.map(|resolver| Finder::new(Arc::clone(&config), resolver));
+    let store = match quarantine_command::settings(&config) {
+        Some(settings) => {
+            let told = |error| format!("{error} ({MEANT_FROM})");
+            Some(Store::open(&settings, NextHops::new(&config, next_hops.clone())).map_err(told)?)
+        }
+        None => None,
+    };
     let desk = store.as_ref().map(Store::open_desk);
     if let Some(store) = store.clone() {
         tokio_uring::spawn(store.keep_house());

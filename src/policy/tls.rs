@@ -61,6 +61,15 @@ pub enum UpstreamTls {
     Dane(TowardServer),
 }
 
+/// How one server is spoken with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// None: TLS is not asked for.
+    pub toward: Option<TowardServer>,
+    /// No mail in clear.
+    pub is_required: bool,
+}
+
 /// What a session with a server is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TowardServer {
@@ -78,6 +87,11 @@ impl UpstreamTls {
                 Some(toward)
             }
         }
+    }
+
+    /// How each server is spoken with, where the configuration names them.
+    pub fn leg(&self) -> Leg {
+        Leg { toward: self.toward_server().cloned(), is_required: self.is_required() }
     }
 
     /// Whether a message may not go in clear, whatever the server announces (4xx then).

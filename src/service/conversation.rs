@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::policy::login::UpstreamAuth;
 use crate::policy::settings::{IdentityMode, Upstream};
-use crate::policy::tls::UpstreamTls;
+use crate::policy::tls::Leg;
 use crate::smtp::client::{Client, Expect};
 use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::proxy_protocol;
@@ -39,6 +39,7 @@ const INITIAL_BYTES_MAX: usize = 360;
 pub(super) struct Conversation<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) server: SocketAddr,
+    leg: &'a Leg,
     pub(super) client: Client,
     /// What is to be said next.
     pub(super) out: Vec<u8>,
@@ -54,23 +55,24 @@ impl<'a> Conversation<'a> {
     pub(super) async fn open(
         hostname: &str,
         upstream: &'a Upstream,
-        server: SocketAddr,
+        (server, leg): (SocketAddr, &'a Leg),
         identity: &Identity,
     ) -> Result<Self, String> {
-        let opened = Self::open_with(hostname, upstream, server, identity, true).await;
-        match (&upstream.tls, opened) {
-            // What is only offered may fail: then mail goes in clear.
-            (UpstreamTls::Offer(_), Err(_)) => {
-                Self::open_with(hostname, upstream, server, identity, false).await
+        let opened = Self::open_with(hostname, upstream, (server, leg), identity, true).await;
+        // What is only offered may fail: then mail goes in clear.
+        let or_in_clear = leg.toward.is_some() && !leg.is_required;
+        match opened {
+            Err(_) if or_in_clear => {
+                Self::open_with(hostname, upstream, (server, leg), identity, false).await
             }
-            (_, opened) => opened,
+            opened => opened,
         }
     }
 
     async fn open_with(
         hostname: &str,
         upstream: &'a Upstream,
-        server: SocketAddr,
+        (server, leg): (SocketAddr, &'a Leg),
         identity: &Identity,
         secures: bool,
     ) -> Result<Self, String> {
@@ -78,7 +80,7 @@ impl<'a> Conversation<'a> {
         let stream = connecting.map_err(|_| "no connection in time".to_owned())?.map_err(words)?;
         let (client, input, out) = (Client::new(), Vec::new(), Vec::new());
         let mut next_hop =
-            Self { upstream, server, client, out, stream, tls: None, trust: Trust::None, input };
+            Self { upstream, server, leg, client, out, stream, tls: None, trust: Trust::None, input };
         if upstream.identity == IdentityMode::Proxy {
             next_hop.introduce_by_proxy(identity);
         }
@@ -109,12 +111,9 @@ impl<'a> Conversation<'a> {
 
     /// STARTTLS where it is wanted; on an error nothing more may be said.
     async fn secure(&mut self, hostname: &str) -> Result<(), String> {
-        let Some(toward) = self.upstream.tls.toward_server() else { return Ok(()) };
-        if matches!(self.upstream.tls, UpstreamTls::Dane(_)) {
-            return Err("what the DNS says of its certificate is not asked here".to_owned());
-        }
+        let Some(toward) = &self.leg.toward else { return Ok(()) };
         let or_in_clear: fn(String) -> Result<(), String> =
-            if self.upstream.tls.is_required() { Err } else { |_| Ok(()) };
+            if self.leg.is_required { Err } else { |_| Ok(()) };
         if !self.has(Extensions::STARTTLS) {
             return or_in_clear("the next hop has no STARTTLS".to_owned());
         }
@@ -175,6 +174,11 @@ impl<'a> Conversation<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a message that asks for REQUIRETLS may go to it (RFC 8689 §4.2.1).
+    pub(super) fn keeps_requiretls(&self) -> bool {
+        self.is_secured() && self.trust.is_verified() && self.has(Extensions::REQUIRETLS)
     }
 
     /// Says who we are, as configured. Without that no mail goes.

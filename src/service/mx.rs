@@ -44,7 +44,8 @@ impl Finder {
         Answer::NextHop(self.find(inquiry).await.map(Arc::new))
     }
 
-    async fn find(&self, inquiry: &OfDomain) -> Found {
+    /// Where mail for this domain goes now.
+    pub(super) async fn find(&self, inquiry: &OfDomain) -> Found {
         let Inner { resolver, config, policies } = &*self.0;
         let Some(upstream) = config.upstreams.get(inquiry.upstream) else { return Err(Nowhere::Failed) };
         let rules = Rules::new(&config.hostname, upstream);

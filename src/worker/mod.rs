@@ -35,6 +35,7 @@ use crate::base::slab::{Key, Slab};
 use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
 use crate::limits::RECORD_BATCH_BYTES_MAX;
+use crate::policy::mx::Policies;
 use crate::policy::settings::Config;
 use crate::reactor::{Chunk, Completion, Errno, Reactor, Socket};
 use crate::relay::Shared;
@@ -51,7 +52,7 @@ use downstream::Downstream;
 use hop::Hop;
 use pool::Pool;
 use record_queue::RecordQueue;
-use way::{Policies, Way};
+use way::Way;
 
 const TIMER_TICK: Duration = Duration::from_millis(10);
 /// A deadline farther than this is looked at in between: moving it then costs nothing.
@@ -139,7 +140,7 @@ impl<R: Reactor> Worker<R> {
         let config = &parts.config;
         let mut seeds = fastrand::Rng::with_seed(parts.seed);
         let mut ways = Slab::new();
-        let policies: Vec<_> = config.upstreams.iter().map(Policies::new).collect();
+        let policies: Vec<_> = config.upstreams.iter().map(Policies::apart).collect();
         let way = |(upstream, (settings, policies))| {
             ways.insert(Way::configured(upstream, settings, policies, seeds.u64(..)))
         };

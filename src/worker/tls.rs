@@ -55,11 +55,11 @@ impl<R: Reactor> Worker<R> {
     pub(super) fn start_hop_tls(&mut self, key: Key) {
         let Some(hop) = self.hops.at_mut(key) else { return };
         let Some(server) = self.ways.at(hop.way).map(|way| &way.servers[hop.server]) else { return };
-        let Some(tls) = &server.tls else { return };
+        let Some(toward) = &server.leg.toward else { return };
         let address = server.address.ip().to_string();
         let mut hello = Vec::new();
-        let name = tls.name.as_deref().unwrap_or(&address);
-        match Session::client(&tls.policy, name, &mut hello) {
+        let name = toward.name.as_deref().unwrap_or(&address);
+        match Session::client(&toward.policy, name, &mut hello) {
             Ok(session) => {
                 hop.pipe.queue_records(&mut hello);
                 hop.pipe.start_tls(session);

@@ -14,31 +14,13 @@ use std::time::Duration;
 use super::hop::Wanted;
 use super::pool::Pool;
 use crate::base::time::Instant;
-use crate::policy::mx::{Host, Hosts, Security};
+use crate::policy::mx::{Host, Hosts, Policies};
 use crate::policy::settings::{self, PoolLimits, Upstream};
-use crate::policy::tls::TowardServer;
+use crate::policy::tls::Leg;
 use crate::smtp::extension::Capabilities;
-use crate::tls::client_policy::{Authentication, ClientPolicy, server_name};
 
 /// How long a server that failed to do TLS is not asked for it again.
 const IN_CLEAR: Duration = Duration::from_secs(600);
-
-/// What sessions toward the servers of an upstream are made from, with tickets that no other worker has.
-#[derive(Debug)]
-pub(super) struct Policies {
-    as_set: Option<ClientPolicy>,
-    /// For hosts that must prove their name to an authority.
-    named: Option<ClientPolicy>,
-}
-
-impl Policies {
-    pub(super) fn new(settings: &Upstream) -> Self {
-        Self {
-            as_set: settings.tls.toward_server().map(|toward| toward.policy.apart()),
-            named: settings.mx.as_ref().map(|mx| mx.named.apart()),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Way {
@@ -58,26 +40,19 @@ pub(super) struct Way {
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     /// What a handshake asks for, and whether there must be one.
-    pub(super) tls: Option<Tls>,
-    pub(super) is_tls_required: bool,
+    pub(super) leg: Leg,
     clear_until: Option<Instant>,
     pub(super) heard: Option<Capabilities>,
-}
-
-/// What sessions with one server are made from.
-#[derive(Clone, Debug)]
-pub(super) struct Tls {
-    pub(super) policy: ClientPolicy,
-    /// What the server is called; None: as it was connected to.
-    pub(super) name: Option<Box<str>>,
 }
 
 impl Way {
     /// To the servers that the configuration names; none, where they have to be looked up.
     pub(super) fn configured(upstream: usize, settings: &Upstream, policies: &Policies, seed: u64) -> Self {
-        let name = settings.tls.toward_server().and_then(|toward: &TowardServer| toward.name.clone());
-        let tls = policies.as_set.clone().map(|policy| Tls { policy, name });
-        let server = |it: &settings::Server| Server::new(it.address, tls.clone(), settings.tls.is_required());
+        let mut leg = settings.tls.leg();
+        if let (Some(toward), Some(own)) = (&mut leg.toward, policies.as_set()) {
+            toward.policy = own.clone();
+        }
+        let server = |it: &settings::Server| Server::new(it.address, leg.clone());
         let servers: &[settings::Server] = if settings.is_looked_up() { &[] } else { &settings.servers };
         Self {
             upstream,
@@ -138,52 +113,30 @@ const fn in_pool(host: &Host) -> settings::Server {
 /// are made from, which is much larger than they are.
 fn servers(hosts: &Hosts, settings: &Upstream, policies: &Policies) -> Vec<(settings::Server, Server)> {
     let mut servers = Vec::new();
-    let mut last: Option<(&Host, Option<Toward>)> = None;
+    let mut last: Option<(&Host, Option<Leg>)> = None;
     for host in &hosts.hosts {
         let is_same = |other: &Host| other.name == host.name && other.security == host.security;
-        let toward = match last.take() {
-            Some((other, toward)) if is_same(other) => toward,
-            _ => toward(host, &hosts.domain, settings, policies),
+        let leg = match last.take() {
+            Some((other, leg)) if is_same(other) => leg,
+            _ => host.leg(&hosts.domain, &settings.tls, policies),
         };
-        let server = toward.clone().map(|(tls, is_required)| Server::new(host.address, tls, is_required));
-        servers.extend(server.map(|server| (in_pool(host), server)));
-        last = Some((host, toward));
+        servers.extend(leg.clone().map(|leg| (in_pool(host), Server::new(host.address, leg))));
+        last = Some((host, leg));
     }
     servers
 }
 
-/// What a handshake asks for, and whether there must be one.
-type Toward = (Option<Tls>, bool);
-
-/// What a host that was looked up has to prove. None: that cannot be asked of it.
-fn toward(host: &Host, domain: &str, settings: &Upstream, policies: &Policies) -> Option<Toward> {
-    let name = host.name.clone();
-    let tls = |policy: &Option<ClientPolicy>| policy.clone().map(|policy| Tls { policy, name: name.clone() });
-    let (tls, is_required) = match &host.security {
-        Security::AsSet => (tls(&policies.as_set), settings.tls.is_required()),
-        Security::Encrypted => (tls(&policies.as_set), true),
-        Security::Named => (tls(&policies.named), true),
-        Security::Dane(records) => {
-            // RFC 7672 §3.2.2: the host's own name, and the domain's.
-            let names = name.as_deref().into_iter().chain([domain]).filter_map(server_name).collect();
-            let authentication = Authentication::Dane { records: records.to_vec(), names };
-            (tls(&policies.as_set.as_ref()?.with(authentication).ok()), true)
-        }
-    };
-    (tls.is_some() || !is_required).then_some((tls, is_required))
-}
-
 impl Server {
-    const fn new(address: SocketAddr, tls: Option<Tls>, is_tls_required: bool) -> Self {
-        Self { address, tls, is_tls_required, clear_until: None, heard: None }
+    const fn new(address: SocketAddr, leg: Leg) -> Self {
+        Self { address, leg, clear_until: None, heard: None }
     }
 
     /// What a new connection asks for: nothing of a server that could not do it a moment ago, where mail
     /// may go in clear.
     pub(super) fn wanted_tls(&self, now: Instant) -> Wanted {
-        match &self.tls {
+        match &self.leg.toward {
             None => Wanted::Nothing,
-            Some(_) if self.is_tls_required => Wanted::Always,
+            Some(_) if self.leg.is_required => Wanted::Always,
             Some(_) if self.clear_until.is_some_and(|until| now < until) => Wanted::Nothing,
             Some(_) => Wanted::IfAnnounced,
         }
@@ -192,7 +145,7 @@ impl Server {
     /// A handshake failed. Where TLS is only offered, mail goes in clear for a while; says whether it
     /// does.
     pub(super) fn note_tls_failure(&mut self, now: Instant) -> bool {
-        let is_offered = self.tls.is_some() && !self.is_tls_required;
+        let is_offered = self.leg.toward.is_some() && !self.leg.is_required;
         if is_offered {
             self.clear_until = Some(now + IN_CLEAR);
         }
@@ -203,8 +156,10 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::mx::Security;
     use crate::policy::settings::{IdentityMode, UpstreamTimeouts};
-    use crate::policy::tls::UpstreamTls;
+    use crate::policy::tls::{TowardServer, UpstreamTls};
+    use crate::tls::client_policy::{Authentication, ClientPolicy};
     use crate::tls::dane::Tlsa;
 
     fn upstream() -> Upstream {
@@ -217,6 +172,7 @@ mod tests {
             pool: PoolLimits { warm: 0, max: 4, messages: 1, age: second, idle: second, wait: second },
             identity: IdentityMode::None,
             tls: UpstreamTls::Offer(TowardServer { policy, name: None }),
+            auth: None,
             timeout: UpstreamTimeouts { connect: second, reply: second, end: second },
             chunking: false,
             data_ahead: 0,
@@ -239,8 +195,9 @@ mod tests {
             vec![host("a.test", 1, 1), host("a.test", 2, 1), host("b.test", 3, 1), host("b.test", 3, 2)];
         let hosts = Hosts { domain: "test".into(), is_certain: true, left_out: 0, hosts };
         let settings = upstream();
-        let found = servers(&hosts, &settings, &Policies::new(&settings));
-        let policies: Vec<_> = found.iter().map(|(_, server)| &server.tls.as_ref().unwrap().policy).collect();
+        let found = servers(&hosts, &settings, &Policies::apart(&settings));
+        let policies: Vec<_> =
+            found.iter().map(|(_, server)| &server.leg.toward.as_ref().unwrap().policy).collect();
         let [first, second, third, fourth] = policies[..] else { panic!("{policies:?}") };
         assert!(first == second && second != third && third != fourth);
     }

@@ -19,11 +19,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::settings::{Server, Upstream};
-use super::tls::UpstreamTls;
+use super::tls::{Leg, TowardServer, UpstreamTls};
 use crate::sender::dns::{Answer, Kind, Known, Missing, Name, Query, Record};
 use crate::sender::to_ascii;
 use crate::smtp::reply::Reply;
-use crate::tls::client_policy::ClientPolicy;
+use crate::tls::client_policy::{Authentication, ClientPolicy, server_name};
 use crate::tls::dane::{Tlsa, is_usable};
 use mta_sts::{Mode, Policy};
 pub use reach::may_reach;
@@ -105,6 +105,51 @@ pub enum Security {
     Named,
     /// One of the records matches (RFC 7672). All addresses of a host share them.
     Dane(Arc<[Tlsa]>),
+}
+
+/// What sessions toward hosts of one upstream are made from.
+#[derive(Clone, Debug)]
+pub struct Policies {
+    as_set: Option<ClientPolicy>,
+    /// For hosts that must prove their name to an authority.
+    named: Option<ClientPolicy>,
+}
+
+impl Policies {
+    /// With tickets of its own.
+    pub fn apart(upstream: &Upstream) -> Self {
+        Self {
+            as_set: upstream.tls.toward_server().map(|toward| toward.policy.apart()),
+            named: upstream.mx.as_ref().map(|mx| mx.named.apart()),
+        }
+    }
+
+    /// As the upstream's `tls` says, whoever the server is.
+    pub const fn as_set(&self) -> Option<&ClientPolicy> {
+        self.as_set.as_ref()
+    }
+}
+
+impl Host {
+    /// How it is spoken with, for mail to `domain`. None: what it has to prove cannot be asked of it.
+    pub fn leg(&self, domain: &str, tls: &UpstreamTls, policies: &Policies) -> Option<Leg> {
+        let name = self.name.clone();
+        let toward = |policy: &Option<ClientPolicy>| {
+            policy.clone().map(|policy| TowardServer { policy, name: name.clone() })
+        };
+        let (toward, is_required) = match &self.security {
+            Security::AsSet => (toward(&policies.as_set), tls.is_required()),
+            Security::Encrypted => (toward(&policies.as_set), true),
+            Security::Named => (toward(&policies.named), true),
+            Security::Dane(records) => {
+                // RFC 7672 §3.2.2: the host's own name, and the domain's.
+                let names = name.as_deref().into_iter().chain([domain]).filter_map(server_name).collect();
+                let authentication = Authentication::Dane { records: records.to_vec(), names };
+                (toward(&policies.as_set.as_ref()?.with(authentication).ok()), true)
+            }
+        };
+        (toward.is_some() || !is_required).then_some(Leg { toward, is_required })
+    }
 }
 
 impl Security {

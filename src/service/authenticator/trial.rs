@@ -72,8 +72,10 @@ impl Trial {
         let Ok(_turn) = self.turns.acquire().await else { return Word::Unknown };
         let identity = identity(origin);
         let mut why = "no server".to_owned();
+        let leg = self.upstream.tls.leg();
         for server in &self.upstream.servers {
-            match Conversation::open(&self.hostname, &self.upstream, server.address, &identity).await {
+            let way = (server.address, &leg);
+            match Conversation::open(&self.hostname, &self.upstream, way, &identity).await {
                 Ok(mut next_hop) => return self.try_on(&mut next_hop, credentials).await,
                 Err(error) => why = format!("{}: {error}", server.address),
             }

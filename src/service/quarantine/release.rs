@@ -19,10 +19,13 @@ use tokio::time::timeout;
 use tokio_uring::fs::File;
 
 use super::disk::Disk;
+use crate::policy::mx::{Host, Nowhere, OfDomain, Policies};
 use crate::policy::route::{Routes, Submitter};
 use crate::policy::settings::{Config, IdentityMode, Upstream};
+use crate::policy::tls::Leg;
 use crate::relay::quarantine::{Description, Envelope};
 use crate::service::conversation::Conversation;
+use crate::service::mx::Finder;
 use crate::smtp::address::Path;
 use crate::smtp::client::Expect;
 use crate::smtp::data;
@@ -44,12 +47,15 @@ pub struct NextHops {
     hostname: String,
     upstreams: Vec<Upstream>,
     routes: Routes,
+    /// Who looks up where mail goes, if anybody has to.
+    finder: Option<Finder>,
 }
 
-impl From<&Config> for NextHops {
-    fn from(config: &Config) -> Self {
+impl NextHops {
+    pub fn new(config: &Config, finder: Option<Finder>) -> Self {
         let Config { hostname, upstreams, routes, .. } = config;
-        Self { hostname: hostname.clone(), upstreams: upstreams.clone(), routes: routes.clone() }
+        let (hostname, upstreams, routes) = (hostname.clone(), upstreams.clone(), routes.clone());
+        Self { hostname, upstreams, routes, finder }
     }
 }
 
@@ -81,14 +87,16 @@ pub(super) async fn send(
 ) -> Result<Sent, String> {
     check_envelope(&description.envelope)?;
     message.check().await?;
-    let upstream = upstream(next_hops, description)?;
-    check_clear(upstream, &description.envelope)?;
+    let index = upstream(next_hops, description)?;
+    let upstream = &next_hops.upstreams[index];
+    let requires_tls = requires_tls(&description.envelope);
+    let ways = ways(next_hops, index, &description.envelope, requires_tls).await?;
     let identity = description.client.identity();
     let mut why = "no server".to_owned();
-    for server in &upstream.servers {
-        match ready(next_hops, upstream, server.address, &identity).await {
+    for (server, leg) in &ways {
+        match ready(&next_hops.hostname, upstream, (*server, leg), &identity, requires_tls).await {
             Ok(next_hop) => return Transaction(next_hop).transact(description, &identity, message).await,
-            Err(error) => why = format!("{}: {error}", server.address),
+            Err(error) => why = format!("{server}: {error}"),
         }
     }
     Err(why)
@@ -96,24 +104,63 @@ pub(super) async fn send(
 
 /// A connection on which a transaction may begin.
 async fn ready<'a>(
-    next_hops: &NextHops,
+    hostname: &str,
     upstream: &'a Upstream,
-    server: SocketAddr,
+    way: (SocketAddr, &'a Leg),
     identity: &Identity,
+    requires_tls: bool,
 ) -> Result<Conversation<'a>, String> {
-    let mut next_hop = Conversation::open(&next_hops.hostname, upstream, server, identity).await?;
+    let mut next_hop = Conversation::open(hostname, upstream, way, identity).await?;
+    if requires_tls && !next_hop.keeps_requiretls() {
+        return Err("the next hop does not prove who it is, or does not support REQUIRETLS".to_owned());
+    }
     if let Some(auth) = &upstream.auth {
         next_hop.log_in(auth).await?;
     }
     Ok(next_hop)
 }
 
+/// The servers, and how each is spoken with; looked up, if they have to be, as for a relay.
+async fn ways(
+    next_hops: &NextHops,
+    index: usize,
+    envelope: &Envelope,
+    requires_tls: bool,
+) -> Result<Vec<(SocketAddr, Leg)>, String> {
+    let upstream = &next_hops.upstreams[index];
+    if !upstream.is_looked_up() {
+        return Ok(upstream.servers.iter().map(|server| (server.address, upstream.tls.leg())).collect());
+    }
+    let finder = next_hops.finder.as_ref().ok_or("nobody can look its servers up")?;
+    let inquiry = OfDomain { upstream: index, domain: domain(envelope)? };
+    let hosts = finder.find(&inquiry).await.map_err(|nowhere| nowhere.reply().first_line())?;
+    if requires_tls && !hosts.is_certain {
+        return Err(Nowhere::Uncertain.reply().first_line());
+    }
+    let policies = Policies::apart(upstream);
+    let leg = |host: &Host| Some((host.address, host.leg(&hosts.domain, &upstream.tls, &policies)?));
+    Ok(hosts.hosts.iter().filter_map(leg).collect())
+}
+
+/// Of the first recipient: a transaction has one domain where servers are looked up.
+fn domain(envelope: &Envelope) -> Result<String, String> {
+    let first = envelope.recipients.first().map(|recipient| bracketed(&recipient.address));
+    let parsed = first.as_deref().and_then(Path::parse);
+    let (path, _) = parsed.ok_or("the description's envelope is damaged")?;
+    Ok(String::from_utf8_lossy(path.domain).into_owned())
+}
+
+fn requires_tls(envelope: &Envelope) -> bool {
+    let parameters = Parameters::parse(envelope.parameters.as_bytes());
+    parameters.is_ok_and(|parameters| parameters.find(b"REQUIRETLS").is_some())
+}
+
 /// The one it was routed to. If the configuration has it no longer, where all recipients go now.
-fn upstream<'a>(next_hops: &'a NextHops, description: &Description) -> Result<&'a Upstream, String> {
+fn upstream(next_hops: &NextHops, description: &Description) -> Result<usize, String> {
     let Description { client, envelope, .. } = description;
     let ip = client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let client = Submitter { ip, is_user: client.login.is_some() };
-    if let Some(upstream) = next_hops.upstreams.iter().find(|upstream| upstream.name == envelope.upstream) {
+    if let Some(upstream) = next_hops.upstreams.iter().position(|known| known.name == envelope.upstream) {
         return Ok(upstream);
     }
     let routed = envelope.recipients.iter().map(|recipient| {
@@ -124,7 +171,7 @@ fn upstream<'a>(next_hops: &'a NextHops, description: &Description) -> Result<&'
     let mut routed: Vec<_> = routed.collect();
     routed.dedup();
     match routed.as_slice() {
-        [Some(index)] => Ok(&next_hops.upstreams[index.0]),
+        [Some(index)] => Ok(index.0),
         _ => {
             Err(format!("upstream {:?} is gone, and its recipients have no common route", envelope.upstream))
         }
@@ -146,20 +193,6 @@ fn check_envelope(envelope: &Envelope) -> Result<(), String> {
             .iter()
             .all(|to| !to.address.is_empty() && is_path(&to.address) && is_well(&to.parameters));
     if well { Ok(()) } else { Err("the description's envelope is damaged".to_owned()) }
-}
-
-/// What is said here is said in clear, and to servers with a name.
-fn check_clear(upstream: &Upstream, envelope: &Envelope) -> Result<(), String> {
-    let requires_tls = Parameters::parse(envelope.parameters.as_bytes()).is_ok_and(|parameters| {
-        parameters.iter().any(|parameter| parameter.keyword.eq_ignore_ascii_case(b"REQUIRETLS"))
-    });
-    if upstream.tls.is_required() || requires_tls {
-        return Err("it must not go in clear, and what is released does".to_owned());
-    }
-    if upstream.is_looked_up() {
-        return Err("its next hop is looked up, which is not done for what is released".to_owned());
-    }
-    Ok(())
 }
 
 fn bracketed(path: &str) -> Vec<u8> {
