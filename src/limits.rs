@@ -219,9 +219,9 @@ pub const fn worker_descriptors(size: WorkerSize, listeners: usize) -> usize {
     size.connections + 2 * size.upstream_connections + listeners + 16
 }
 
-/// Descriptors of the process beside its workers: standard streams, log, admin plane, runtime, and
-/// messages that are being written to quarantine.
-pub const PROCESS_DESCRIPTORS: usize = 128 + 256;
+/// Descriptors of the process beside its workers: standard streams, log, admin plane, runtime; messages that are
+/// being written to quarantine; questions of the DNS; policies that are fetched.
+pub const PROCESS_DESCRIPTORS: usize = 128 + 256 + 1024 + 64;
 
 const _: () = assert!(AUTH_LINE_BYTES_MAX < INPUT_BYTES_HIGH); // else it would never be whole
 const _: () = assert!(PATH_BYTES_MAX <= COMMAND_LINE_BYTES_MAX); // a recipient's path is in its command

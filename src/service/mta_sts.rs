@@ -1,13 +1,15 @@
 //! Policies of domains about their MX hosts, fetched by HTTPS and kept (RFC 8461 §3.3, §5.1).
 //!
 //! Invariants: a policy counts only if its host proved its name to an authority; one that is kept and not
-//! expired holds whatever the DNS or that host say or do not say since, but for another policy; what a host
-//! may cost is bounded in time and octets, and a host that fails is left alone for a while.
+//! expired holds whatever the DNS or that host say or do not say since, but for another policy, and is renewed
+//! in time while there is mail; what hosts may cost is bounded in number, time and octets, and a host that fails
+//! is left alone for a while. Whoever waited for a policy and left takes it from nobody else.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Limited};
@@ -33,6 +35,8 @@ const DOMAINS_MAX: usize = 8192;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// To connect to one address.
 const CONNECT: Duration = Duration::from_secs(4);
+/// Fetches at a time. More domains than that have no policy for the moment.
+pub(super) const FETCHES_MAX: usize = 64;
 /// Addresses of the host that are tried.
 const ADDRESSES_MAX: usize = 3;
 /// A host that failed is not asked again so long (§3.3 asks for some limit).
@@ -45,6 +49,7 @@ pub(super) struct Policies {
     port: u16,
     private: Vec<ipnet::IpNet>,
     domains: RefCell<HashMap<Name, Rc<Domain>>>,
+    places: Semaphore,
 }
 
 /// One domain that says it has a policy.
@@ -52,6 +57,8 @@ struct Domain {
     state: RefCell<State>,
     /// One fetch at a time; the others wait for it.
     fetching: Semaphore,
+    /// When mail to it was last asked about.
+    used: Cell<Instant>,
 }
 
 #[derive(Default)]
@@ -65,6 +72,8 @@ struct State {
 struct Kept {
     id: Id,
     policy: Rc<Policy>,
+    /// From then on it is asked for again, and holds all the same.
+    renew_at: Instant,
     until: Instant,
 }
 
@@ -94,11 +103,12 @@ impl Policies {
             port: settings.mta_sts_port?,
             private: settings.private.clone(),
             domains: RefCell::default(),
+            places: Semaphore::new(FETCHES_MAX),
         })
     }
 
     /// What holds for mail to `domain` now.
-    pub(super) async fn of(&self, resolver: &Resolver, domain: &Name) -> Option<Rc<Policy>> {
+    pub(super) async fn of(self: &Rc<Self>, resolver: &Arc<Resolver>, domain: &Name) -> Option<Rc<Policy>> {
         let query = Query::new(record_name(domain)?, Kind::Txt);
         let announced = id(resolver.ask(&query).await.records());
         let known = self.domains.borrow().get(domain).cloned();
@@ -107,8 +117,19 @@ impl Policies {
             (None, Some(_)) => self.insert(domain),
             (None, None) => return None,
         };
-        if let Some(announced) = announced.filter(|announced| !entry.knows(announced)) {
-            self.renew(resolver, domain, &entry, announced).await;
+        entry.used.set(Instant::now());
+        if let Some(announced) = announced.filter(|announced| entry.wants(announced)) {
+            let holds = entry.knows(&announced);
+            let (own, resolver) = (Rc::clone(self), Arc::clone(resolver));
+            let (domain, entry) = (domain.clone(), Rc::clone(&entry));
+            // On its own: whoever asks may leave.
+            let fetched = tokio_uring::spawn(async move {
+                own.renew(&resolver, &domain, &entry, announced).await;
+            });
+            if !holds {
+                // A bug that panics there leaves what was known before.
+                let _ = fetched.await;
+            }
         }
         let state = entry.state.borrow();
         state.in_force().map(|kept| Rc::clone(&kept.policy))
@@ -117,10 +138,15 @@ impl Policies {
     fn insert(&self, domain: &Name) -> Rc<Domain> {
         let mut domains = self.domains.borrow_mut();
         if domains.len() >= DOMAINS_MAX {
-            let first = domains.iter().min_by_key(|(_, entry)| entry.until()).map(|(name, _)| name.clone());
+            let at_rest = domains.iter().filter(|(_, entry)| entry.fetching.available_permits() > 0);
+            let first = at_rest.min_by_key(|(_, entry)| entry.used.get()).map(|(name, _)| name.clone());
             first.and_then(|name| domains.remove(&name));
         }
-        let entry = Rc::new(Domain { state: RefCell::default(), fetching: Semaphore::new(1) });
+        let entry = Rc::new(Domain {
+            state: RefCell::default(),
+            fetching: Semaphore::new(1),
+            used: Cell::new(Instant::now()),
+        });
         domains.insert(domain.clone(), Rc::clone(&entry));
         entry
     }
@@ -128,18 +154,18 @@ impl Policies {
     /// Fetches what was announced, unless somebody just did, or it failed a moment ago.
     async fn renew(&self, resolver: &Resolver, domain: &Name, entry: &Domain, announced: Id) {
         let Ok(_turn) = entry.fetching.acquire().await else { return };
-        if entry.knows(&announced) || entry.state.borrow().is_paused() {
+        let Ok(_place) = self.places.try_acquire() else { return };
+        if !entry.wants(&announced) {
             return;
         }
         let fetched = timeout(PATIENCE, self.fetch(resolver, domain)).await;
         let mut state = entry.state.borrow_mut();
         match fetched {
             Ok(Some(policy)) => {
-                let until = Instant::now() + policy.max_age;
-                *state = State {
-                    kept: Some(Kept { id: announced, policy: Rc::new(policy), until }),
-                    pause_until: None,
-                };
+                let (now, age) = (Instant::now(), policy.max_age);
+                let (renew_at, until) = (now + age / 2, now + age);
+                let kept = Kept { id: announced, policy: Rc::new(policy), renew_at, until };
+                *state = State { kept: Some(kept), pause_until: None };
             }
             Ok(None) | Err(_) => state.pause_until = Some(Instant::now() + PAUSE),
         }
@@ -190,8 +216,11 @@ impl Domain {
         self.state.borrow().in_force().is_some_and(|kept| kept.id == *announced)
     }
 
-    fn until(&self) -> Option<Instant> {
-        self.state.borrow().kept.as_ref().map(|kept| kept.until)
+    /// It is to be fetched now: another one is announced, or the one that is kept grows old.
+    fn wants(&self, announced: &Id) -> bool {
+        let state = self.state.borrow();
+        let is_fresh = |kept: &Kept| kept.id == *announced && Instant::now() < kept.renew_at;
+        !state.is_paused() && !state.in_force().is_some_and(is_fresh)
     }
 }
 

@@ -30,13 +30,13 @@ struct Inner {
     resolver: Arc<Resolver>,
     config: Arc<Config>,
     /// By upstream.
-    policies: Vec<Option<Policies>>,
+    policies: Vec<Option<Rc<Policies>>>,
 }
 
 impl Finder {
     pub fn new(config: Arc<Config>, resolver: Arc<Resolver>) -> Self {
         let policies = config.upstreams.iter().map(|upstream| upstream.mx.as_ref().and_then(Policies::new));
-        let policies = policies.collect();
+        let policies = policies.map(|policies| policies.map(Rc::new)).collect();
         Self(Rc::new(Inner { resolver, config, policies }))
     }
 

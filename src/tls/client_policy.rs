@@ -96,6 +96,11 @@ impl ClientPolicy {
         Self(Arc::new(Inner { config: Arc::new(config), identity, trust }))
     }
 
+    /// Whether it is for servers whose certificates or keys are listed.
+    pub fn is_pinned(&self) -> bool {
+        self.0.trust == Trust::Pinned
+    }
+
     /// Whether a server has to prove who it is.
     pub fn authenticates(&self) -> bool {
         self.0.trust.is_verified()

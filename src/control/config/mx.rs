@@ -45,6 +45,9 @@ pub(super) fn settings(
     if identity != IdentityMode::None {
         item.fault("strangers' servers are not told who the client is: identity must be \"none\"");
     }
+    if tls.toward_server().is_some_and(|toward| toward.name.is_some() || toward.policy.is_pinned()) {
+        item.fault("each domain's hosts have names and keys of their own: `tls` can name none");
+    }
     if *tls == UpstreamTls::Off {
         item.fault("mail to the Internet goes under TLS where it can: tls is offer, require, verify or dane");
     }
@@ -187,8 +190,10 @@ mod tests {
         check(&plain("tls = \"dane\""), &[validates]);
         let of_route = format!("{}tls = \"dane\"\n", plain(""));
         check(&of_route, &["14:7: dane needs answers that were validated: [sender] validates = true"]);
-        let more = "8:39: more than all connections: pool.max is 32";
-        check(&text("mx = { mta_sts = false, connections = 33 }", ROUTE), &[more]);
+        let more = "8:39: more than all connections: pool.max is 128";
+        check(&text("mx = { mta_sts = false, connections = 129 }", ROUTE), &[more]);
+        let own = "7:11: each domain's hosts have names and keys of their own: `tls` can name none";
+        check(&plain("tls = { mode = \"require\", name = \"a.test\" }"), &[own]);
         let named = plain("").replace("\"mx\"", "[\"127.0.0.1:25\"]");
         check(&named, &["8:6: it belongs to servers = \"mx\""]);
         let rule =

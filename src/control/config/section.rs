@@ -47,6 +47,8 @@ const IDENTITIES: &[(&str, IdentityMode)] = &[
 /// Connections of one worker to one upstream: kept ready, and all.
 const WARM: usize = 2;
 const POOL_MAX: usize = 32;
+/// All domains share them.
+const POOL_OF_MX_MAX: usize = 128;
 
 /// A miss costs a connection: so at most one of as many messages does.
 const DATA_AHEAD: u32 = 128;
@@ -312,7 +314,7 @@ fn upstreams(root: &mut Section<'_>, validates: bool, outside: &dyn Outside) -> 
 /// What `upstream = "mx"` of a route means where no upstream has that name.
 fn the_internet(item: Item<'_>, outside: &dyn Outside) -> Upstream {
     let tls = tls::offered();
-    let pool = pool(None, Kept::Never(NOBODY_KNOWS));
+    let pool = pool(None, Kept::Never(NOBODY_KNOWS), POOL_OF_MX_MAX);
     Upstream {
         name: mx::MX.to_owned(),
         servers: Vec::new(),
@@ -348,7 +350,8 @@ fn upstream(mut section: Section<'_>, names: &mut Names, validates: bool, outsid
         false if is_looked_up => Kept::Never(NOBODY_KNOWS),
         false => Kept::Warm,
     };
-    let pool = pool(section.section("pool"), kept);
+    let max = if by_mx.is_some() { POOL_OF_MX_MAX } else { POOL_MAX };
+    let pool = pool(section.section("pool"), kept, max);
     let of_mx = section.section("mx");
     let mx = match (by_mx, of_mx) {
         (Some(item), of_mx) => mx::settings(item, of_mx, &tls, &pool, identity, outside),
@@ -428,12 +431,12 @@ enum Kept {
 
 const NOBODY_KNOWS: &str = "servers are looked up when there is mail: warm must be 0";
 
-fn pool(section: Option<Section<'_>>, kept: Kept) -> PoolLimits {
+fn pool(section: Option<Section<'_>>, kept: Kept, max: usize) -> PoolLimits {
     let warm = if matches!(kept, Kept::Warm) { WARM } else { 0 };
     let minutes = |n: u64| Duration::from_secs(60 * n);
     let mut pool = PoolLimits {
         warm,
-        max: POOL_MAX,
+        max,
         messages: 500,
         age: minutes(15),
         idle: minutes(1),

@@ -5,8 +5,8 @@
 //! the first recipient. Of upstreams whose servers are named only the TLSA records are asked for.
 //!
 //! What must always hold: a host that the domain's policy or TLSA records rule out is not among the
-//! answers; what could not be asked defers the message, and never makes it less protected; equal answers
-//! of the DNS give equal [`Hosts`], in whatever order records came.
+//! answers; what the DNS could not say of hosts and their records defers the message (that of a policy that was
+//! never heard does not: RFC 8461 §5.1); equal answers give equal [`Hosts`], in whatever order records came.
 
 pub mod mta_sts;
 mod reach;
@@ -29,7 +29,7 @@ use mta_sts::{Mode, Policy};
 pub use reach::may_reach;
 
 /// Hosts of one domain that are looked at, best ones first.
-const HOSTS_MAX: usize = 16;
+const HOSTS_MAX: usize = 8;
 /// Addresses of one host.
 const ADDRESSES_MAX: usize = 8;
 /// TLSA records of one host.

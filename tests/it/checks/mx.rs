@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_resolver::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
 use hickory_resolver::proto::rr::rdata::{A, MX, TLSA, TXT};
@@ -14,6 +14,7 @@ use rcgen::{PKCS_ECDSA_P256_SHA256, date_time_ymd};
 use rustls::ServerConfig;
 use sha2::{Digest, Sha256};
 
+use super::quarantine::command;
 use super::{At, Client, Do, EXTENSIONS, PATIENCE, Plan, Proxy, Setup, Upstream, eventually};
 use crate::harness::authority::{Issued, self_signed, world};
 use crate::harness::loopback;
@@ -532,6 +533,55 @@ fn a_policy_ends_with_its_time() {
     assert!(recipient(&mut client, "b@short.test").starts_with("451 4.7.5 "));
     hosts.zone.set("_mta-sts.short.test", RecordType::TXT, Reaction::NotFound);
     assert!(eventually(PATIENCE, || recipient(&mut client, "b@short.test").starts_with("250")));
+}
+
+/// Whoever keeps policies from being fetched gains nothing by waiting: they are renewed before their time.
+#[test]
+fn a_policy_is_renewed_in_time() {
+    let policies = PolicyHost::start(&issued(&["mta-sts.short.test"]));
+    policies.say("200 OK", &policy("enforce", "no.such.test", 3));
+    let mut hosts = Hosts::new();
+    announce(&mut hosts, &policies, "short.test", "mx.short.test", Plan::bdat());
+    let port = format!("mta_sts_port = {}", policies.address.port());
+    let (proxy, _names) = hosts.start(&port, |setup| setup);
+    let mut client = proxy.session();
+    let mut is_kept_to = || recipient(&mut client, "b@short.test").starts_with("451 4.7.5 ");
+    assert!(is_kept_to());
+    let begun = Instant::now();
+    policies.say("200 OK", &policy("enforce", "no.such.test", 86_400));
+    assert!(eventually(PATIENCE, || is_kept_to() && policies.asked() == 2), "it is not renewed");
+    hosts.zone.set("_mta-sts.short.test", RecordType::TXT, Reaction::NotFound);
+    policies.say("404 Not Found", "");
+    while begun.elapsed() < Duration::from_secs(4) {
+        assert!(is_kept_to());
+    }
+}
+
+/// What was kept back goes out as it would have: to the domain's hosts, which prove what they have to.
+#[test]
+fn what_is_released_is_looked_up_too() {
+    let mut hosts = Hosts::new();
+    let own = self_signed(&["x.test"]);
+    let (ee, full) = (CertUsage::DaneEe, Selector::Full);
+    hosts.zone.tlsa("good.test", hosts.port, ee, full, &own.der);
+    let good = hosts.add("good.test", Plan::data().tls(tls(&own)));
+    let able = hosts.add("able.test", Plan::bdat());
+    let keep =
+        "[quarantine]\npath = \"kept\"\n\n[[rule]]\nname = \"keep\"\nwhen = \"true\"\nthen = \"quarantine\"";
+    let (proxy, _names) = hosts.start("mta_sts = false", |setup| setup.section(keep));
+    let mut client = proxy.session();
+    assert_eq!(client.message("b@able.test", CONTENT).code, 250);
+    // The next hop is asked about recipients; what comes to be kept afterwards it never sees.
+    hosts.zone.tlsa("able.test", hosts.port, ee, full, &own.der);
+    assert_eq!(client.message("b@good.test", CONTENT).code, 250);
+    let kept = proxy.await_records(2);
+    let release = |index: usize| command(&proxy, &["release", kept[index]["id"].as_str().unwrap()]).0;
+    // It has no TLS, and its records ask for it now.
+    assert_eq!(release(0), Some(1));
+    assert_eq!(release(1), Some(0));
+    assert_eq!(hosts.hosts[good].messages().len(), 1);
+    assert!(hosts.hosts[good].seen().in_clear.iter().all(|line| !line.starts_with("MAIL")));
+    assert_eq!(hosts.hosts[able].messages().len(), 0);
 }
 
 /// A host that announces REQUIRETLS, or does not.

@@ -452,7 +452,7 @@ fn program(keeping: &Keeping, upstream: &Upstream) -> Proxy {
 }
 
 /// `postern quarantine …`: its exit code, and what it printed.
-fn command(proxy: &Proxy, arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) fn command(proxy: &Proxy, arguments: &[&str]) -> (Option<i32>, String) {
     let config = proxy.config();
     let mut all = vec!["quarantine"];
     all.extend(arguments);
