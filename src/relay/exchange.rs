@@ -282,7 +282,8 @@ impl Relay {
             }
         }
         if transaction.accepted().next().is_some() {
-            self.settle(reply, Disposition::Deferred);
+            let is_final = reply.class() == Class::Permanent;
+            self.settle(reply, if is_final { Disposition::Refused } else { Disposition::Deferred });
         }
         self.flush_owed(cx);
         self.conclude_if_complete(cx);

@@ -311,8 +311,11 @@ impl<R: Reactor> Worker<R> {
 
     /// Lends the connection to the relay, if that still waits.
     fn grant(&mut self, conn: Key, relay: Key, fresh: bool) {
-        let own = self.hops.at(conn).and_then(|hop| hop.dedicated.as_ref()).map(|own| own.number);
-        let is_for = |client: &Downstream| client.waits && own.is_none_or(|number| number == client.number);
+        let Some(hop) = self.hops.at(conn) else { return };
+        let (way, own) = (hop.way, hop.dedicated.as_ref().map(|own| own.number));
+        let is_for = |client: &Downstream| {
+            client.waits && client.way == Some(way) && own.is_none_or(|number| number == client.number)
+        };
         if !self.clients.at(relay).is_some_and(is_for) {
             return self.take_back(conn);
         }
