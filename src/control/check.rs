@@ -98,6 +98,13 @@ fn summary(out: &mut String, config: &Config) -> fmt::Result {
             "note      route \"*\" relays for whoever can reach a listener: let only your own clients do so"
         )?;
     }
+    let by_mx = config.upstreams.iter().any(|upstream| upstream.mx.is_some());
+    if by_mx && !config.sender.as_ref().is_some_and(|sender| sender.validates) {
+        writeln!(
+            out,
+            "note      TLSA records (DANE) count for nothing: no resolver that validates ([sender] validates)"
+        )?;
+    }
     Ok(())
 }
 
@@ -108,9 +115,13 @@ fn is_open(config: &Config) -> bool {
 }
 
 fn described(upstream: &Upstream) -> String {
-    let servers: Vec<_> = upstream.servers.iter().map(|server| server.address.to_string()).collect();
+    let named: Vec<_> = upstream.servers.iter().map(|server| server.address.to_string()).collect();
+    let servers = match &upstream.mx {
+        Some(mx) => format!("the recipient's MX hosts, port {}", mx.port),
+        None => named.join(", "),
+    };
     let pool = &upstream.pool;
-    format!("{}: {} (warm {}, max {} per worker)", upstream.name, servers.join(", "), pool.warm, pool.max)
+    format!("{}: {servers} (warm {}, max {} per worker)", upstream.name, pool.warm, pool.max)
 }
 
 /// What TLS and inquiries about senders add, where there are any.
@@ -199,6 +210,20 @@ mod tests {
         let text = format!("{demo}\n[quarantine]\npath = \"/var/q\"\n");
         assert!(sheet(&read("demo.toml", &text).unwrap()).contains("kept in   /var/q, at most 10.0 GiB\n"));
         assert!(!sheet(&read("demo.toml", demo).unwrap()).contains("kept in"));
+    }
+
+    #[test]
+    fn hosts_that_are_looked_up_are_told() {
+        let demo = include_str!("../../appliance/demo.toml");
+        let out = "\n[[upstream]]\nname = \"out\"\nservers = \"mx\"\nmx = { mta_sts = false }\n";
+        let sheet_of = |more: &str| sheet(&read("demo.toml", &[demo, out, more].concat()).unwrap());
+        let plain = sheet_of("");
+        assert!(
+            plain.contains("out: the recipient's MX hosts, port 25 (warm 0, max 128 per worker)"),
+            "{plain}"
+        );
+        assert!(plain.contains("(DANE) count for nothing"));
+        assert!(!sheet_of("[sender]\nvalidates = true\n").contains("(DANE)"));
     }
 
     #[test]
