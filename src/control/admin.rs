@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Given;
@@ -16,7 +17,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::boot::Notice;
 use super::metrics::{self, Single};
@@ -139,17 +140,24 @@ async fn ready(Given(state): Given<State>) -> (StatusCode, String) {
     (code, format!("{phase}\n"))
 }
 
+/// The runtime has written an answer long before this is over: both are on its one thread.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(50);
+
 type Answer = (StatusCode, Json<Value>);
 
+/// What is ordered may end the process: whoever ordered it hears that it was heard first.
 fn order(Given(state): Given<State>, headers: &HeaderMap, order: Order) -> Answer {
     if headers.contains_key(header::ORIGIN) {
         return from_a_web_page();
     }
     let ordered = format!("{order:?}").to_ascii_lowercase();
-    match state.0.notices.send(Notice::Ordered(order)) {
-        Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "ordered": ordered }))),
-        Err(_) => is_ending(),
-    }
+    let notices = state.0.notices.clone();
+    tokio::spawn(async move {
+        sleep(ANSWERED_WITHIN).await;
+        // Without a main thread the process is ending anyway.
+        let _ = notices.send(Notice::Ordered(order));
+    });
+    (StatusCode::ACCEPTED, Json(json!({ "ordered": ordered })))
 }
 
 /// Certificates, read again; 409 with every fault where they cannot be used.
@@ -379,10 +387,16 @@ mod tests {
     fn an_order_from_a_web_page_is_refused() {
         let (state, inbox) = state();
         let mut headers = HeaderMap::new();
-        assert_eq!(order(Given(state.clone()), &headers, Order::Drain).0, StatusCode::ACCEPTED);
-        assert!(matches!(inbox.try_recv(), Ok(Notice::Ordered(Order::Drain))));
-        headers.insert(header::ORIGIN, header::HeaderValue::from_static("http://elsewhere.example"));
-        assert_eq!(order(Given(state), &headers, Order::Stop).0, StatusCode::FORBIDDEN);
-        assert!(inbox.try_recv().is_err());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            assert_eq!(order(Given(state.clone()), &headers, Order::Drain).0, StatusCode::ACCEPTED);
+            assert!(inbox.try_recv().is_err(), "the answer comes first");
+            sleep(ANSWERED_WITHIN * 2).await;
+            assert!(matches!(inbox.try_recv(), Ok(Notice::Ordered(Order::Drain))));
+            headers.insert(header::ORIGIN, header::HeaderValue::from_static("http://elsewhere.example"));
+            assert_eq!(order(Given(state), &headers, Order::Stop).0, StatusCode::FORBIDDEN);
+            sleep(ANSWERED_WITHIN * 2).await;
+            assert!(inbox.try_recv().is_err());
+        });
     }
 }
