@@ -101,11 +101,13 @@ impl Authenticator {
         if self.attempts.are_too_many(client, Instant::now()) {
             return Outcome::TooMany;
         }
+        let Some(attempt) = self.attempts.begin(client, Instant::now()) else { return Outcome::Busy };
         let word = match &self.source {
             Source::File(passwords) => passwords.verify(user, password).await,
             Source::Dovecot(dovecot) => dovecot.verify(origin, user, &password).await,
             Source::Upstream(trial) => trial.verify(origin, user, password).await,
         };
+        drop(attempt);
         match word {
             Word::Right => self.conclude(client, true).await,
             Word::Wrong => self.conclude(client, false).await,
@@ -128,8 +130,12 @@ impl Authenticator {
         }
     }
 
-    /// An attempt has ended elsewhere: SCRAM's proof is looked at by the worker.
+    /// An attempt has ended elsewhere: SCRAM's proof is looked at by the worker. It may have begun long before
+    /// there were too many.
     pub async fn conclude(&self, client: IpAddr, is_right: bool) -> Outcome {
+        if self.attempts.are_too_many(client, Instant::now()) {
+            return Outcome::TooMany;
+        }
         if is_right {
             self.attempts.note_right(client);
             return Outcome::Right;

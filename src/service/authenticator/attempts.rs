@@ -22,20 +22,61 @@ struct Wrong {
     until: Instant,
 }
 
+/// How many are being looked at.
+#[expect(clippy::disallowed_types, reason = "of the service thread alone; a worker never sees it")]
+type UnderWay = std::sync::Mutex<HashMap<IpAddr, u32>>;
+
 #[derive(Debug, Default)]
-pub(super) struct Attempts(Table);
+pub(super) struct Attempts {
+    table: Table,
+    under_way: UnderWay,
+}
+
+/// One that is being looked at, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    all: &'a Attempts,
+    network: IpAddr,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let Ok(mut under_way) = self.all.under_way.lock() else { return };
+        if let Some(count) = under_way.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.remove(&self.network);
+            }
+        }
+    }
+}
 
 impl Attempts {
     pub(super) fn are_too_many(&self, client: IpAddr, now: Instant) -> bool {
-        self.0.lock().is_ok_and(|table| {
-            let wrong = table.get(&network(client)).filter(|wrong| now < wrong.until);
-            wrong.is_some_and(|wrong| wrong.count >= WRONG_MAX)
-        })
+        self.wrong(client, now) >= WRONG_MAX
+    }
+
+    fn wrong(&self, client: IpAddr, now: Instant) -> u32 {
+        let table = self.table.lock().ok();
+        let wrong = table.and_then(|table| table.get(&network(client)).copied());
+        wrong.filter(|wrong| now < wrong.until).map_or(0, |wrong| wrong.count)
+    }
+
+    /// Each that is being looked at may be wrong: whoever guesses many at once has no more of them.
+    pub(super) fn begin(&self, client: IpAddr, now: Instant) -> Option<Attempt<'_>> {
+        let left = WRONG_MAX.saturating_sub(self.wrong(client, now));
+        let network = network(client);
+        let mut under_way = self.under_way.lock().ok()?;
+        if under_way.get(&network).copied().unwrap_or_default() >= left {
+            return None;
+        }
+        *under_way.entry(network).or_default() += 1;
+        Some(Attempt { all: self, network })
     }
 
     /// Half is forgiven: a network has many users, and one who guesses may have an account as well.
     pub(super) fn note_right(&self, client: IpAddr) {
-        if let Ok(mut table) = self.0.lock()
+        if let Ok(mut table) = self.table.lock()
             && let Some(wrong) = table.get_mut(&network(client))
         {
             wrong.count /= 2;
@@ -44,7 +85,7 @@ impl Attempts {
 
     /// Gives how late the answer should be.
     pub(super) fn note_wrong(&self, client: IpAddr, now: Instant) -> Duration {
-        let Ok(mut table) = self.0.lock() else { return super::delay(WRONG_MAX) };
+        let Ok(mut table) = self.table.lock() else { return super::delay(WRONG_MAX) };
         if table.len() >= NETWORKS_MAX {
             make_room(&mut table, now);
         }
@@ -82,7 +123,7 @@ mod tests {
         for low in 0..u32::try_from(NETWORKS_MAX).unwrap() + 100 {
             attempts.note_wrong(Ipv4Addr::from_bits(low << 8).into(), now);
         }
-        assert_eq!(attempts.0.lock().unwrap().len(), NETWORKS_MAX);
+        assert_eq!(attempts.table.lock().unwrap().len(), NETWORKS_MAX);
     }
 
     #[test]
