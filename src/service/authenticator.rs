@@ -112,7 +112,7 @@ impl Authenticator {
             Word::Right => self.conclude(client, true).await,
             Word::Wrong => self.conclude(client, false).await,
             Word::RightAs(user) => {
-                self.attempts.note_right(client);
+                self.attempts.note_right(client, Instant::now());
                 Outcome::RightAs { user }
             }
             Word::Unknown => Outcome::Busy,
@@ -137,7 +137,7 @@ impl Authenticator {
             return Outcome::TooMany;
         }
         if is_right {
-            self.attempts.note_right(client);
+            self.attempts.note_right(client, Instant::now());
             return Outcome::Right;
         }
         sleep(self.attempts.note_wrong(client, Instant::now())).await;

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 const WRONG_MAX: u32 = 20;
 /// How long the last wrong one is remembered, and all before it.
 pub(super) const MEMORY: Duration = Duration::from_secs(15 * 60);
+/// How often some are forgiven: whoever has an account could guess for ever.
+const FORGIVENESS: Duration = Duration::from_secs(60);
 /// Networks remembered. Whoever has more of them than this has others forgotten, no more.
 const NETWORKS_MAX: usize = 65_536;
 
@@ -20,6 +22,8 @@ type Table = std::sync::Mutex<HashMap<IpAddr, Wrong>>;
 struct Wrong {
     count: u32,
     until: Instant,
+    /// Before that nothing more is forgiven.
+    unforgiven: Instant,
 }
 
 /// How many are being looked at.
@@ -74,12 +78,14 @@ impl Attempts {
         Some(Attempt { all: self, network })
     }
 
-    /// Half is forgiven: a network has many users, and one who guesses may have an account as well.
-    pub(super) fn note_right(&self, client: IpAddr) {
+    /// Half is forgiven, now and then: a network has many users, and one who guesses may have an account as well.
+    pub(super) fn note_right(&self, client: IpAddr, now: Instant) {
         if let Ok(mut table) = self.table.lock()
             && let Some(wrong) = table.get_mut(&network(client))
+            && now >= wrong.unforgiven
         {
             wrong.count /= 2;
+            wrong.unforgiven = now + FORGIVENESS;
         }
     }
 
@@ -89,9 +95,9 @@ impl Attempts {
         if table.len() >= NETWORKS_MAX {
             make_room(&mut table, now);
         }
-        let wrong = table.entry(network(client)).or_insert(Wrong { count: 0, until: now });
+        let wrong = table.entry(network(client)).or_insert(Wrong { count: 0, until: now, unforgiven: now });
         let before = if now < wrong.until { wrong.count } else { 0 };
-        *wrong = Wrong { count: before.saturating_add(1), until: now + MEMORY };
+        (wrong.count, wrong.until) = (before.saturating_add(1), now + MEMORY);
         super::delay(wrong.count)
     }
 }
@@ -135,7 +141,31 @@ mod tests {
         }
         assert!(attempts.are_too_many(client, now));
         assert!(!attempts.are_too_many(client, now + MEMORY));
-        attempts.note_right(client);
+        attempts.note_right(client, now);
         assert!(!attempts.are_too_many(client, now));
+    }
+
+    #[test]
+    fn who_has_an_account_cannot_guess_for_ever() {
+        let attempts = Attempts::default();
+        let (client, mut now) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
+        let mut guesses = 0;
+        while !attempts.are_too_many(client, now) && guesses < 100 {
+            attempts.note_wrong(client, now);
+            attempts.note_right(client, now);
+            guesses += 1;
+        }
+        assert!(guesses < 2 * WRONG_MAX, "{guesses}");
+        // Nor does it help to wait a moment.
+        for _ in 0..20 {
+            now += FORGIVENESS;
+            attempts.note_right(client, now);
+            while !attempts.are_too_many(client, now) {
+                attempts.note_wrong(client, now);
+                attempts.note_right(client, now);
+                guesses += 1;
+            }
+        }
+        assert!(guesses < 20 * WRONG_MAX, "{guesses}");
     }
 }
