@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 /// Wrong passwords after which a network waits until they are forgotten.
 const WRONG_MAX: u32 = 20;
+/// Looked at of a network at a time, however many were wrong: one behind the other would be slow for many users.
+const AT_ONCE_MIN: u32 = 4;
 /// How long the last wrong one is remembered, and all before it.
 pub(super) const MEMORY: Duration = Duration::from_secs(15 * 60);
 /// How often some are forgiven: whoever has an account could guess for ever.
@@ -68,7 +70,7 @@ impl Attempts {
 
     /// Each that is being looked at may be wrong: whoever guesses many at once has no more of them.
     pub(super) fn begin(&self, client: IpAddr, now: Instant) -> Option<Attempt<'_>> {
-        let left = WRONG_MAX.saturating_sub(self.wrong(client, now));
+        let left = WRONG_MAX.saturating_sub(self.wrong(client, now)).max(AT_ONCE_MIN);
         let network = network(client);
         let mut under_way = self.under_way.lock().ok()?;
         if under_way.get(&network).copied().unwrap_or_default() >= left {
@@ -130,6 +132,18 @@ mod tests {
             attempts.note_wrong(Ipv4Addr::from_bits(low << 8).into(), now);
         }
         assert_eq!(attempts.table.lock().unwrap().len(), NETWORKS_MAX);
+    }
+
+    #[test]
+    fn what_is_under_way_may_be_wrong() {
+        let attempts = Attempts::default();
+        let (client, now) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
+        let begun = || std::iter::from_fn(|| attempts.begin(client, now)).collect::<Vec<_>>().len();
+        for wrong in 0..WRONG_MAX {
+            assert_eq!(begun(), (WRONG_MAX - wrong).max(AT_ONCE_MIN) as usize);
+            attempts.note_wrong(client, now);
+        }
+        assert!(attempts.under_way.lock().unwrap().is_empty());
     }
 
     #[test]
