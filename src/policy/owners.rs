@@ -1,7 +1,7 @@
 //! Who may send from which address: a file beside the users.
 //!
 //! One address a line, then its users, with spaces or commas between them; `@example.net` is every address of
-//! that domain. `#` begins a comment. An address may stand in several lines.
+//! that domain. `#` before a word begins a comment. An address may stand in several lines.
 //!
 //! ```text
 //! info@example.net    ann, bob
@@ -35,8 +35,8 @@ impl Owners {
         let mut owners: HashMap<String, Vec<Box<str>>> = HashMap::new();
         let (mut faults, mut entries) = (Vec::new(), 0_usize);
         for (index, line) in text.lines().enumerate() {
-            let said = line.split('#').next().unwrap_or_default();
-            let mut words = said.split([' ', '\t', ',']).filter(|word| !word.is_empty());
+            let words = line.split([' ', '\t', ',']).filter(|word| !word.is_empty());
+            let mut words = words.take_while(|word| !word.starts_with('#'));
             let Some(address) = words.next() else { continue };
             let users: Vec<Box<str>> = words.map(Box::from).collect();
             entries += users.len();
@@ -100,6 +100,24 @@ mod tests {
             assert_eq!(owners.allow(user, address), want, "{user} from {address}");
         }
         assert!(!Owners::default().allow("ann", "info@example.net"));
+    }
+
+    /// Else `ann#1` would give to ann what is another's.
+    #[test]
+    fn a_comment_begins_where_a_word_would() {
+        let owners =
+            Owners::parse("a@example.net ann#1, bob #eve\n#b@example.net ann\nc#d@example.net ann").unwrap();
+        for (user, address, want) in [
+            ("ann#1", "a@example.net", true),
+            ("ann", "a@example.net", false),
+            ("bob", "a@example.net", true),
+            ("eve", "a@example.net", false),
+            ("#eve", "a@example.net", false),
+            ("ann", "b@example.net", false),
+            ("ann", "c#d@example.net", true),
+        ] {
+            assert_eq!(owners.allow(user, address), want, "{user} from {address}");
+        }
     }
 
     #[test]

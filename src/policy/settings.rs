@@ -159,6 +159,10 @@ pub enum BareNewlinePolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamIndex(pub usize);
 
+/// Between an upstream's name and the number of one that differs from it in its `tls`, as a route of it says; in no name
+/// of a file.
+pub const VARIANT: char = '+';
+
 /// A next hop: servers that are equal to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {

@@ -101,16 +101,18 @@ impl Authenticator {
         if self.attempts.are_too_many(client, Instant::now()) {
             return Outcome::TooMany;
         }
+        let Some(attempt) = self.attempts.begin(client, Instant::now()) else { return Outcome::Busy };
         let word = match &self.source {
             Source::File(passwords) => passwords.verify(user, password).await,
             Source::Dovecot(dovecot) => dovecot.verify(origin, user, &password).await,
             Source::Upstream(trial) => trial.verify(origin, user, password).await,
         };
+        drop(attempt);
         match word {
             Word::Right => self.conclude(client, true).await,
             Word::Wrong => self.conclude(client, false).await,
             Word::RightAs(user) => {
-                self.attempts.note_right(client);
+                self.attempts.note_right(client, Instant::now());
                 Outcome::RightAs { user }
             }
             Word::Unknown => Outcome::Busy,
@@ -128,10 +130,14 @@ impl Authenticator {
         }
     }
 
-    /// An attempt has ended elsewhere: SCRAM's proof is looked at by the worker.
+    /// An attempt has ended elsewhere: SCRAM's proof is looked at by the worker. It may have begun long before
+    /// there were too many.
     pub async fn conclude(&self, client: IpAddr, is_right: bool) -> Outcome {
+        if self.attempts.are_too_many(client, Instant::now()) {
+            return Outcome::TooMany;
+        }
         if is_right {
-            self.attempts.note_right(client);
+            self.attempts.note_right(client, Instant::now());
             return Outcome::Right;
         }
         sleep(self.attempts.note_wrong(client, Instant::now())).await;

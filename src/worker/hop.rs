@@ -123,6 +123,10 @@ impl Hop {
             if let Some((expect, reply)) = reply {
                 progress = self.on_reply(hostname, expect, &reply, out);
             }
+            // What it says next makes nothing good.
+            if matches!(progress, Progress::Spoilt(_)) {
+                return progress;
+            }
             // What stands behind the reply was written by somebody who had no part in the handshake.
             if matches!(progress, Progress::StartTls) && !bytes.is_empty() {
                 return Progress::Spoilt(DiscardReason::Insecure);
@@ -161,7 +165,7 @@ impl Hop {
             Expect::Ehlo if reply.class() == Class::Permanent => {
                 self.say_hello(|client| client.helo(hostname.as_bytes(), out))
             }
-            Expect::Helo if reply.is_positive() => self.log_in(out),
+            Expect::Helo if reply.is_positive() => self.introduce(out),
             Expect::Auth => self.on_login_reply(reply, out),
             Expect::Starttls if is_ready => Progress::StartTls,
             Expect::Starttls if self.lacks_tls() => Progress::Spoilt(DiscardReason::Insecure),

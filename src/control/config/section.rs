@@ -24,7 +24,7 @@ use crate::policy::score::Thresholds;
 use crate::policy::sender::{DmarcMode, Settings};
 use crate::policy::settings::{
     BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    RecordSink, Server, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    RecordSink, Server, Upstream, UpstreamIndex, UpstreamTimeouts, VARIANT, Workers,
 };
 use crate::policy::symbol;
 use crate::policy::tls::UpstreamTls;
@@ -52,9 +52,6 @@ const POOL_OF_MX_MAX: usize = 128;
 
 /// A miss costs a connection: so at most one of as many messages does.
 const DATA_AHEAD: u32 = 128;
-
-/// Between an upstream's name and the number of one that differs from it in its `tls`; in no name of a file.
-const VARIANT: char = '+';
 
 /// Where the admin plane listens when nobody says otherwise.
 const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8025));

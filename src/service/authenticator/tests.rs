@@ -100,6 +100,38 @@ fn guessing_becomes_slow_and_then_ends_for_a_while() {
 }
 
 #[test]
+fn who_guesses_many_at_once_has_no_more_guesses() {
+    let user = "eve:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA\n";
+    let authenticator = Arc::new(of_file(user));
+    run(async {
+        let attempts = (0..30).map(|_| {
+            let authenticator = Arc::clone(&authenticator);
+            tokio::spawn(async move { authenticator.verify(at(client(1)), "eve", secret("guess")).await })
+        });
+        let attempts: Vec<_> = attempts.collect();
+        let mut wrong = 0;
+        for attempt in attempts {
+            wrong += usize::from(attempt.await.unwrap() == Outcome::Wrong);
+        }
+        assert_eq!(wrong, 20);
+        assert_eq!(authenticator.keys(client(1), "eve"), Outcome::TooMany);
+    });
+}
+
+#[test]
+fn a_proof_says_nothing_when_there_were_too_many_meanwhile() {
+    let authenticator = authenticator();
+    run(async {
+        for _ in 0..20 {
+            assert_eq!(authenticator.conclude(client(1), false).await, Outcome::Wrong);
+        }
+        for is_right in [false, true] {
+            assert_eq!(authenticator.conclude(client(1), is_right).await, Outcome::TooMany);
+        }
+    });
+}
+
+#[test]
 fn scram_runs_with_what_was_enrolled() {
     let authenticator = authenticator();
     let first = b"n,,n=ann,r=abc";

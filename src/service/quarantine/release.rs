@@ -21,7 +21,7 @@ use tokio_uring::fs::File;
 use super::disk::Disk;
 use crate::policy::mx::{Host, Nowhere, OfDomain, Policies};
 use crate::policy::route::{Routes, Submitter};
-use crate::policy::settings::{Config, IdentityMode, Upstream};
+use crate::policy::settings::{Config, IdentityMode, Upstream, VARIANT};
 use crate::policy::tls::Leg;
 use crate::relay::quarantine::{Description, Envelope};
 use crate::service::conversation::Conversation;
@@ -155,12 +155,15 @@ fn requires_tls(envelope: &Envelope) -> bool {
     parameters.is_ok_and(|parameters| parameters.find(b"REQUIRETLS").is_some())
 }
 
-/// The one it was routed to. If the configuration has it no longer, where all recipients go now.
+/// The one it was routed to. If the configuration has it no longer, or a route made it, which may be another's number
+/// by now: where all recipients go now.
 fn upstream(next_hops: &NextHops, description: &Description) -> Result<usize, String> {
     let Description { client, envelope, .. } = description;
     let ip = client.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let client = Submitter { ip, is_user: client.login.is_some() };
-    if let Some(upstream) = next_hops.upstreams.iter().position(|known| known.name == envelope.upstream) {
+    let mut named = next_hops.upstreams.iter();
+    let named = named.position(|known| known.name == envelope.upstream && !known.name.contains(VARIANT));
+    if let Some(upstream) = named {
         return Ok(upstream);
     }
     let routed = envelope.recipients.iter().map(|recipient| {

@@ -229,3 +229,29 @@ fn xclient_comes_before_it_and_names_no_user() {
         ],
     );
 }
+
+/// A connection for one client whose server takes XCLIENT.
+fn dedicated(identity: Identity) -> Hop {
+    let mut hop = hop(Login::Needless);
+    hop.dedicated = Some(Dedicated { relay: key(), number: 1, identity: Box::new(identity), told: false });
+    hop
+}
+
+#[test]
+fn half_of_an_identity_is_none() {
+    let name = |letter: &str| Some([&*letter.repeat(200), ".example"].concat().into_bytes());
+    let identity = Identity { name: name("a"), helo: name("b"), login: name("c"), ..Identity::default() };
+    let mut hop = dedicated(identity);
+    say(&mut hop, "220 hi");
+    let (told, _) = say(&mut hop, "250-hop\r\n250-PIPELINING\r\n250 XCLIENT NAME HELO LOGIN");
+    assert_eq!(told.matches("XCLIENT ").count(), 2, "{told}");
+    // Both replies come in one piece.
+    let (_, progress) = say(&mut hop, "501 what\r\n220 hi");
+    assert!(matches!(progress, Progress::Spoilt(DiscardReason::Protocol)), "{progress:?}");
+}
+
+#[test]
+fn who_knows_no_ehlo_takes_no_xclient() {
+    let dialogue = [HELLO, ("502 what", "HELO mx.example"), ("250 hop", "Spoilt(Protocol)")];
+    play(&mut dedicated(Identity::default()), &dialogue);
+}

@@ -530,6 +530,30 @@ fn a_release_is_as_safe_as_any_mail() {
     }
 }
 
+/// What a route's own `tls` makes of an upstream has a number in its name, and the number is another's when the file
+/// was changed: the message goes as the routes say now.
+#[test]
+fn a_release_goes_as_safely_as_its_route_says() {
+    for (stored, domain, is_sent) in
+        [("hop+2", "hop.example", false), ("hop+1", "hop.example", false), ("hop+1", "offer.example", true)]
+    {
+        let upstream = Plan::bdat().start();
+        let route = |recipient: &str, tls: &str| {
+            format!("\n[[route]]\nrecipient = [\"{recipient}\"]\nupstream = \"hop\"\ntls = \"{tls}\"\n")
+        };
+        let setup = Setup::routed(&[("nobody.example", "hop", upstream.address)])
+            .route_for(&route("hop.example", "require"))
+            .route_for(&route("offer.example", "offer"));
+        let mut keeping = Keeping::new(&upstream, "");
+        keeping.text = setup.text(free_address(), free_address());
+        let envelope = Envelope::new(b"a@client.example", b"", stored).unwrap();
+        let envelope = envelope.with(format!("b@{domain}").as_bytes(), b"").unwrap();
+        keeping.put(MESSAGE, &Description { envelope, ..keeping.description() });
+        let told = keeping.release();
+        assert_eq!((told.is_ok(), upstream.messages().len()), (is_sent, usize::from(is_sent)), "{told:?}");
+    }
+}
+
 #[test]
 fn without_a_running_proxy_nothing_is_sent_but_all_can_be_deleted() {
     let upstream = Plan::bdat().start();

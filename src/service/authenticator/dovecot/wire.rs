@@ -45,10 +45,11 @@ pub(super) fn read(line: &[u8]) -> Result<Said, Stranger> {
         b"VERSION" => return Err(Stranger),
         b"MECH" if fields.next() == Some(MECHANISM) => Said::TakesPasswords,
         b"DONE" => Said::Done,
-        b"OK" => answer(fields, |fields| match user(fields) {
-            Some(user) => Word::RightAs(user),
+        b"OK" => answer(fields, |fields| match (is_let_in(fields.clone()), user(fields)) {
+            (Word::Right, Some(user)) => Word::RightAs(user),
             // Right, but who is it?
-            None => Word::Unknown,
+            (Word::Right, None) => Word::Unknown,
+            (word, _) => word,
         })?,
         b"FAIL" => answer(fields, |mut fields| {
             // It was not looked at: a database is away, or the like.
@@ -67,6 +68,21 @@ fn answer<'a, Fields: Iterator<Item = &'a [u8]>>(
 ) -> Result<Said, Stranger> {
     let id = fields.next().and_then(|id| str::from_utf8(id).ok()?.parse().ok()).ok_or(Stranger)?;
     Ok(Said::Answer { id, word: word(fields) })
+}
+
+/// The password may be right and the user still be kept out (`nologin`): an account that is closed, or one of another
+/// server (`proxy`), which then is the one to look at passwords; this one may have let any pass.
+fn is_let_in<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Word {
+    let mut said = [false; 2];
+    for name in fields.map(|field| field.split(|byte| *byte == b'=').next().unwrap_or_default()) {
+        said[0] |= name == b"nologin";
+        said[1] |= name == b"proxy";
+    }
+    match said {
+        [false, _] => Word::Right,
+        [true, false] => Word::Wrong,
+        [true, true] => Word::Unknown,
+    }
 }
 
 /// What the server calls the user, as it may stand in records.
@@ -138,6 +154,10 @@ mod tests {
             ("", Ok(Said::Else)),
             ("OK\t1\tuser=ann@example.net", is(1, ann())),
             ("OK\t1\toriginal_user=x\tuser=ann@example.net\tproxy", is(1, ann())),
+            ("OK\t1\tuser=ann\tnologin\treason=closed", is(1, Word::Wrong)),
+            ("OK\t1\tnologin=y\tuser=ann", is(1, Word::Wrong)),
+            ("OK\t1\tuser=ann\tnologin\tproxy\thost=192.0.2.1", is(1, Word::Unknown)),
+            ("OK\t1\tuser=nologin", is(1, Word::RightAs("nologin".to_owned()))),
             ("OK\t1\tuser=a\u{1}ta", is(1, Word::Unknown)),
             ("OK\t1\tuser=a\u{1}1a", is(1, Word::Unknown)),
             ("OK\t1\tuser=", is(1, Word::Unknown)),
