@@ -467,4 +467,22 @@ mod tests {
             assert_eq!(settings.concerns(listener, client.parse().unwrap()), want, "{listener} {client}");
         }
     }
+
+    /// Those who have met are kept longer than who is to come again, and must not drive these out.
+    #[test]
+    fn where_it_is_full_strangers_are_let_in_all_the_same() {
+        let mut world = World(Ledger::new(40), Greylist::default());
+        for n in 0..100 {
+            let to = format!("r{n}");
+            world.send(n, &Identity::Domain(format!("d{n}.test")), &[&to]);
+            world.send(300 + n, &Identity::Domain(format!("d{n}.test")), &[&to]);
+        }
+        for n in 0..5 {
+            assert_eq!(world.send(1000 + n, &Identity::Domain(format!("s{n}.test")), &["b"]), waits(300));
+        }
+        for n in 0..5 {
+            let stranger = Identity::Domain(format!("s{n}.test"));
+            assert_eq!(world.send(1400 + n, &stranger, &["b"]), Contact::Met, "{n}");
+        }
+    }
 }
