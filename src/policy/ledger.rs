@@ -244,9 +244,13 @@ impl Ledger {
 
 /// The entry behind a lesson; None if it teaches nothing new.
 fn after(before: Option<Entry>, now: u64, lesson: Lesson) -> Option<Entry> {
+    // A clock that was ahead once is not believed for ever.
+    let is_ahead = before.is_some_and(|entry| entry.since > now);
     let entry = before.unwrap_or(Entry { since: now, until: lesson.until, good: 0, bad: 0 });
+    let entry = Entry { since: entry.since.min(now), ..entry };
     let until = entry.until.max(lesson.until);
     match lesson.about {
+        About::Met if is_ahead => Some(entry),
         About::Met => before.is_none().then_some(entry),
         About::Good => Some(Entry { until, good: entry.good.saturating_add(1), ..entry }),
         About::Bad => Some(Entry { until, bad: entry.bad.saturating_add(1), ..entry }),
