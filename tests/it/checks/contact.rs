@@ -219,6 +219,24 @@ fn a_known_correspondent_is_known_and_a_forged_one_is_not() {
     }
 }
 
+#[test]
+fn spf_alone_is_enough_to_be_known() {
+    let outbound = free_address();
+    let world = World::new(&format!(
+        "dkim = false\narc = false\ndmarc = \"off\"\nresults = false\n\
+         [[listener]]\nname = \"out\"\naddress = [\"{outbound}\"]\noutbound = true\n\
+         [reputation]\n[[rule]]\nname = \"known\"\nwhen = 'sender.known'\nthen = \"tag\"",
+    ));
+    assert!(send(outbound, HERE, RECIPIENT, RECIPIENT, "friend@far.test").starts_with("250 "));
+    world.proxy.await_records(1);
+    for (sender, author, want) in
+        [("friend@far.test", "friend@far.test", Some("known")), ("evil@none.test", "friend@far.test", None)]
+    {
+        let record = world.send_recorded(HERE, sender, author);
+        assert_eq!(record["rule"].as_str(), want, "from {sender}, author {author}");
+    }
+}
+
 /// Sessions that wait for their greeting at the same time.
 const WAITING: usize = 2000;
 
