@@ -263,7 +263,7 @@ pub fn contact(
         let entry = recalled.find(identity.key_of(sender, recipient))?;
         Some(match entry {
             Some(entry) if entry.good > 0 => 0,
-            // A clock that was set back makes nobody wait longer than a stranger.
+            // A clock that was set back makes nobody wait longer than a stranger; the ledger forgets it, too.
             Some(entry) => (entry.since + delay).saturating_sub(now).min(delay),
             None => delay,
         })
@@ -465,6 +465,36 @@ mod tests {
             (1, "::ffff:10.1.1.1", false),
         ] {
             assert_eq!(settings.concerns(listener, client.parse().unwrap()), want, "{listener} {client}");
+        }
+    }
+
+    /// A clock that was ahead when somebody came for the first time, and is right again.
+    #[test]
+    fn a_clock_that_was_ahead_makes_nobody_wait_longer_than_a_stranger() {
+        const YEAR: u64 = 365 * 86_400;
+        for ahead in [600, YEAR] {
+            let mut world = World::new();
+            assert_eq!(world.send(1000 + ahead, &far(), &["b"]), waits(300));
+            assert_eq!(world.send(1000, &far(), &["b"]), waits(300));
+            assert_eq!(world.send(1300, &far(), &["b"]), Contact::Met, "{ahead} s ahead");
+        }
+    }
+
+    /// Those who have met are kept longer than who is to come again, and must not drive these out.
+    #[test]
+    fn where_it_is_full_strangers_are_let_in_all_the_same() {
+        let mut world = World(Ledger::new(40), Greylist::default());
+        for n in 0..100 {
+            let to = format!("r{n}");
+            world.send(n, &Identity::Domain(format!("d{n}.test")), &[&to]);
+            world.send(300 + n, &Identity::Domain(format!("d{n}.test")), &[&to]);
+        }
+        for n in 0..5 {
+            assert_eq!(world.send(1000 + n, &Identity::Domain(format!("s{n}.test")), &["b"]), waits(300));
+        }
+        for n in 0..5 {
+            let stranger = Identity::Domain(format!("s{n}.test"));
+            assert_eq!(world.send(1400 + n, &stranger, &["b"]), Contact::Met, "{n}");
         }
     }
 }

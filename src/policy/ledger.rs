@@ -5,7 +5,8 @@
 //! wall clock.
 //!
 //! What must always hold: each table has a bound, and where it is full the entry goes that would end
-//! first; what has ended is never seen again.
+//! first; what has ended is never seen again. Who was only met ends soon, and has a quarter of a full table
+//! for its own: else nobody new could be remembered where many are.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -76,6 +77,12 @@ pub struct Entry {
     pub bad: u32,
 }
 
+impl Entry {
+    const fn order(&self) -> usize {
+        if self.good == 0 && self.bad == 0 { MET } else { OTHERS }
+    }
+}
+
 /// What is learnt of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lesson {
@@ -118,22 +125,42 @@ impl Recalled {
 #[derive(Debug, Default)]
 struct Shelf {
     entries: HashMap<Mark, Entry>,
-    /// By when they end.
-    ends: BTreeSet<(u64, Mark)>,
+    /// By when they end: those who were only met, and all others.
+    ends: [BTreeSet<(u64, Mark)>; 2],
 }
+
+/// Of a full table those who were only met have one part in so many.
+const SHARE_OF_MET: usize = 4;
+const MET: usize = 0;
+const OTHERS: usize = 1;
 
 impl Shelf {
     fn put(&mut self, mark: Mark, entry: Entry) {
         if let Some(before) = self.entries.insert(mark, entry) {
-            self.ends.remove(&(before.until, mark));
+            self.ends[before.order()].remove(&(before.until, mark));
         }
-        self.ends.insert((entry.until, mark));
+        self.ends[entry.order()].insert((entry.until, mark));
     }
 
-    fn take_first(&mut self) -> Option<Mark> {
-        let (_, mark) = self.ends.pop_first()?;
+    fn take_first(&mut self, order: usize) -> Option<Mark> {
+        let (_, mark) = self.ends[order].pop_first()?;
         self.entries.remove(&mark);
         Some(mark)
+    }
+
+    /// Makes room where there are more than `entries_max`.
+    fn take_surplus(&mut self, entries_max: usize) -> Option<Mark> {
+        if self.entries.len() <= entries_max {
+            return None;
+        }
+        let are_many = self.ends[MET].len() > entries_max / SHARE_OF_MET;
+        self.take_first(if are_many { MET } else { OTHERS })
+    }
+
+    fn take_ended(&mut self, now: u64) -> Option<Mark> {
+        let has_ended = |order: &usize| self.ends[*order].first().is_some_and(|(until, _)| *until <= now);
+        let order = [MET, OTHERS].into_iter().find(has_ended)?;
+        self.take_first(order)
     }
 }
 
@@ -175,8 +202,7 @@ impl Ledger {
         let shelf = &mut self.shelves[key.table as usize];
         shelf.put(key.mark, entry);
         changed.push(key);
-        while shelf.entries.len() > self.entries_max {
-            let Some(mark) = shelf.take_first() else { return };
+        while let Some(mark) = shelf.take_surplus(self.entries_max) {
             self.evicted += 1;
             changed.push(Key { table: key.table, mark });
         }
@@ -186,12 +212,8 @@ impl Ledger {
     pub fn forget_ended(&mut self, now: u64, count: usize, changed: &mut Vec<Key>) {
         for table in Table::ALL {
             let shelf = &mut self.shelves[table as usize];
-            for _ in 0..count {
-                if shelf.ends.first().is_none_or(|(until, _)| *until > now) {
-                    break;
-                }
-                changed.extend(shelf.take_first().map(|mark| Key { table, mark }));
-            }
+            let ended = std::iter::from_fn(|| shelf.take_ended(now)).take(count);
+            changed.extend(ended.map(|mark| Key { table, mark }));
         }
     }
 
@@ -222,9 +244,13 @@ impl Ledger {
 
 /// The entry behind a lesson; None if it teaches nothing new.
 fn after(before: Option<Entry>, now: u64, lesson: Lesson) -> Option<Entry> {
+    // A clock that was ahead once is not believed for ever.
+    let is_ahead = before.is_some_and(|entry| entry.since > now);
     let entry = before.unwrap_or(Entry { since: now, until: lesson.until, good: 0, bad: 0 });
+    let entry = Entry { since: entry.since.min(now), ..entry };
     let until = entry.until.max(lesson.until);
     match lesson.about {
+        About::Met if is_ahead => Some(entry),
         About::Met => before.is_none().then_some(entry),
         About::Good => Some(Entry { until, good: entry.good.saturating_add(1), ..entry }),
         About::Bad => Some(Entry { until, bad: entry.bad.saturating_add(1), ..entry }),
@@ -293,8 +319,11 @@ mod tests {
             ledger.forget_ended(now, random.usize(..3), &mut Vec::new());
             let shelf = &ledger.shelves[Table::Contact as usize];
             assert!(shelf.entries.len() <= 20);
-            let ends = shelf.entries.iter().map(|(mark, entry)| (entry.until, *mark)).collect();
-            assert_eq!(shelf.ends, ends);
+            for order in [MET, OTHERS] {
+                let of_order = shelf.entries.iter().filter(|(_, entry)| entry.order() == order);
+                let ends = of_order.map(|(mark, entry)| (entry.until, *mark)).collect();
+                assert_eq!(shelf.ends[order], ends);
+            }
         }
     }
 

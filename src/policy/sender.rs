@@ -118,7 +118,8 @@ impl Settings {
 
     /// Whether the content is looked at.
     pub fn reads_content(&self) -> bool {
-        self.dkim || self.arc || self.dmarc != DmarcMode::Off || self.results || self.seal.is_some()
+        let names = !self.people.is_empty() || !self.freemail.is_empty();
+        self.dkim || self.arc || self.dmarc != DmarcMode::Off || self.results || self.seal.is_some() || names
     }
 }
 

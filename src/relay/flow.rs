@@ -106,7 +106,7 @@ impl Relay {
         let mut content = Content::new(framing, session.bare_newline, line_max, held, window, inspection);
         if let Some(settings) = &cx.shared.config.sender
             && (transaction.sender.is_some() || self.session.user.is_some())
-            && settings.reads_content()
+            && (settings.reads_content() || cx.shared.config.reputation.is_some())
         {
             let asks = transaction.sender.is_some();
             content.reading = Some(Box::new(Reading::new(settings, &cx.shared.config.hostname, asks)));

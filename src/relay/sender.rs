@@ -27,6 +27,7 @@ use crate::sender::address_list::Listings;
 use crate::sender::auth_results::Removal;
 use crate::sender::dns::Name;
 use crate::sender::header_section::HeaderSection;
+use crate::sender::to_ascii;
 
 /// What becomes of one inquiry.
 #[derive(Debug)]
@@ -335,9 +336,12 @@ fn note_listed(settings: &Settings, found: &Listings, inspection: &mut Inspectio
     }
 }
 
-/// The domain that SPF is asked about.
+/// The domain that SPF is asked about, as the DNS has it: whoever asks for another one does not find what
+/// SPF proved.
 fn asked_domain(path: &[u8], greeted: &[u8]) -> Option<Name> {
-    Name::parse(&split(path).1).or_else(|| Name::parse(&String::from_utf8_lossy(greeted)))
+    let (_, domain) = split(path);
+    let greeted = String::from_utf8_lossy(greeted);
+    Name::parse(&to_ascii(if domain.is_empty() { &greeted } else { &domain }))
 }
 
 /// How the client greeted: whoever speaks for another one says how that did.
@@ -359,4 +363,39 @@ fn split(path: &[u8]) -> (String, String) {
         || (path.clone().into_owned(), String::new()),
         |(local, domain)| (local.to_owned(), domain.to_owned()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sender::dns::Known;
+    use crate::sender::spf;
+
+    #[test]
+    fn the_domain_is_the_one_that_spf_is_asked_about() {
+        for (path, greeted, want) in [
+            ("a@Far.test", "mx.far.test", Some("far.test")),
+            ("a@b\u{fc}cher.test", "mx.far.test", Some("xn--bcher-kva.test")),
+            ("", "mx.Far.test.", Some("mx.far.test")),
+            ("", "b\u{fc}cher.test", Some("xn--bcher-kva.test")),
+            // It is asked about nobody else.
+            ("a@b..test", "mx.far.test", None),
+        ] {
+            let asked = asked_domain(path.as_bytes(), greeted.as_bytes());
+            assert_eq!(asked.as_ref().map(Name::as_str), want, "{path} {greeted}");
+            let (local_part, domain) = split(path.as_bytes());
+            let input = spf::Input {
+                ip: "192.0.2.1".parse().unwrap(),
+                local_part: &local_part,
+                domain: &domain,
+                helo: greeted,
+                receiver: "",
+                unix_seconds: 0,
+                explain: false,
+            };
+            let missing = spf::check_host(&Known::default(), &input).err();
+            let names = missing.into_iter().flat_map(|missing| missing.0).map(|query| query.name);
+            assert_eq!(names.collect::<Vec<_>>(), asked.into_iter().collect::<Vec<_>>(), "{path} {greeted}");
+        }
+    }
 }

@@ -124,6 +124,8 @@ fn ask(
     });
     let (asked, queries): (Vec<_>, Vec<Query>) = asked.unzip();
     let answers = known.answers(&queries)?;
+    // With the list's zone behind it a long name is none that can be asked for.
+    let is_partial = is_partial || asked.len() < subjects.iter().map(Vec::len).sum();
     let mut listings = Listings { is_partial, ..Listings::default() };
     for ((place, list, what), answer) in asked.into_iter().zip(answers) {
         listings.take(place, list, what, answer);

@@ -157,3 +157,13 @@ fn hosts_beyond_the_bound_are_told() {
     let (listings, asked) = Zone::new("").run(|known| of_hosts(known, &lists, same.iter().copied()));
     assert_eq!((asked.len(), listings.is_partial), (2, false));
 }
+
+#[test]
+fn hosts_too_long_to_be_asked_for_are_told() {
+    let lists = [List { whole_hosts: true, ..list("uri.test", &[], 1.0) }];
+    for (labels, want) in [(119, (1, false)), (120, (0, true))] {
+        let host = format!("{}spam.test", "a.".repeat(labels - 2));
+        let (listings, asked) = Zone::new("").run(|known| of_hosts(known, &lists, [host.as_str()]));
+        assert_eq!((asked.len(), listings.is_partial), want, "{labels} labels");
+    }
+}

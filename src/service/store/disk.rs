@@ -2,10 +2,12 @@
 //!
 //! A batch is one transaction of the database: it is there whole, or not at all, whenever the process or the
 //! machine ends. Where a batch cannot be written, that is said once; it is lost to the disk, which gets all
-//! entries anew when it works again.
+//! entries anew when it works again. The database may panic over a file that was damaged: that is no more
+//! than a disk that failed.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,7 +85,7 @@ impl Disk {
             Ok(()) => Ok(database),
             Err(error) => Err(format!("cannot be read: {error}")),
         };
-        let database = open().and_then(read);
+        let database = sheltered(|| open().and_then(read));
         let (batches, inbox) = mpsc::sync_channel(STORE_BATCHES_MAX);
         let (ending, end) = mpsc::channel();
         let missed = Arc::new(AtomicBool::new(false));
@@ -149,7 +151,7 @@ struct Writer {
 
 impl Writer {
     fn take(&mut self, batch: &Batch) {
-        let written = self.write(batch);
+        let written = sheltered(|| self.write(batch));
         if written.is_ok() {
             self.stats.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
         }
@@ -186,6 +188,10 @@ impl Writer {
             say(format_args!("the store is in memory only, and what it learns is lost at the end: {error}"));
         }
     }
+}
+
+fn sheltered<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("the database is damaged".to_owned()))
 }
 
 const fn definition(table: Table) -> TableDefinition<'static, Mark, Row> {

@@ -283,3 +283,31 @@ fn a_crash_finds_whole_batches() {
         assert!(!store.0.borrow().stats.is_failing(), "image {n}");
     }
 }
+
+/// Whatever became of its octets, the store is opened, or told to be broken; and learns on.
+#[test]
+fn a_file_that_was_damaged_stops_nobody() {
+    let place = Place::new("damaged");
+    let opened = place.open();
+    learn(&opened.0, 1, 0..3000);
+    Place::close(opened);
+    let file = place.0.join("ledger.redb");
+    let whole = std::fs::read(&file).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    for round in 0..150 {
+        let mut damaged = whole.clone();
+        match round % 3 {
+            0 => damaged.truncate(random.usize(..whole.len())),
+            1 => {
+                let begin = random.usize(..whole.len());
+                damaged.iter_mut().skip(begin).take(4096).for_each(|octet| *octet = random.u8(..));
+            }
+            _ => (0..20).for_each(|_| damaged[random.usize(..whole.len())] = random.u8(..)),
+        }
+        std::fs::write(&file, &damaged).unwrap();
+        let opened = place.open();
+        learn(&opened.0, 1, 5000..5010);
+        assert_eq!(knows(&opened.0, 5000..5010), 10, "round {round}");
+        Place::close(opened);
+    }
+}

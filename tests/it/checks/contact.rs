@@ -22,7 +22,8 @@ fn name_server() -> NameServer {
     NameServer::start(|name, kind| {
         let text = |text: &str| Reaction::Records(vec![RData::TXT(TXT::new(vec![text.to_owned()]))]);
         match (name, kind) {
-            ("far.test", RecordType::TXT) => text("v=spf1 ip4:127.0.0.0/8 -all"),
+            ("far.test" | "xn--bcher-kva.test", RecordType::TXT) => text("v=spf1 ip4:127.0.0.0/8 -all"),
+            ("_dmarc.bank.test", RecordType::TXT) => text("v=DMARC1; p=reject"),
             ("strict.test", RecordType::TXT) => text("v=spf1 -all"),
             _ => Reaction::NotFound,
         }
@@ -100,6 +101,28 @@ fn who_comes_again_passes_from_another_address_of_its_domain() {
     let other = world.send(THERE, "other@far.test");
     assert!(other.starts_with("451 4.7.1 greylisted"), "{other}");
     assert_eq!(world.upstream.messages().len(), 2);
+}
+
+#[test]
+fn who_writes_its_domain_with_other_letters_comes_as_that_domain() {
+    let world = World::new(&format!("dmarc = \"enforce\"\n{GREYLIST}"));
+    let send = |author: &str| {
+        let mut client = Client::connect_from(HERE, world.proxy.address);
+        assert_eq!(client.reply().code, 220);
+        assert_eq!(client.command("EHLO client.example").code, 250);
+        assert_eq!(client.command("MAIL FROM:<a@b\u{fc}cher.test> SMTPUTF8").code, 250);
+        assert_eq!(client.command(&format!("RCPT TO:<{RECIPIENT}>")).code, 250);
+        assert_eq!(client.command("DATA").code, 354);
+        client.send(format!("From: <{author}>\r\n\r\nbody\r\n.\r\n").as_bytes());
+        client.reply().text()
+    };
+    // It is asked whether it may send as somebody who wants that.
+    let forged = send("a@bank.test");
+    assert!(forged.starts_with("550 5.7.26"), "{forged}");
+    let stranger = send("a@none.test");
+    assert!(stranger.starts_with("451 4.7.1 greylisted"), "{stranger}");
+    assert!(eventually(PATIENCE, || send("a@none.test").starts_with("250 ")));
+    assert_eq!(world.upstream.messages().len(), 1);
 }
 
 #[test]
@@ -193,6 +216,24 @@ fn a_known_correspondent_is_known_and_a_forged_one_is_not() {
         ("boss@strict.test", "boss@strict.test", None),
     ] {
         assert_eq!(rule(sender, author).as_str(), want, "from {sender}, author {author}");
+    }
+}
+
+#[test]
+fn spf_alone_is_enough_to_be_known() {
+    let outbound = free_address();
+    let world = World::new(&format!(
+        "dkim = false\narc = false\ndmarc = \"off\"\nresults = false\n\
+         [[listener]]\nname = \"out\"\naddress = [\"{outbound}\"]\noutbound = true\n\
+         [reputation]\n[[rule]]\nname = \"known\"\nwhen = 'sender.known'\nthen = \"tag\"",
+    ));
+    assert!(send(outbound, HERE, RECIPIENT, RECIPIENT, "friend@far.test").starts_with("250 "));
+    world.proxy.await_records(1);
+    for (sender, author, want) in
+        [("friend@far.test", "friend@far.test", Some("known")), ("evil@none.test", "friend@far.test", None)]
+    {
+        let record = world.send_recorded(HERE, sender, author);
+        assert_eq!(record["rule"].as_str(), want, "from {sender}, author {author}");
     }
 }
 
