@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn the_room_of_the_quarantine_is_told() {
-        let age_max = std::time::Duration::from_secs(60);
+        let age_max = Duration::from_secs(60);
         let settings = Quarantine { path: "q".into(), spool: Spool::Suspect, bytes_max: 100, age_max };
         for (entries, bytes, want) in [
             (0, 0, "open"),

@@ -42,7 +42,7 @@ impl Owners {
             entries += users.len();
             match fault(address, &users, entries) {
                 Some(message) => faults.push(Fault { line: index + 1, message: message.to_owned() }),
-                None => owners.entry(address.to_lowercase()).or_default().extend(users),
+                None => owners.entry(address.to_ascii_lowercase()).or_default().extend(users),
             }
         }
         if faults.is_empty() { Ok(Self(owners)) } else { Err(faults) }
@@ -54,7 +54,8 @@ impl Owners {
         if address.is_empty() || address.eq_ignore_ascii_case(user) {
             return true;
         }
-        let address = address.to_lowercase();
+        // Other letters than ASCII's have cases that look like ASCII.
+        let address = address.to_ascii_lowercase();
         let domain = address.rfind('@').map_or("", |at| &address[at..]);
         [&address, domain].into_iter().filter_map(|of| self.0.get(of)).flatten().any(|known| **known == *user)
     }

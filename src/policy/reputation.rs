@@ -135,13 +135,15 @@ pub struct Standing {
     pub is_correspondent: bool,
 }
 
-/// How the author of a message to `recipients` stands.
+/// How the author of a message to `recipients` stands. Where anybody has an address (`is_shared`) others' mail says
+/// nothing of this author's.
 pub fn standing(
     settings: &Settings,
     now: u64,
     recalled: &Recalled,
     proof: &Proof,
     recipients: &[String],
+    is_shared: impl FnOnce(&str) -> bool,
 ) -> Standing {
     let Some(author) = &proof.author else { return Standing::default() };
     let is_there = |key| recalled.entry(key).is_some();
@@ -152,6 +154,7 @@ pub fn standing(
         let is_wanted = entry.bad.saturating_mul(MESSAGES_PER_REFUSAL) <= entry.good;
         entry.good >= settings.history && is_old && is_wanted
     });
+    let has_history = has_history && !is_shared(&author.domain);
     let is_known = is_correspondent || is_there(correspondent(&author.address)) || has_history;
     Standing { is_known, is_correspondent }
 }
@@ -199,7 +202,8 @@ mod tests {
         let (named, recipients) = (named(author), ["b@here.test".to_owned()]);
         let recalled = ledger.recall(now, &keys(&named, &recipients));
         let proof = Proof { author: Some(named).filter(|_| is_proven), ..Proof::default() };
-        let standing = standing(&Settings::default(), now, &recalled, &proof, &recipients);
+        let is_shared = |domain: &str| domain == "free.test";
+        let standing = standing(&Settings::default(), now, &recalled, &proof, &recipients, is_shared);
         (standing.is_known, standing.is_correspondent)
     }
 
@@ -249,6 +253,14 @@ mod tests {
             assert_eq!(known, want, "{good} {bad} {days}");
             assert!(!stands(&ledger, days * DAY, "x@far.co.uk", false).0);
         }
+    }
+
+    #[test]
+    fn where_anybody_has_an_address_nobody_is_known_by_others() {
+        let (mut ledger, settings) = (Ledger::new(100), Settings::default());
+        let author = named("a@free.test");
+        learn(&mut ledger, 0, (0..99).map(|_| lesson(&settings, 0, &author, About::Good)));
+        assert!(!stands(&ledger, 9 * DAY, "x@free.test", true).0);
     }
 
     fn spf(domain: &str, identity: spf::Identity) -> Spf {

@@ -24,6 +24,7 @@ use crate::policy::ledger::{About, Key, Lesson, Recalled};
 use crate::policy::reputation::{self, Named, Proof};
 use crate::policy::settings::Config;
 use crate::policy::verdict::Verdict;
+use crate::sender::dns::Name;
 
 /// The service has it in memory: who waits longer waits for a thread that is in trouble.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -158,8 +159,11 @@ impl Relay {
         let met = Met { settings, client, identity, proof, pairs };
         let nothing = Recalled::default();
         let recalled = transaction.memory.recalled.found().unwrap_or(&nothing);
+        let free = config.sender.as_deref().map(|sender| &sender.freemail);
+        let is_shared =
+            |domain: &str| free.zip(Name::parse(domain)).is_some_and(|(free, domain)| free.contains(&domain));
         let standing = config.reputation.map(|settings| {
-            reputation::standing(&settings, now, recalled, &met.proof, &met.pairs.recipients)
+            reputation::standing(&settings, now, recalled, &met.proof, &met.pairs.recipients, is_shared)
         });
         let standing = standing.unwrap_or_default();
         if let Some(content) = transaction.content.as_deref_mut() {

@@ -70,8 +70,8 @@ fn answer<'a, Fields: Iterator<Item = &'a [u8]>>(
     Ok(Said::Answer { id, word: word(fields) })
 }
 
-/// The password may be right and the user still be kept out (`nologin`): an account that is closed, or one of another
-/// server (`proxy`), which then is the one to look at passwords; this one may have let any pass.
+/// The password may be right and the user still be kept out (`nologin`): an account that is closed. One of another
+/// server (`proxy`) is for that to look at: this one may have let any password pass.
 fn is_let_in<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Word {
     let mut said = [false; 2];
     for name in fields.map(|field| field.split(|byte| *byte == b'=').next().unwrap_or_default()) {
@@ -79,9 +79,9 @@ fn is_let_in<'a>(fields: impl Iterator<Item = &'a [u8]>) -> Word {
         said[1] |= name == b"proxy";
     }
     match said {
-        [false, _] => Word::Right,
+        [_, true] => Word::Unknown,
+        [false, false] => Word::Right,
         [true, false] => Word::Wrong,
-        [true, true] => Word::Unknown,
     }
 }
 
@@ -153,7 +153,8 @@ mod tests {
             ("COOKIE\t0123", Ok(Said::Else)),
             ("", Ok(Said::Else)),
             ("OK\t1\tuser=ann@example.net", is(1, ann())),
-            ("OK\t1\toriginal_user=x\tuser=ann@example.net\tproxy", is(1, ann())),
+            ("OK\t1\toriginal_user=x\tuser=ann@example.net", is(1, ann())),
+            ("OK\t1\tuser=ann@example.net\tproxy", is(1, Word::Unknown)),
             ("OK\t1\tuser=ann\tnologin\treason=closed", is(1, Word::Wrong)),
             ("OK\t1\tnologin=y\tuser=ann", is(1, Word::Wrong)),
             ("OK\t1\tuser=ann\tnologin\tproxy\thost=192.0.2.1", is(1, Word::Unknown)),
