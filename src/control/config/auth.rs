@@ -178,38 +178,17 @@ fn by_lines<T>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Files;
     use super::*;
     use crate::base::document::Faults;
-    use crate::control::patterns::Source as Patterns;
-    use crate::scan::Rules;
     use toml::de::DeTable;
 
-    /// One good file, one bad, no others.
-    struct Folder;
-
-    impl Outside for Folder {
-        fn shown(&self, path: &str) -> String {
-            format!("/etc/postern/{path}")
-        }
-
-        fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
-            match path {
-                "users" => Ok(b"# users\nann:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA\n".to_vec()),
-                "bad" => Ok(b"ann:secret\n\nbob\n".to_vec()),
-                "senders" => Ok(b"info@example.net ann\n".to_vec()),
-                "latin" => Ok(b"# x\n\n# \xe9\n".to_vec()),
-                _ => Err("no such file".to_owned()),
-            }
-        }
-
-        fn names(&self, _: &str) -> Result<Vec<String>, String> {
-            Ok(Vec::new())
-        }
-
-        fn compile(&self, _: &[Patterns], _: Option<&std::path::Path>) -> Result<Rules, Vec<String>> {
-            Err(Vec::new())
-        }
-    }
+    const FOLDER: Files = Files(&[
+        ("users", b"# users\nann:$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaA\n"),
+        ("bad", b"ann:secret\n\nbob\n"),
+        ("senders", b"info@example.net ann\n"),
+        ("latin", b"# x\n\n# \xe9\n"),
+    ]);
 
     const TLS: &str = "tls = { mode = \"require\", certificate = \"a\", key = \"b\" }\n";
 
@@ -217,7 +196,7 @@ mod tests {
         let faults = Faults::new(text);
         let document = DeTable::parse(text).unwrap();
         let mut root = Section::root(document.get_ref(), &faults);
-        let auth = downstream(root.item("auth"), root.item("tls"), &[], &Folder);
+        let auth = downstream(root.item("auth"), root.item("tls"), &[], &FOLDER);
         let line = |fault: crate::base::document::Fault| format!("{}: {}", fault.position, fault.message);
         (auth, faults.into_list().into_iter().map(line).collect())
     }

@@ -158,46 +158,25 @@ fn password(item: Item<'_>, outside: &dyn Outside) -> Option<Secret> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::Files;
     use super::*;
     use crate::base::document::Faults;
-    use crate::control::patterns::Source;
-    use crate::scan::Rules;
     use toml::de::DeTable;
 
-    /// A few files, no others.
-    struct Folder;
-
-    impl Outside for Folder {
-        fn shown(&self, path: &str) -> String {
-            format!("/etc/postern/{path}")
-        }
-
-        fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
-            match path {
-                "secret" => Ok(b" pen cil \r\nmore\n".to_vec()),
-                "bare" => Ok(b"pencil".to_vec()),
-                "empty" => Ok(b"\npencil\n".to_vec()),
-                "long" => Ok(vec![b'x'; 256]),
-                "latin" => Ok(b"p\xe9ncil\n".to_vec()),
-                "nul" => Ok(b"pen\0cil\n".to_vec()),
-                _ => Err("no such file".to_owned()),
-            }
-        }
-
-        fn names(&self, _: &str) -> Result<Vec<String>, String> {
-            Ok(Vec::new())
-        }
-
-        fn compile(&self, _: &[Source], _: Option<&std::path::Path>) -> Result<Rules, Vec<String>> {
-            Err(Vec::new())
-        }
-    }
+    const FOLDER: Files = Files(&[
+        ("secret", b" pen cil \r\nmore\n"),
+        ("bare", b"pencil"),
+        ("empty", b"\npencil\n"),
+        ("long", &[b'x'; 256]),
+        ("latin", b"p\xe9ncil\n"),
+        ("nul", b"pen\0cil\n"),
+    ]);
 
     fn read(text: &str) -> (Option<Arc<UpstreamAuth>>, Vec<String>) {
         let faults = Faults::new(text);
         let document = DeTable::parse(text).unwrap();
         let mut root = Section::root(document.get_ref(), &faults);
-        let auth = upstream(root.item("auth"), root.item("tls"), &Folder);
+        let auth = upstream(root.item("auth"), root.item("tls"), &FOLDER);
         let line = |fault: crate::base::document::Fault| format!("{}: {}", fault.position, fault.message);
         (auth, faults.into_list().into_iter().map(line).collect())
     }
@@ -269,9 +248,9 @@ mod tests {
             let text = format!("tls = \"verify\"\nauth = {{ {auth} }}\nagain = \"{again}\"\n");
             let (faults, document) = (Faults::new(&text), DeTable::parse(&text).unwrap());
             let mut root = Section::root(document.get_ref(), &faults);
-            let auth = upstream(root.item("auth"), root.item("tls"), &Folder);
+            let auth = upstream(root.item("auth"), root.item("tls"), &FOLDER);
             let again = root.item("again").unwrap();
-            check_again(again, auth.as_ref(), &super::super::tls::upstream(Some(again), &Folder));
+            check_again(again, auth.as_ref(), &super::super::tls::upstream(Some(again), &FOLDER));
             faults.into_list().into_iter().map(|fault| fault.message).collect::<String>()
         };
         for (means, again, is_good) in [

@@ -261,7 +261,7 @@ fn filters(section: Section<'_>) -> Vec<(Filter, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{MINIMAL, accepted, check_added};
+    use super::super::tests::{Files, MINIMAL, accepted, check_added};
     use super::*;
 
     fn settings(text: &str) -> Settings {
@@ -304,42 +304,18 @@ mod tests {
         check_added(&format!("[sender]\n{uribl}"), &[none]);
     }
 
-    /// Keys that are none.
-    struct Folder;
-
-    impl Outside for Folder {
-        fn shown(&self, path: &str) -> String {
-            format!("/etc/postern/{path}")
-        }
-
-        fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
-            match path {
-                "people" => Ok(b"# x\nAnna Director: anna@a.test, director.test\n\nBob B: b.test\n".to_vec()),
-                "bad" => Ok(b"Anna Director: a.test\nBoss: a.test\n".to_vec()),
-                "free" => Ok(b"# x\nfree.test\nother.test # y\n".to_vec()),
-                "text.pem" => Ok(b"nothing".to_vec()),
-                "odd.pem" => Ok(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".to_vec()),
-                _ => Err("no such file".to_owned()),
-            }
-        }
-
-        fn names(&self, _: &str) -> Result<Vec<String>, String> {
-            Ok(Vec::new())
-        }
-
-        fn compile(
-            &self,
-            _: &[crate::control::patterns::Source],
-            _: Option<&std::path::Path>,
-        ) -> Result<crate::scan::Rules, Vec<String>> {
-            Err(vec!["nothing to compile here".to_owned()])
-        }
-    }
+    const FOLDER: Files = Files(&[
+        ("people", b"# x\nAnna Director: anna@a.test, director.test\n\nBob B: b.test\n"),
+        ("bad", b"Anna Director: a.test\nBoss: a.test\n"),
+        ("free", b"# x\nfree.test\nother.test # y\n"),
+        ("text.pem", b"nothing"),
+        ("odd.pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+    ]);
 
     #[test]
     fn people_and_domains_come_from_files_or_stand_here() {
         let read = |text: &str| {
-            let config = super::super::read_with("p.toml", &format!("{MINIMAL}\n[sender]\n{text}"), &Folder);
+            let config = super::super::read_with("p.toml", &format!("{MINIMAL}\n[sender]\n{text}"), &FOLDER);
             config.map(|config| config.sender.unwrap()).map_err(|rejected| rejected.to_string())
         };
         let here = "people = [{ name = \"Anna Director\", addresses = [\"anna@a.test\", \"director.test\"] }, \
@@ -385,7 +361,7 @@ mod tests {
             ),
         ] {
             let config = format!("{MINIMAL}\n[sender]\nseal = {{ {fields} }}\n");
-            let said = super::super::read_with("p.toml", &config, &Folder).unwrap_err().to_string();
+            let said = super::super::read_with("p.toml", &config, &FOLDER).unwrap_err().to_string();
             assert!(wanted.iter().all(|wanted| said.contains(wanted)), "{said}");
         }
     }

@@ -1,6 +1,6 @@
 //! A file per row: what it says, and what is said about it.
 
-use super::{Rejected, read};
+use super::{Outside, Path, Rejected, Rules, Source, read};
 use crate::policy::route::Submitter;
 use crate::policy::settings::{BareNewlinePolicy, Config, Cpus, IdentityMode, RecordSink};
 
@@ -64,6 +64,28 @@ address = "[::1]:8025"
 [log]
 records = "records.json"
 "#;
+
+/// A folder with these files, which messages call `/etc/postern`.
+pub(super) struct Files(pub(super) &'static [(&'static str, &'static [u8])]);
+
+impl Outside for Files {
+    fn shown(&self, path: &str) -> String {
+        format!("/etc/postern/{path}")
+    }
+
+    fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, String> {
+        let found = self.0.iter().find(|(name, _)| *name == path);
+        found.map(|(_, content)| content.to_vec()).ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn names(&self, _: &str) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+
+    fn compile(&self, _: &[Source], _: Option<&Path>) -> Result<Rules, Vec<String>> {
+        Err(vec!["nothing to compile here".to_owned()])
+    }
+}
 
 pub(super) fn accepted(text: &str) -> Config {
     read("p.toml", text).unwrap()
