@@ -101,6 +101,17 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// Where a host is, if it says that.
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::A(address) => Some(IpAddr::V4(*address)),
+            Self::Aaaa(address) => Some(IpAddr::V6(*address)),
+            _ => None,
+        }
+    }
+}
+
 /// What the DNS said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

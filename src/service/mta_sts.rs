@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,7 +186,7 @@ impl Policies {
         let mut addresses = Vec::new();
         for kind in [Kind::Aaaa, Kind::A] {
             let answer = resolver.ask(&Query::new(host.clone(), kind)).await;
-            addresses.extend(answer.records().iter().filter_map(address));
+            addresses.extend(answer.records().iter().filter_map(Record::address));
         }
         addresses.retain(|address| may_reach(*address, &self.private));
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
@@ -228,12 +228,4 @@ fn is_plain_text(response: &Response<Incoming>) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
     kind.trim().eq_ignore_ascii_case("text/plain")
-}
-
-const fn address(record: &Record) -> Option<IpAddr> {
-    match record {
-        Record::A(address) => Some(IpAddr::V4(*address)),
-        Record::Aaaa(address) => Some(IpAddr::V6(*address)),
-        _ => None,
-    }
 }

@@ -373,7 +373,7 @@ impl Exchangers {
         for ((preference, name), answers) in self.hosts.into_iter().zip(answers.chunks(2)) {
             reached.has_failed |= answers.iter().any(|answer| **answer == Answer::Failed);
             let all: Vec<_> =
-                answers.iter().flat_map(|answer| answer.records()).filter_map(address).collect();
+                answers.iter().flat_map(|answer| answer.records()).filter_map(Record::address).collect();
             let mut addresses: Vec<_> =
                 all.iter().copied().filter(|address| may_reach(*address, &settings.private)).collect();
             reached.has_private |= addresses.len() < all.len();
@@ -405,14 +405,6 @@ fn exchangers(records: &[Record]) -> Vec<(u16, Name)> {
 fn before_us(mut hosts: Vec<(u16, Name)>, ours: Option<u16>) -> Result<Vec<(u16, Name)>, Nowhere> {
     hosts.retain(|(preference, _)| ours.is_none_or(|ours| *preference < ours));
     if hosts.is_empty() { Err(Nowhere::Loop) } else { Ok(hosts) }
-}
-
-const fn address(record: &Record) -> Option<IpAddr> {
-    match record {
-        Record::A(address) => Some(IpAddr::V4(*address)),
-        Record::Aaaa(address) => Some(IpAddr::V6(*address)),
-        _ => None,
-    }
 }
 
 /// Nobody on the way put these records there. That there are none leads nowhere.
