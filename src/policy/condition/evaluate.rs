@@ -45,11 +45,11 @@ enum Element<'a> {
     Symbol(Option<&'a Symbol>),
 }
 
-/// A number, and whether it may still grow.
+/// A number, and why it may be more than that, if it may.
 #[derive(Clone, Copy, Debug)]
 struct Amount {
     value: Value,
-    grows: bool,
+    pending: Option<Undecided>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,16 +60,17 @@ enum Value {
 
 impl Amount {
     const fn final_int(value: i64) -> Self {
-        Self { value: Value::Int(value), grows: false }
+        Self { value: Value::Int(value), pending: None }
     }
 
     fn count(count: impl TryInto<i64>, grows: bool) -> Self {
-        Self { value: Value::Int(count.try_into().unwrap_or(i64::MAX)), grows }
+        let pending = grows.then_some(Undecided::NotYet);
+        Self { value: Value::Int(count.try_into().unwrap_or(i64::MAX)), pending }
     }
 
     /// The value, if it is final.
-    const fn settled(self) -> Answer<Value> {
-        if self.grows { Err(Undecided::NotYet) } else { Ok(self.value) }
+    fn settled(self) -> Answer<Value> {
+        self.pending.map_or(Ok(self.value), Err)
     }
 }
 
@@ -212,19 +213,20 @@ impl<'a> Evaluation<'a, '_> {
         pending.map_or(Ok(false), Err)
     }
 
-    /// How many elements pass the filters and `body`.
+    /// How many elements pass the filters and `body`. One that cannot be told may be one more: what was
+    /// answered before that was known stays the answer.
     fn count(&mut self, range: &'a Range, body: Option<&'a Flag>) -> Answer<Amount> {
         let mut count = 0;
-        let mut grows = self.grows(range.list);
+        let mut pending = self.grows(range.list).then_some(Undecided::NotYet);
         for index in 0..self.len(range.list) {
             match self.visit(range, index, body) {
                 Ok(Some(true)) => count += 1,
                 Ok(_) => {}
-                Err(Undecided::NotYet) => grows = true,
-                Err(why) => return Err(why),
+                Err(Undecided::TooCostly) => return Err(Undecided::TooCostly),
+                Err(why) => pending = Some(why),
             }
         }
-        Ok(Amount { value: Value::Int(count), grows })
+        Ok(Amount { value: Value::Int(count), pending })
     }
 
     /// What `body` says of one element; `None` if a filter leaves that out.
@@ -334,7 +336,7 @@ impl<'a> Evaluation<'a, '_> {
     fn number(&mut self, number: &'a Number) -> Answer<Amount> {
         match number {
             Number::Int(int) => Ok(Amount::final_int(*int)),
-            Number::Double(double) => Ok(Amount { value: Value::Double(*double), grows: false }),
+            Number::Double(double) => Ok(Amount { value: Value::Double(*double), pending: None }),
             Number::Fact(fact) => self.number_fact(*fact),
             Number::Item(item, field) => self.item_int(item, *field),
             Number::SymbolScore(item) => self.symbol_score(item),
@@ -346,7 +348,7 @@ impl<'a> Evaluation<'a, '_> {
             Number::Calculated(operator, pair) => {
                 let left = self.number(&pair[0])?.settled()?;
                 let right = self.number(&pair[1])?.settled()?;
-                calculated(*operator, left, right).map(|value| Amount { value, grows: false })
+                calculated(*operator, left, right).map(|value| Amount { value, pending: None })
             }
             Number::Choice(choice) => {
                 let (condition, [yes, no]) = &**choice;
@@ -372,7 +374,8 @@ impl<'a> Evaluation<'a, '_> {
         if grows && !self.world.scores.only_grow() {
             return Err(Undecided::NotYet);
         }
-        Ok(Amount { value: Value::Double(score), grows })
+        let pending = grows.then_some(Undecided::NotYet);
+        Ok(Amount { value: Value::Double(score), pending })
     }
 
     fn symbol_score(&mut self, item: &'a Item) -> Answer<Amount> {
@@ -509,22 +512,22 @@ impl Order {
 fn compared(order: Order, left: Amount, right: Amount) -> Answer<bool> {
     // Only NaN has no order, and it equals nothing.
     let Some(ordering) = ordering(left.value, right.value) else { return Ok(order == Order::Other) };
-    match (left.grows, right.grows) {
-        (false, false) => Ok(order.holds(ordering)),
-        (true, false) => compared_growing(order, ordering),
-        (false, true) => compared_growing(order.turned(), ordering.reverse()),
-        (true, true) => Err(Undecided::NotYet),
+    match (left.pending, right.pending) {
+        (None, None) => Ok(order.holds(ordering)),
+        (Some(why), None) => compared_growing(order, ordering).ok_or(why),
+        (None, Some(why)) => compared_growing(order.turned(), ordering.reverse()).ok_or(why),
+        (Some(why), Some(_)) => Err(why),
     }
 }
 
-/// The left side may still grow: what holds of it must hold of all that is more.
-fn compared_growing(order: Order, ordering: Ordering) -> Answer<bool> {
+/// The left side may be more: what holds of it must hold of all that is more.
+const fn compared_growing(order: Order, ordering: Ordering) -> Option<bool> {
     match (order, ordering) {
-        (Order::More | Order::Other, Ordering::Greater) => Ok(true),
-        (Order::MoreOrSame, Ordering::Greater | Ordering::Equal) => Ok(true),
-        (Order::Less, Ordering::Greater | Ordering::Equal) => Ok(false),
-        (Order::LessOrSame | Order::Same, Ordering::Greater) => Ok(false),
-        _ => Err(Undecided::NotYet),
+        (Order::More | Order::Other, Ordering::Greater) => Some(true),
+        (Order::MoreOrSame, Ordering::Greater | Ordering::Equal) => Some(true),
+        (Order::Less, Ordering::Greater | Ordering::Equal) => Some(false),
+        (Order::LessOrSame | Order::Same, Ordering::Greater) => Some(false),
+        _ => None,
     }
 }
 
