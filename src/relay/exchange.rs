@@ -9,7 +9,7 @@ use super::action::{Action, DiscardReason};
 use super::ahead::Ahead;
 use super::content::Stand;
 use super::disposition::Disposition;
-use super::event::Ending;
+use super::event::{Ending, Lease};
 use super::transaction::{Hop, RecipientState, Settled};
 use super::{Context, Relay, Stage};
 use crate::smtp::client::Expect;
@@ -242,10 +242,7 @@ impl Relay {
         let waiting =
             self.transaction.as_ref().is_some_and(|transaction| matches!(transaction.hop, Hop::Waiting));
         if waiting {
-            cx.actions.push(Action::CancelCheckOut);
-            if let Some(transaction) = self.transaction.as_deref_mut() {
-                transaction.hop = Hop::None;
-            }
+            self.unbind(cx);
             let reply =
                 Reply::new(451, "4.3.2", "no connection to the next hop came free in time, come again");
             return self.fail_transaction(cx, reply);
@@ -303,19 +300,28 @@ impl Relay {
 
     /// Gives the connection up.
     pub(super) fn drop_next_hop(&mut self, cx: &mut Context<'_>, reason: DiscardReason) {
-        let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        transaction.ahead = Ahead::No;
-        match std::mem::replace(&mut transaction.hop, Hop::None) {
-            Hop::None => {}
-            Hop::LookedUp(query) => cx.actions.push(Action::CancelAsk(query)),
-            Hop::Waiting => cx.actions.push(Action::CancelCheckOut),
-            Hop::Bound(_) => {
-                cx.actions.upstream.clear();
-                cx.actions.push(Action::Discard(reason));
-            }
+        if let Some(transaction) = self.transaction.as_deref_mut() {
+            transaction.ahead = Ahead::No;
         }
+        if self.unbind(cx).is_some() {
+            cx.actions.upstream.clear();
+            cx.actions.push(Action::Discard(reason));
+        }
+    }
+
+    /// Takes the connection from the transaction; one that is not there yet is not wanted any more.
+    fn unbind(&mut self, cx: &mut Context<'_>) -> Option<Lease> {
+        let transaction = self.transaction.as_deref_mut()?;
+        let hop = std::mem::replace(&mut transaction.hop, Hop::None);
         self.upstream_unsent = 0;
         self.hop_deadline = None;
+        match hop {
+            Hop::None => return None,
+            Hop::LookedUp(query) => cx.actions.push(Action::CancelAsk(query)),
+            Hop::Waiting => cx.actions.push(Action::CancelCheckOut),
+            Hop::Bound(lease) => return Some(lease),
+        }
+        None
     }
 
     /// Lets go of the connection in the kindest way that is true: RSET where that cancels the
@@ -342,20 +348,11 @@ impl Relay {
     }
 
     pub(super) fn check_in(&mut self, cx: &mut Context<'_>, reset: bool) {
-        let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        match std::mem::replace(&mut transaction.hop, Hop::None) {
-            Hop::None => {}
-            Hop::LookedUp(query) => cx.actions.push(Action::CancelAsk(query)),
-            Hop::Waiting => cx.actions.push(Action::CancelCheckOut),
-            Hop::Bound(mut lease) => {
-                if reset {
-                    lease.client.rset(&mut cx.actions.upstream);
-                }
-                cx.actions.push(Action::CheckIn(lease.client));
-            }
+        let Some(mut lease) = self.unbind(cx) else { return };
+        if reset {
+            lease.client.rset(&mut cx.actions.upstream);
         }
-        self.upstream_unsent = 0;
-        self.hop_deadline = None;
+        cx.actions.push(Action::CheckIn(lease.client));
     }
 
     fn stand(&self) -> Stand {
