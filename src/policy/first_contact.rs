@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use super::facts::Client;
 use super::ledger::{About, Key, Lesson, Recalled, Table};
 use super::reputation::{Named, Proof};
+use crate::sender::helo::said_address;
 use crate::sender::registrable;
 use crate::smtp::reply::Reply;
 
@@ -157,12 +158,7 @@ pub fn greets_as_us(name: &[u8], hostname: &str, local: IpAddr) -> bool {
     let name = std::str::from_utf8(name).unwrap_or_default();
     let bare = name.strip_suffix('.').unwrap_or(name);
     let literal = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(bare);
-    let address = match literal.split_at_checked(5) {
-        Some((tag, rest)) if tag.eq_ignore_ascii_case("IPv6:") => rest,
-        _ => literal,
-    };
-    let is_ours = address.parse::<IpAddr>().is_ok_and(|said| said.to_canonical() == local.to_canonical());
-    is_ours || bare.eq_ignore_ascii_case(hostname)
+    said_address(literal) == Some(local.to_canonical()) || bare.eq_ignore_ascii_case(hostname)
 }
 
 /// Whether a message is one of a first contact.

@@ -4,7 +4,7 @@
 //! bracket outside one, so that written between brackets it is read the same by the next hop.
 
 use crate::limits::{DOMAIN_BYTES_MAX, LOCAL_PART_BYTES_MAX, PATH_BYTES_MAX};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Longest label of a domain name (RFC 1035 §2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
@@ -133,11 +133,22 @@ fn address_literal_len(input: &[u8]) -> Option<usize> {
     let len = input.iter().position(|byte| *byte == b']')? + 1;
     let inner = str::from_utf8(&input[1..len - 1]).ok()?;
     let valid = match inner.split_once(':') {
-        None => inner.parse::<Ipv4Addr>().is_ok(),
-        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6") => address.parse::<Ipv6Addr>().is_ok(),
-        Some((tag, content)) => is_tag(tag) && !content.is_empty() && content.bytes().all(is_dcontent),
+        Some((tag, content)) if !tag.eq_ignore_ascii_case("IPv6") => {
+            is_tag(tag) && !content.is_empty() && content.bytes().all(is_dcontent)
+        }
+        _ => literal_address(inner).is_some(),
     };
     valid.then_some(len)
+}
+
+/// The address between the brackets of an `address-literal`: `192.0.2.1` or `IPv6:2001:db8::1`.
+pub fn literal_address(inner: &str) -> Option<IpAddr> {
+    match inner.split_at_checked(5) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => {
+            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+        }
+        _ => inner.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
 }
 
 /// `Ldh-str`

@@ -7,8 +7,9 @@
 //! `XFORWARD_LINE_BYTES_MAX`.
 
 use crate::limits::{DOMAIN_BYTES_MAX, XFORWARD_LINE_BYTES_MAX};
+use crate::smtp::address::literal_address;
 use crate::smtp::reply::Reply;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Which attributes a server takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -217,13 +218,8 @@ fn text(value: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn address(value: &[u8]) -> Option<IpAddr> {
-    let text = str::from_utf8(value).ok()?;
-    match text.split_at_checked(5) {
-        Some((prefix, address)) if prefix.eq_ignore_ascii_case("IPV6:") => {
-            address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
-        }
-        _ => text.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-    }
+    // Written as in an address literal, without its brackets.
+    str::from_utf8(value).ok().and_then(literal_address)
 }
 
 fn port(value: &[u8]) -> Option<u16> {

@@ -22,6 +22,7 @@ use super::settings::{Server, Upstream};
 use super::tls::{Leg, TowardServer, UpstreamTls};
 use crate::sender::dns::{Answer, Kind, Known, Missing, Name, Query, Record};
 use crate::sender::to_ascii;
+use crate::smtp::address::literal_address;
 use crate::smtp::reply::Reply;
 use crate::tls::client_policy::{Authentication, ClientPolicy, server_name};
 use crate::tls::dane::{Tlsa, is_usable};
@@ -152,13 +153,6 @@ impl Host {
     }
 }
 
-impl Security {
-    /// Whether the host proves who it is.
-    pub const fn authenticates(&self) -> bool {
-        matches!(self, Self::Named | Self::Dane(_))
-    }
-}
-
 /// What came of it.
 pub type Found = Result<Hosts, Nowhere>;
 
@@ -266,9 +260,7 @@ impl OfDomain {
 
 /// RFC 5321 §4.1.3.
 fn literal(domain: &str) -> Option<IpAddr> {
-    let inner = domain.strip_prefix('[')?.strip_suffix(']')?;
-    let is_v6 = inner.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("IPv6:"));
-    if is_v6 { inner.get(5..)?.parse().ok().map(IpAddr::V6) } else { inner.parse().ok().map(IpAddr::V4) }
+    literal_address(domain.strip_prefix('[')?.strip_suffix(']')?)
 }
 
 fn at_address(rules: &Rules<'_>, settings: &Settings, domain: &str, address: IpAddr) -> Found {
@@ -474,15 +466,12 @@ impl Reached {
 
     /// RFC 7672 §2.2.1: TLSA records are asked for only where all that led to the host is secure.
     fn proofs(&self, settings: &Settings, known: &Known) -> Result<Vec<Proof>, Missing> {
-        let query = |host: &ReachedHost| {
-            Some(host).filter(|host| host.is_secure).and_then(|host| tlsa_query(&host.name, settings.port))
-        };
-        let queries: Vec<_> = self.hosts.iter().filter_map(query).collect();
-        let answers = known.answers(&queries)?;
-        let mut answers = answers.into_iter();
-        let of_host =
-            |host: &ReachedHost| query(host).and_then(|_| answers.next()).map_or(Proof::None, proof);
-        Ok(self.hosts.iter().map(of_host).collect())
+        let query = |host: &ReachedHost| tlsa_query(&host.name, settings.port).filter(|_| host.is_secure);
+        let of_hosts: Vec<Option<Query>> = self.hosts.iter().map(query).collect();
+        let queries: Vec<Query> = of_hosts.iter().flatten().cloned().collect();
+        let mut answers = known.answers(&queries)?.into_iter();
+        let answered = |query: Option<Query>| query.and_then(|_| answers.next()).map_or(Proof::None, proof);
+        Ok(of_hosts.into_iter().map(answered).collect())
     }
 }
 

@@ -155,11 +155,15 @@ pub fn greeting(known: &Known, ip: IpAddr, helo: &str, ours: Ours<'_>) -> Result
 
 /// What stands between the brackets of a literal, if it is one at all.
 fn literal(helo: &str) -> Option<Option<IpAddr>> {
-    let inside = helo.strip_prefix('[')?.strip_suffix(']')?;
-    // IPv6 literals have a tag (RFC 5321 §4.1.3), which some clients leave out.
-    let tag = inside.get(..5).filter(|tag| tag.eq_ignore_ascii_case("IPv6:"));
-    let address = inside.get(tag.map_or(0, str::len)..).unwrap_or_default();
-    Some(address.parse().ok().map(|address: IpAddr| address.to_canonical()))
+    helo.strip_prefix('[')?.strip_suffix(']').map(said_address)
+}
+
+/// The address that a client means by what it says between brackets, or instead of a name. IPv6 addresses have a
+/// tag (RFC 5321 §4.1.3), which some clients leave out.
+pub fn said_address(said: &str) -> Option<IpAddr> {
+    let tag = said.get(..5).filter(|tag| tag.eq_ignore_ascii_case("IPv6:"));
+    let address = said.get(tag.map_or(0, str::len)..).unwrap_or_default();
+    address.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 fn of_literal(literal: Option<IpAddr>, ip: IpAddr, ours: Ours<'_>) -> Greeting {
