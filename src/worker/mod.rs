@@ -52,7 +52,7 @@ use downstream::Downstream;
 use hop::Hop;
 use pool::Pool;
 use record_queue::RecordQueue;
-use way::Way;
+use way::{Share, Way};
 
 const TIMER_TICK: Duration = Duration::from_millis(10);
 /// A deadline farther than this is looked at in between: moving it then costs nothing.
@@ -101,12 +101,8 @@ pub struct Worker<R> {
     configured: Vec<Key>,
     /// Those to what was looked up, by upstream and domain, and how many of its hosts are left out.
     looked_up: HashMap<(usize, Box<str>, usize), Key>,
-    /// Connections of all ways of each upstream.
-    connections: Vec<usize>,
-    /// Those among them that are at rest.
-    parked: Vec<usize>,
-    /// Ways of each upstream that somebody waits on and that have no connection, first come first.
-    starving: Vec<VecDeque<Key>>,
+    /// What the ways of each upstream share.
+    shares: Vec<Share>,
     /// What sessions toward each upstream are made from.
     policies: Vec<Policies>,
     /// By index of the socket.
@@ -149,9 +145,7 @@ impl<R: Reactor> Worker<R> {
             ways,
             configured,
             looked_up: HashMap::new(),
-            connections: vec![0; config.upstreams.len()],
-            parked: vec![0; config.upstreams.len()],
-            starving: vec![VecDeque::new(); config.upstreams.len()],
+            shares: vec![Share::default(); config.upstreams.len()],
             policies,
             shared: Shared::new(Arc::clone(config), parts.index, seeds.u64(..)),
             reactor,

@@ -8,7 +8,7 @@ use super::downstream::Downstream;
 use super::hop::{Dedicated, Hop, Progress, State};
 use super::login::Login;
 use super::pool::{Member, Order, Pool, Purpose};
-use super::way::Way;
+use super::way::{Share, Way};
 use super::{Owner, Worker};
 use crate::base::slab::Key;
 use crate::base::time::Instant;
@@ -108,8 +108,7 @@ impl<R: Reactor> Worker<R> {
         let now = self.now();
         let Some(way) = self.ways.at_mut(key) else { return };
         let settings = &self.shared.config.upstreams[way.upstream];
-        let total = &mut self.connections[way.upstream];
-        let starving = &mut self.starving[way.upstream];
+        let Share { total, parked, starving } = &mut self.shares[way.upstream];
         let before = (way.pool.total(), way.pool.parked(), way.is_starving());
         // All ways of one upstream share its connections. While somebody has none, nobody gets one more, and
         // one that is lost is not replaced.
@@ -129,7 +128,6 @@ impl<R: Reactor> Worker<R> {
             // Who waits for that gets it in this turn.
             self.housekeeping = now;
         }
-        let parked = &mut self.parked[way.upstream];
         *parked = *parked + way.pool.parked() - before.1;
         let is_short = way.pool.is_short() && way.pool.total() < max && *total >= settings.pool.max;
         let is_short = way.hosts.is_some() && is_short && *parked > 0;
@@ -345,8 +343,9 @@ impl<R: Reactor> Worker<R> {
         let Some(hop) = self.hops.at_mut(conn) else { return };
         hop.park();
         let (way, upstream) = (hop.way, hop.upstream);
-        let is_wanted = self.starving[upstream].front().is_some_and(|first| *first != way);
-        if is_wanted && self.connections[upstream] >= self.shared.config.upstreams[upstream].pool.max {
+        let share = &self.shares[upstream];
+        let is_wanted = share.starving.front().is_some_and(|first| *first != way);
+        if is_wanted && share.total >= self.shared.config.upstreams[upstream].pool.max {
             return self.retire(conn);
         }
         if let Some(member) = self.member(conn) {

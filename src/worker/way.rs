@@ -7,12 +7,14 @@
 //! Invariant: what was learnt of a server (that it cannot do TLS, what it announced) is held with it, and
 //! goes when it goes; a connection is only used for what its server had to prove when it was opened.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::hop::Wanted;
 use super::pool::Pool;
+use crate::base::slab::Key;
 use crate::base::time::Instant;
 use crate::policy::mx::{Host, Hosts, Policies};
 use crate::policy::settings::{self, PoolLimits, Upstream};
@@ -21,6 +23,17 @@ use crate::smtp::extension::Capabilities;
 
 /// How long a server that failed to do TLS is not asked for it again.
 const IN_CLEAR: Duration = Duration::from_secs(600);
+
+/// What all ways of one upstream have together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Share {
+    /// Connections.
+    pub(super) total: usize,
+    /// Those among them that are at rest.
+    pub(super) parked: usize,
+    /// Ways that somebody waits on and that have no connection, first come first.
+    pub(super) starving: VecDeque<Key>,
+}
 
 #[derive(Debug)]
 pub(super) struct Way {
@@ -72,9 +85,7 @@ impl Way {
         seed: u64,
     ) -> Self {
         let (in_pool, servers): (Vec<_>, Vec<_>) = servers(&hosts, settings, policies).into_iter().unzip();
-        let connections = settings.mx.as_ref().map_or(settings.pool.max, |mx| mx.connections);
-        let limits = PoolLimits { warm: 0, max: connections.min(settings.pool.max), ..settings.pool };
-        let pool = Pool::new(limits, &in_pool, seed);
+        let pool = Pool::new(PoolLimits { warm: 0, ..settings.pool }, &in_pool, seed);
         Self { upstream, pool, servers, hosts: Some(hosts), unused_since: None }
     }
 
