@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::policy::lists::LineFault;
 use crate::policy::users::{self, User, Users};
 use crate::service::authenticator::enroll;
 use crate::service::notice::say;
@@ -48,7 +49,7 @@ fn run(file: &Path, name: &str, change: Change) -> Result<String, Vec<String>> {
     }
     let before = read(file).map_err(told)?;
     let users = Users::parse(&before).map_err(|faults| {
-        let at = |fault: users::Fault| format!("{}:{}: {}", file.display(), fault.line, fault.message);
+        let at = |fault: LineFault| format!("{}:{}: {}", file.display(), fault.line, fault.message);
         faults.into_iter().map(at).collect::<Vec<_>>()
     })?;
     let is_known = users.user(name).is_some();

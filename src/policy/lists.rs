@@ -74,9 +74,9 @@ impl ListKind {
     }
 }
 
-/// What is wrong in a file, and where; lines and columns count from 1.
+/// What is wrong in a line of a file; lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListFault {
+pub struct LineFault {
     pub line: usize,
     pub message: String,
 }
@@ -96,8 +96,8 @@ impl List {
     ///
     /// # Errors
     /// The faults of the file, not more than a screen of them.
-    pub fn read(bytes: &[u8], kind: Option<ListKind>) -> Result<Self, Vec<ListFault>> {
-        let fault = |line, message: String| vec![ListFault { line, message }];
+    pub fn read(bytes: &[u8], kind: Option<ListKind>) -> Result<Self, Vec<LineFault>> {
+        let fault = |line, message: String| vec![LineFault { line, message }];
         if bytes.len() > LIST_FILE_BYTES_MAX {
             return Err(fault(1, format!("more than {} MiB", LIST_FILE_BYTES_MAX >> 20)));
         }
@@ -116,7 +116,7 @@ impl List {
     pub fn from_entries<'a>(
         entries: impl Iterator<Item = (usize, &'a str)>,
         kind: Option<ListKind>,
-    ) -> Result<Self, Vec<ListFault>> {
+    ) -> Result<Self, Vec<LineFault>> {
         let mut kind = kind;
         let mut faults = Vec::new();
         let mut networks = Vec::new();
@@ -125,9 +125,9 @@ impl List {
         for (line, entry) in entries {
             let of = *kind.get_or_insert_with(|| ListKind::guess(entry));
             if entry.len() > LIST_ENTRY_BYTES_MAX || !of.takes(entry) {
-                faults.push(ListFault { line, message: not_of_kind(entry, of) });
+                faults.push(LineFault { line, message: not_of_kind(entry, of) });
             } else if texts.len() + networks.len() == LIST_ENTRIES_MAX {
-                faults.push(ListFault { line, message: format!("more than {LIST_ENTRIES_MAX} entries") });
+                faults.push(LineFault { line, message: format!("more than {LIST_ENTRIES_MAX} entries") });
                 break;
             } else if of == ListKind::Networks {
                 networks.extend(network(entry));

@@ -16,7 +16,7 @@ impl UpstreamAuth {
     /// By what, toward a server that announces these mechanisms. One that has not proven who it is learns no
     /// password, whatever was configured.
     pub fn means_among(&self, announced: &[u8], is_proven: bool) -> Option<Means> {
-        let may = |means: &Means| is_proven || *means == Means::ScramSha256;
+        let may = |means: &Means| is_proven || !means.needs_proof();
         self.means.iter().copied().find(|means| may(means) && means.is_announced(announced))
     }
 }

@@ -13,14 +13,7 @@
 use std::collections::HashMap;
 
 use crate::limits::LIST_ENTRIES_MAX;
-
-/// What is wrong in a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// From 1.
-    pub line: usize,
-    pub message: String,
-}
+use crate::policy::lists::LineFault;
 
 /// Names of users by address, or by `@` and a domain; all in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +24,7 @@ impl Owners {
     ///
     /// # Errors
     /// All that is wrong, not only the first.
-    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &str) -> Result<Self, Vec<LineFault>> {
         let mut owners: HashMap<String, Vec<Box<str>>> = HashMap::new();
         let (mut faults, mut entries) = (Vec::new(), 0_usize);
         for (index, line) in text.lines().enumerate() {
@@ -41,7 +34,7 @@ impl Owners {
             let users: Vec<Box<str>> = words.map(Box::from).collect();
             entries += users.len();
             match fault(address, &users, entries) {
-                Some(message) => faults.push(Fault { line: index + 1, message: message.to_owned() }),
+                Some(message) => faults.push(LineFault { line: index + 1, message: message.to_owned() }),
                 None => owners.entry(address.to_ascii_lowercase()).or_default().extend(users),
             }
         }

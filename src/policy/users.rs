@@ -19,9 +19,10 @@ use std::sync::Arc;
 
 use base64_simd::STANDARD;
 
+use crate::policy::lists::LineFault;
 use crate::policy::owners::Owners;
 use crate::policy::settings::UpstreamIndex;
-use crate::smtp::sasl::{Mechanism, ScramKeys};
+use crate::smtp::sasl::{Mechanism, ScramKeys, is_word};
 
 /// Bytes of a file of users.
 pub const USER_FILE_BYTES_MAX: u64 = 64 << 20;
@@ -78,14 +79,6 @@ impl Source {
     }
 }
 
-/// What is wrong in a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// From 1.
-    pub line: usize,
-    pub message: String,
-}
-
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// Of the password, as argon2id writes it.
@@ -108,7 +101,7 @@ impl Users {
     ///
     /// # Errors
     /// All that is wrong, not only the first.
-    pub fn parse(text: &str) -> Result<Self, Vec<Fault>> {
+    pub fn parse(text: &str) -> Result<Self, Vec<LineFault>> {
         let mut users = HashMap::new();
         let mut faults = Vec::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| says_something(line)) {
@@ -116,7 +109,7 @@ impl Users {
                 None => Ok(()),
                 Some(_) => Err("this user is named twice".to_owned()),
             });
-            faults.extend(told.err().map(|message| Fault { line: index + 1, message }));
+            faults.extend(told.err().map(|message| LineFault { line: index + 1, message }));
         }
         if faults.is_empty() { Ok(Self(users)) } else { Err(faults) }
     }
@@ -157,7 +150,7 @@ fn user(line: &str) -> Result<(&str, User), String> {
 
 /// Whether `name` can be a user's: it stands in records, and a colon would end it in the file.
 pub fn is_name(name: &str) -> bool {
-    (1..=255).contains(&name.len()) && !name.contains(|each: char| each.is_control() || each == ':')
+    is_word(name) && !name.contains(':')
 }
 
 fn keys(text: &str) -> Option<ScramKeys> {

@@ -22,7 +22,7 @@ use crate::policy::settings::Config;
 use crate::policy::users::DownstreamAuth;
 use crate::smtp::command::Verb;
 use crate::smtp::line::{Line, next_line};
-use crate::smtp::parameter::Parameters;
+use crate::smtp::parameter::{Parameters, append};
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::{Exchange, Mechanism, Refusal, ScramKeys, Secret, Step};
 
@@ -297,11 +297,9 @@ fn without_auth(parameters: Parameters<'_>) -> Box<[u8]> {
         return parameters.as_bytes().into();
     }
     let others = parameters.iter().filter(|parameter| !parameter.keyword.eq_ignore_ascii_case(b"AUTH"));
-    let words = others.map(|parameter| match parameter.value {
-        Some(value) => [parameter.keyword, b"=", value].concat(),
-        None => parameter.keyword.to_vec(),
-    });
-    words.collect::<Vec<_>>().join(&b' ').into()
+    let mut out = Vec::new();
+    others.for_each(|parameter| append(parameter.keyword, parameter.value, &mut out));
+    out.into()
 }
 
 fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {

@@ -21,11 +21,8 @@ use crate::policy::settings::{Config, IdentityMode, UpstreamIndex};
 use crate::smtp::client::Client;
 use crate::smtp::command::{Mail, Rcpt};
 use crate::smtp::extension::{Capabilities, Extensions};
-use crate::smtp::parameter::{self, Declared, Parameters};
+use crate::smtp::parameter::{self, Declared, Parameters, append};
 use crate::smtp::reply::Reply;
-
-/// RFC 4954 §5: what the next hop hears of who submitted a message, if nobody says whom we believe.
-const NOBODYS_WORD: &[u8] = b"AUTH=<>";
 
 impl Relay {
     pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
@@ -365,21 +362,16 @@ fn forwarded_parameters(transaction: &Transaction, client: &Client) -> Vec<u8> {
         if !keep {
             continue;
         }
-        if !forwarded.is_empty() {
-            forwarded.push(b' ');
-        }
-        forwarded.extend_from_slice(parameter.keyword);
         if is(b"SIZE") {
             let declared = transaction.declared.size.unwrap_or(0).saturating_add(TRACE_FIELD_BYTES_MAX);
-            forwarded.extend_from_slice(format!("={declared}").as_bytes());
-        } else if let Some(value) = parameter.value {
-            forwarded.push(b'=');
-            forwarded.extend_from_slice(value);
+            append(parameter.keyword, Some(declared.to_string().as_bytes()), &mut forwarded);
+        } else {
+            append(parameter.keyword, parameter.value, &mut forwarded);
         }
     }
     if client.is_authenticated() && parameters.find(b"AUTH").is_none() {
-        forwarded.extend_from_slice(if forwarded.is_empty() { b"" } else { b" " });
-        forwarded.extend_from_slice(NOBODYS_WORD);
+        // RFC 4954 §5: that is what they say that trust nobody's word.
+        append(b"AUTH", Some(b"<>"), &mut forwarded);
     }
     forwarded
 }

@@ -69,6 +69,18 @@ impl<'a> Parameter<'a> {
     }
 }
 
+/// Writes one more parameter behind those in `out`.
+pub fn append(keyword: &[u8], value: Option<&[u8]>, out: &mut Vec<u8>) {
+    if !out.is_empty() {
+        out.push(b' ');
+    }
+    out.extend_from_slice(keyword);
+    if let Some(value) = value {
+        out.push(b'=');
+        out.extend_from_slice(value);
+    }
+}
+
 /// `esmtp-value = 1*(%d33-60 / %d62-126)`, and UTF-8 (RFC 6531 §3.3).
 fn is_value(value: &[u8]) -> bool {
     !value.is_empty()

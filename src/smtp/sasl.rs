@@ -20,7 +20,7 @@ pub use scram::ScramKeys;
 use scram::Scram;
 
 /// Octets of a name or of a password.
-const WORD_BYTES_MAX: usize = 255;
+pub const WORD_BYTES_MAX: usize = 255;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mechanism {
@@ -188,11 +188,13 @@ fn verify(user: String, password: &[u8]) -> Step {
     }
 }
 
-/// A name as it may stand in records and fields: no control characters, not too long.
 fn word(bytes: &[u8]) -> Option<String> {
-    let text = str::from_utf8(bytes).ok()?;
-    let good = (1..=WORD_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
-    good.then(|| text.to_owned())
+    str::from_utf8(bytes).ok().filter(|text| is_word(text)).map(str::to_owned)
+}
+
+/// Whether it may stand in records and fields as a name: no control characters, not too long.
+pub fn is_word(text: &str) -> bool {
+    (1..=WORD_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 #[cfg(test)]

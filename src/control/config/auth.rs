@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Outside;
 use super::section::known_upstream;
+use super::{Outside, tls};
 use crate::base::document::{Item, Section};
-use crate::policy::owners::{self, Owners};
+use crate::policy::lists::LineFault;
+use crate::policy::owners::Owners;
 use crate::policy::settings::Upstream;
 use crate::policy::tls::UpstreamTls;
-use crate::policy::users::{self, DownstreamAuth, Place, Source, USER_FILE_BYTES_MAX, Users};
+use crate::policy::users::{DownstreamAuth, Place, Source, USER_FILE_BYTES_MAX, Users};
 use crate::smtp::sasl::Mechanism;
 
 /// Faults told of one file; the rest is the same mistake once more.
@@ -35,8 +36,9 @@ pub(super) fn downstream(
     // Whoever sets up users wants mail of theirs, until it is said that others may send as well.
     let required = section.item("required").map_or(Some(true), Item::flag).unwrap_or(true);
     let trusted = section.item("trusted").and_then(Item::flag).unwrap_or(false);
-    let owners =
-        section.item("senders").map_or_else(|| Some(Owners::default()), |item| owners(item, outside));
+    let owners = section
+        .item("senders")
+        .map_or_else(|| Some(Owners::default()), |item| by_lines(item, "senders", outside, Owners::parse));
     section.finish();
     if is_off(tls) {
         item.fault(
@@ -49,13 +51,7 @@ pub(super) fn downstream(
 
 /// What else is wrong with it is told elsewhere.
 fn is_off(tls: Option<Item<'_>>) -> bool {
-    let Some(item) = tls else { return true };
-    let mode = if item.is_table() {
-        item.section("tls").and_then(|mut section| section.item("mode"))
-    } else {
-        Some(item)
-    };
-    mode.and_then(Item::as_text) == Some("off")
+    tls.is_none_or(|item| tls::mode(item).and_then(Item::as_text) == Some("off"))
 }
 
 /// One of those who may know users, and no other.
@@ -70,7 +66,9 @@ fn source(
         item.fault(format!("who knows the users? write one of {}", SOURCES.join(", ")));
     }
     match named {
-        [Some(item), None, None] => users(item, outside).map(|users| Source::File(Arc::new(users))),
+        [Some(item), None, None] => {
+            by_lines(item, "users", outside, Users::parse).map(|users| Source::File(Arc::new(users)))
+        }
         [None, Some(item), None] => item.parse(place).map(Source::Dovecot),
         [None, None, Some(item)] => trial(item, upstreams),
         _ => None,
@@ -136,32 +134,16 @@ fn mechanisms(item: Option<Item<'_>>, source: Option<&Source>) -> Vec<Mechanism>
     mechanisms
 }
 
-fn users(item: Item<'_>, outside: &dyn Outside) -> Option<Users> {
-    let told = |fault: users::Fault| (fault.line, fault.message);
-    by_lines(item, "users", outside, |text| {
-        Users::parse(text).map_err(|faults| faults.into_iter().map(told).collect())
-    })
-}
-
-fn owners(item: Item<'_>, outside: &dyn Outside) -> Option<Owners> {
-    let told = |fault: owners::Fault| (fault.line, fault.message);
-    by_lines(item, "senders", outside, |text| {
-        Owners::parse(text).map_err(|faults| faults.into_iter().map(told).collect())
-    })
-}
-
 /// What a file holds, `what` it is called; faults of it come with their lines.
 fn by_lines<T>(
     item: Item<'_>,
     what: &str,
     outside: &dyn Outside,
-    parse: impl FnOnce(&str) -> Result<T, Vec<(usize, String)>>,
+    parse: impl FnOnce(&str) -> Result<T, Vec<LineFault>>,
 ) -> Option<T> {
-    let path = item.text()?;
-    let shown = outside.shown(path);
     let bytes_max = usize::try_from(USER_FILE_BYTES_MAX).unwrap_or(usize::MAX);
-    let bytes = outside.read(path, bytes_max);
-    let bytes = bytes.map_err(|why| item.fault(format!("{what} {shown}: {why}"))).ok()?;
+    let bytes = tls::file(item, what, bytes_max, outside)?;
+    let shown = outside.shown(item.as_text().unwrap_or_default());
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
         let line = before.filter(|byte| **byte == b'\n').count() + 1;
@@ -169,7 +151,7 @@ fn by_lines<T>(
     });
     parse(&text.ok()?)
         .map_err(|faults| {
-            for (line, message) in faults.into_iter().take(FAULTS_MAX) {
+            for LineFault { line, message } in faults.into_iter().take(FAULTS_MAX) {
                 item.fault(format!("{what} {shown}:{line}: {message}"));
             }
         })

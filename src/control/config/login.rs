@@ -7,17 +7,15 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::Outside;
+use super::{Outside, tls};
 use crate::base::document::{Item, Section};
 use crate::policy::login::UpstreamAuth;
 use crate::policy::tls::UpstreamTls;
-use crate::smtp::sasl::Secret;
 use crate::smtp::sasl::client::{Credentials, Means};
+use crate::smtp::sasl::{Secret, WORD_BYTES_MAX, is_word};
 
 /// What one needs, and a line end or a remark behind it.
 const PASSWORD_FILE_BYTES_MAX: usize = 4096;
-/// Octets of a name or of a password.
-const WORD_BYTES_MAX: usize = 255;
 
 /// What is known of the server that hears it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,10 +37,10 @@ pub(super) fn upstream(
     let mut section = item.section("auth")?;
     let trust = trust(tls);
     let means = section.item("mechanism").map_or_else(
-        || Some(if trust == Trust::Encrypted { &[Means::ScramSha256][..] } else { &Means::ALL[..2] }),
-        |item| chosen(item, trust, tls),
+        || Some(Means::ALL[..if trust == Trust::Encrypted { 1 } else { 2 }].to_vec()),
+        |item| chosen(item, trust, tls).map(|means| vec![means]),
     );
-    let credentials = match means {
+    let credentials = match means.as_deref() {
         Some([Means::External]) => without_password(&mut section),
         _ => with_password(&mut section, outside),
     };
@@ -53,27 +51,20 @@ pub(super) fn upstream(
              SCRAM-SHA-256 alone)",
         );
     }
-    Some(Arc::new(UpstreamAuth { credentials: credentials?, means: means?.to_vec() }))
+    Some(Arc::new(UpstreamAuth { credentials: credentials?, means: means? }))
 }
 
 /// A route has its own `tls` toward the same servers: it must be as good.
 pub(super) fn check_again(item: Item<'_>, auth: Option<&Arc<UpstreamAuth>>, tls: &UpstreamTls) {
     let Some(auth) = auth else { return };
-    let is_safe = auth.means == [Means::ScramSha256] && tls.is_required();
+    let is_safe = !auth.means.iter().any(|means| means.needs_proof()) && tls.is_required();
     if !tls.authenticates() && !is_safe {
         item.fault("this upstream's `auth` needs a server that proves who it is: tls = \"verify\"");
     }
 }
 
 fn trust(tls: Option<Item<'_>>) -> Trust {
-    let named = tls.and_then(|item| {
-        if item.is_table() {
-            item.section("tls").and_then(|mut section| section.item("mode"))
-        } else {
-            Some(item)
-        }
-    });
-    match named.and_then(Item::as_text) {
+    match tls.and_then(tls::mode).and_then(Item::as_text) {
         Some("verify" | "dane") => Trust::Proven,
         Some("require") => Trust::Encrypted,
         _ => Trust::None,
@@ -86,10 +77,10 @@ fn shows_certificate(tls: Option<Item<'_>>) -> bool {
 }
 
 /// One mechanism and no other.
-fn chosen(item: Item<'_>, trust: Trust, tls: Option<Item<'_>>) -> Option<&'static [Means]> {
+fn chosen(item: Item<'_>, trust: Trust, tls: Option<Item<'_>>) -> Option<Means> {
     let names = Means::ALL.map(|means| (means.name(), means));
     let means = item.choice(&names)?;
-    if means != Means::ScramSha256 && trust == Trust::Encrypted {
+    if means.needs_proof() && trust == Trust::Encrypted {
         item.fault(format!(
             "{} needs a server that proves who it is: tls = \"verify\"; with \"require\" only SCRAM-SHA-256 is safe",
             means.name()
@@ -100,11 +91,7 @@ fn chosen(item: Item<'_>, trust: Trust, tls: Option<Item<'_>>) -> Option<&'stati
             "EXTERNAL needs a certificate to show: tls = { mode = \"verify\", certificate = …, key = … }",
         );
     }
-    Some(match means {
-        Means::ScramSha256 => &[Means::ScramSha256],
-        Means::Plain => &[Means::Plain],
-        Means::External => &[Means::External],
-    })
+    Some(means)
 }
 
 /// The certificate says who we are; a name, for whom we want to speak.
@@ -123,8 +110,7 @@ fn with_password(section: &mut Section<'_>, outside: &dyn Outside) -> Option<Cre
 }
 
 fn name(text: &str) -> Result<String, String> {
-    let is_name = (1..=WORD_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
-    if is_name {
+    if is_word(text) {
         Ok(text.to_owned())
     } else {
         Err("a name has 1 to 255 bytes and no control characters".to_owned())
@@ -133,15 +119,12 @@ fn name(text: &str) -> Result<String, String> {
 
 /// The first line of the file.
 fn password(item: Item<'_>, outside: &dyn Outside) -> Option<Secret> {
-    let path = item.text()?;
-    let shown = outside.shown(path);
+    let bytes = tls::file(item, "password_file", PASSWORD_FILE_BYTES_MAX, outside)?;
+    let bytes = Zeroizing::new(bytes);
+    let shown = outside.shown(item.as_text().unwrap_or_default());
     let fault = |why: &str| {
         item.fault(format!("password_file {shown}: {why}"));
         None
-    };
-    let bytes = match outside.read(path, PASSWORD_FILE_BYTES_MAX) {
-        Ok(bytes) => Zeroizing::new(bytes),
-        Err(why) => return fault(&why),
     };
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -250,7 +233,7 @@ mod tests {
             let mut root = Section::root(document.get_ref(), &faults);
             let auth = upstream(root.item("auth"), root.item("tls"), &FOLDER);
             let again = root.item("again").unwrap();
-            check_again(again, auth.as_ref(), &super::super::tls::upstream(Some(again), &FOLDER));
+            check_again(again, auth.as_ref(), &tls::upstream(Some(again), &FOLDER));
             faults.into_list().into_iter().map(|fault| fault.message).collect::<String>()
         };
         for (means, again, is_good) in [

@@ -7,7 +7,7 @@ use crate::base::document::{Item, Section};
 use crate::limits::{RULES_MAX, SCORE_GROUP_NAMES_MAX, SCORE_GROUPS_MAX, SCORE_MAX};
 use crate::policy::condition::{Condition, Scope};
 use crate::policy::judge::Policy;
-use crate::policy::lists::{List, ListFault, ListKind, Lists};
+use crate::policy::lists::{LineFault, List, ListKind, Lists};
 use crate::policy::rule::{self, Rule, Rules};
 use crate::policy::score::{Group, Scores, Thresholds};
 use crate::policy::settings::{Inspect, Quarantine, Upstream, UpstreamIndex};
@@ -247,8 +247,8 @@ fn list_of_file(item: Item<'_>, kind: Option<ListKind>, files: &Files<'_>) -> Op
             return None;
         }
     };
-    let told = |faults: Vec<ListFault>| {
-        for ListFault { line, message } in faults {
+    let told = |faults: Vec<LineFault>| {
+        for LineFault { line, message } in faults {
             item.fault(format!("{path}:{line}: {message}"));
         }
     };
@@ -259,8 +259,8 @@ fn list_of_entries(item: Item<'_>, kind: Option<ListKind>) -> Option<List> {
     let elements = item.elements();
     let entries: Vec<_> = elements.iter().filter_map(|element| element.text()).collect();
     let numbered = entries.iter().enumerate().map(|(index, entry)| (index, *entry));
-    let told = |faults: Vec<ListFault>| {
-        for ListFault { line, message } in faults {
+    let told = |faults: Vec<LineFault>| {
+        for LineFault { line, message } in faults {
             elements.get(line).unwrap_or(&item).fault(message);
         }
     };

@@ -215,6 +215,15 @@ pub(super) fn offered() -> UpstreamTls {
     policy.map_or(UpstreamTls::Off, |policy| UpstreamTls::Offer(TowardServer { policy, name: None }))
 }
 
+/// What names the mode, in either form; what is wrong with it is told by who reads it.
+pub(super) fn mode(item: Item<'_>) -> Option<Item<'_>> {
+    if item.is_table() {
+        item.section("tls").and_then(|mut section| section.item("mode"))
+    } else {
+        Some(item)
+    }
+}
+
 /// A mode, or a table with it and what it needs.
 pub(super) fn upstream(item: Option<Item<'_>>, outside: &dyn Outside) -> UpstreamTls {
     let Some(item) = item else { return UpstreamTls::Off };

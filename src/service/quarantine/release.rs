@@ -30,7 +30,7 @@ use crate::smtp::address::Path;
 use crate::smtp::client::Expect;
 use crate::smtp::data;
 use crate::smtp::extension::Extensions;
-use crate::smtp::parameter::Parameters;
+use crate::smtp::parameter::{Parameters, append};
 use crate::smtp::reply::{Class, Reply};
 use crate::smtp::xforward::Identity;
 
@@ -292,21 +292,14 @@ impl Transaction<'_> {
             if is(b"SIZE") || needless || unheard {
                 continue;
             }
-            out.extend_from_slice(if out.is_empty() { b"" } else { b" " });
-            out.extend_from_slice(parameter.keyword);
-            if let Some(value) = parameter.value {
-                out.push(b'=');
-                out.extend_from_slice(value);
-            }
+            append(parameter.keyword, parameter.value, &mut out);
         }
         // RFC 4954 §5.
         if self.0.client.is_authenticated() && parameters.find(b"AUTH").is_none() {
-            out.extend_from_slice(if out.is_empty() { b"" } else { b" " });
-            out.extend_from_slice(b"AUTH=<>");
+            append(b"AUTH", Some(b"<>"), &mut out);
         }
         if self.0.has(Extensions::SIZE) {
-            out.extend_from_slice(if out.is_empty() { b"" } else { b" " });
-            out.extend_from_slice(format!("SIZE={size}").as_bytes());
+            append(b"SIZE", Some(size.to_string().as_bytes()), &mut out);
         }
         out
     }

@@ -46,6 +46,11 @@ impl Means {
         }
     }
 
+    /// Whether it is for a server alone that has proven who it is.
+    pub const fn needs_proof(self) -> bool {
+        !matches!(self, Self::ScramSha256)
+    }
+
     /// Whether it is among the mechanisms that a server announces.
     pub fn is_announced(self, mechanisms: &[u8]) -> bool {
         let mut words = mechanisms.split(|byte| *byte == b' ');
@@ -119,17 +124,16 @@ impl Exchange {
     pub fn begin(means: Means, credentials: &Credentials, nonce: &str, known: Option<Derived>) -> Self {
         let Credentials { user, password } = credentials;
         let (first, scram) = match means {
-            Means::External => (user.as_bytes().to_vec(), None),
-            Means::Plain => ([b"\0", user.as_bytes(), b"\0", password.as_bytes()].concat(), None),
+            Means::External => (Zeroizing::new(user.as_bytes().to_vec()), None),
+            Means::Plain => (plain(user, password), None),
             Means::ScramSha256 => {
                 let client_first = format!("n={},r={nonce}", escape(user));
-                let first = [HEADER, &client_first].concat().into_bytes();
+                let first = Zeroizing::new([HEADER, &client_first].concat().into_bytes());
                 let (nonce, signature) = (nonce.to_owned(), Zeroizing::default());
                 let password = password.clone();
                 (first, Some(Box::new(Scram { password, known, client_first, nonce, signature })))
             }
         };
-        let first = Zeroizing::new(first);
         Self { step: Step::Begin(Secret::new(&first)), scram }
     }
 
@@ -225,6 +229,11 @@ impl Scram {
             constant_time::verify_slices_are_equal(&signature, &self.signature).is_ok()
         })
     }
+}
+
+/// RFC 4616 §2: a user who speaks for nobody else, and the password.
+pub fn plain(user: &str, password: &Secret) -> Response {
+    Zeroizing::new([b"\0", user.as_bytes(), b"\0", password.as_bytes()].concat())
 }
 
 /// RFC 5802 §5.1.

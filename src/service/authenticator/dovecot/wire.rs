@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::super::Word;
 use crate::policy::users::is_name;
 use crate::smtp::sasl::Secret;
+use crate::smtp::sasl::client::plain;
 
 /// The version of the protocol that we speak; a server with another major one cannot be followed.
 const MAJOR: &[u8] = b"1";
@@ -121,9 +122,7 @@ pub(super) fn request(
     user: &str,
     password: &Secret,
 ) -> Zeroizing<String> {
-    let words = [b"\0", user.as_bytes(), b"\0", password.as_bytes()].concat();
-    let words = Zeroizing::new(words);
-    let response = Zeroizing::new(STANDARD.encode_to_string(words.as_slice()));
+    let response = Zeroizing::new(STANDARD.encode_to_string(plain(user, password).as_slice()));
     let (client, local) = (client.to_canonical(), local.to_canonical());
     // `resp` is the last, always.
     Zeroizing::new(format!(
