@@ -70,6 +70,13 @@ pub struct Leg {
     pub is_required: bool,
 }
 
+impl Leg {
+    /// TLS where it can be had, else clear.
+    pub const fn is_offered(&self) -> bool {
+        self.toward.is_some() && !self.is_required
+    }
+}
+
 /// What a session with a server is made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TowardServer {

@@ -58,23 +58,27 @@ impl<'a> Conversation<'a> {
         (server, leg): (SocketAddr, &'a Leg),
         identity: &Identity,
     ) -> Result<Self, String> {
-        let opened = Self::open_with(hostname, upstream, (server, leg), identity, true).await;
-        // What is only offered may fail: then mail goes in clear.
-        let or_in_clear = leg.toward.is_some() && !leg.is_required;
-        match opened {
-            Err(_) if or_in_clear => {
-                Self::open_with(hostname, upstream, (server, leg), identity, false).await
+        let mut next_hop = Self::greeted(hostname, upstream, (server, leg), identity).await?;
+        if let Err(why) = next_hop.secure(hostname).await {
+            if !leg.is_offered() {
+                return Err(why);
             }
-            opened => opened,
+            // What is only offered may fail: then mail goes in clear.
+            next_hop = Self::greeted(hostname, upstream, (server, leg), identity).await?;
         }
+        if upstream.identity == IdentityMode::Xclient {
+            next_hop.introduce_by_xclient(identity).await?;
+            next_hop.greet(hostname).await?;
+        }
+        Ok(next_hop)
     }
 
-    async fn open_with(
+    /// Connects, and hears what the server can do in clear.
+    async fn greeted(
         hostname: &str,
         upstream: &'a Upstream,
         (server, leg): (SocketAddr, &'a Leg),
         identity: &Identity,
-        secures: bool,
     ) -> Result<Self, String> {
         let connecting = timeout(upstream.timeout.connect, TcpStream::connect(server)).await;
         let stream = connecting.map_err(|_| "no connection in time".to_owned())?.map_err(words)?;
@@ -89,13 +93,6 @@ impl<'a> Conversation<'a> {
             return Err(greeting.first_line());
         }
         next_hop.greet(hostname).await?;
-        if secures {
-            next_hop.secure(hostname).await?;
-        }
-        if upstream.identity == IdentityMode::Xclient {
-            next_hop.introduce_by_xclient(identity).await?;
-            next_hop.greet(hostname).await?;
-        }
         Ok(next_hop)
     }
 
@@ -195,7 +192,7 @@ impl<'a> Conversation<'a> {
         means: Means,
         credentials: &Credentials,
     ) -> Result<Reply, String> {
-        if !self.is_secured() || means != Means::ScramSha256 && !self.trust.is_verified() {
+        if !self.is_secured() || means.needs_proof() && !self.trust.is_verified() {
             return Err("no credentials go to who has not proven who it is".to_owned());
         }
         let mut nonce = [0; NONCE_BYTES];

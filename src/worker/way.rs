@@ -156,7 +156,7 @@ impl Server {
     /// A handshake failed. Where TLS is only offered, mail goes in clear for a while; says whether it
     /// does.
     pub(super) fn note_tls_failure(&mut self, now: Instant) -> bool {
-        let is_offered = self.leg.toward.is_some() && !self.leg.is_required;
+        let is_offered = self.leg.is_offered();
         if is_offered {
             self.clear_until = Some(now + IN_CLEAR);
         }
