@@ -79,20 +79,10 @@ impl State {
         notices: Sender<Notice>,
         phase: Arc<Phase>,
         quarantine: Option<Desk>,
+        store: Option<Arc<store::Stats>>,
     ) -> Self {
         let begun = Instant::now();
-        let store = None;
         Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, store, begun }))
-    }
-
-    /// Tells of what is remembered too.
-    #[must_use]
-    pub fn with_store(mut self, store: Option<Arc<store::Stats>>) -> Self {
-        // Nobody else has it yet.
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.store = store;
-        }
-        self
     }
 }
 
@@ -335,7 +325,8 @@ mod tests {
         counters[0].sessions_now.add(2);
         counters[0].upstreams[0].connections_idle.set(3);
         let log = Arc::new(event_log::Shared::default());
-        (State::new(Arc::new(config), counters, log, notices, Arc::new(Phase::default()), None), inbox)
+        let phase = Arc::new(Phase::default());
+        (State::new(Arc::new(config), counters, log, notices, phase, None, None), inbox)
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) 
         let _ = ready.send(begun.as_ref().err().cloned());
         match begun {
             Ok((Some(admin), desk)) => {
-                admin.serve(State::new(config, counters, log, notices, phase, desk).with_store(stats)).await;
+                admin.serve(State::new(config, counters, log, notices, phase, desk, stats)).await;
             }
             Ok((None, _)) => std::future::pending().await,
             Err(_) => {}

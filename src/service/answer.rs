@@ -16,7 +16,10 @@ use crate::policy::settings::Config;
 use crate::policy::users::Source;
 use crate::relay::auth::{Attempt, Claim, Outcome};
 use crate::relay::question::{Answer, Question, Unknown};
-use crate::worker::ask::Asked;
+use crate::worker::ask::{AnswerQueue, Asked, Freight, Interest, Ticket};
+
+/// Who waits, and where.
+type Waiting = (Ticket, AnswerQueue);
 
 /// Those who can answer.
 #[derive(Debug, Default)]
@@ -84,51 +87,56 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
 impl Answerers {
     fn answer(&self, asked: Asked) {
         let Asked { ticket, question, answers, freight, interest } = asked;
-        if let Question::Auth(attempt) = question {
-            return match self.authenticators.of(attempt.listener) {
-                Some(authenticator) => {
-                    tokio_uring::spawn(async move {
-                        answers.push(ticket, Answer::Auth(look_at(&authenticator, *attempt).await));
-                        drop(freight);
-                    });
-                }
-                None => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
-            };
-        }
-        if let (Question::NextHop(inquiry), Some(finder)) = (&question, self.next_hops.clone()) {
-            let inquiry = inquiry.clone();
-            tokio_uring::spawn(async move {
-                let answer = interest.while_it_lasts(finder.answer(&inquiry)).await;
-                answer.into_iter().for_each(|answer| answers.push(ticket, answer));
-                drop(freight);
-            });
-            return;
-        }
-        let question = match (question, &self.store) {
-            (Question::Recall(keys), Some(store)) => {
-                return answers.push(ticket, Answer::Recalled(store.recall(&keys)));
+        let waiting = (ticket, answers);
+        match (question, self) {
+            (Question::Auth(attempt), _) => self.look_at(*attempt, waiting, freight),
+            (Question::NextHop(inquiry), Self { next_hops: Some(finder), .. }) => {
+                let finder = finder.clone();
+                let answering = async move { finder.answer(&inquiry).await };
+                tokio_uring::spawn(later(answering, waiting, freight, interest));
             }
-            (Question::Learn(lessons), Some(store)) => return store.learn(&lessons),
-            (question, _) => question,
-        };
-        match (question, &self.quarantine, &self.sender) {
-            (Question::Quarantine(word), Some(store), _) => store.hear(ticket, &answers, (word, freight)),
+            (Question::Recall(keys), Self { store: Some(store), .. }) => {
+                waiting.1.push(ticket, Answer::Recalled(store.recall(&keys)));
+            }
+            (Question::Learn(lessons), Self { store: Some(store), .. }) => store.learn(&lessons),
+            (Question::Quarantine(word), Self { quarantine: Some(store), .. }) => {
+                store.hear(ticket, &waiting.1, (word, freight));
+            }
             (
                 question @ (Question::Client(_)
                 | Question::Author(_)
                 | Question::Links(_)
                 | Question::Seal(_)),
-                _,
-                Some(inquirer),
+                Self { sender: Some(inquirer), .. },
             ) => {
                 let inquirer = inquirer.clone();
-                tokio_uring::spawn(async move {
-                    let answer = interest.while_it_lasts(inquirer.answer(question)).await;
-                    answer.into_iter().for_each(|answer| answers.push(ticket, answer));
-                    drop(freight);
-                });
+                let answering = async move { inquirer.answer(question).await };
+                tokio_uring::spawn(later(answering, waiting, freight, interest));
             }
-            _ => answers.push(ticket, Answer::Unknown(Unknown::Gone)),
+            _ => waiting.1.push(ticket, Answer::Unknown(Unknown::Gone)),
         }
     }
+
+    /// However long it takes: an attempt that nobody waits for any more counts all the same.
+    fn look_at(&self, attempt: Attempt, (ticket, answers): Waiting, freight: Freight) {
+        let Some(authenticator) = self.authenticators.of(attempt.listener) else {
+            return answers.push(ticket, Answer::Unknown(Unknown::Gone));
+        };
+        tokio_uring::spawn(async move {
+            answers.push(ticket, Answer::Auth(look_at(&authenticator, attempt).await));
+            drop(freight);
+        });
+    }
+}
+
+/// An answer that takes a while, unless its transaction is over before.
+async fn later(
+    answering: impl Future<Output = Answer>,
+    (ticket, answers): Waiting,
+    freight: Freight,
+    interest: Interest,
+) {
+    let answer = interest.while_it_lasts(answering).await;
+    answer.into_iter().for_each(|answer| answers.push(ticket, answer));
+    drop(freight);
 }

@@ -8,7 +8,6 @@
 //! questions under way is bounded; every question says that we understand AD, for a server tells nobody
 //! else what it validated (RFC 6840 §5.7, §5.8).
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,6 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::lately::Lately;
 use crate::policy::sender;
 use crate::sender::dns::{Answer, Kind, Known, Missing, Name, Query, Record};
 
@@ -53,16 +53,13 @@ pub struct Budget {
     pub until: Instant,
 }
 
-/// Until when what failed is not asked again.
-#[expect(clippy::disallowed_types, reason = "of the service thread alone; a worker never sees it")]
-type Failures = std::sync::Mutex<HashMap<Query, Instant>>;
-
 #[derive(Debug)]
 pub struct Resolver {
     inner: hickory_resolver::Resolver<Provider>,
     settings: Settings,
     places: Semaphore,
-    failures: Failures,
+    /// What is not asked again.
+    failures: Lately<Query>,
 }
 
 impl Resolver {
@@ -97,12 +94,13 @@ impl Resolver {
         options.attempts = 1;
         options.edns0 = true;
         let inner = builder.build().map_err(|error| format!("the resolver cannot start: {error}"))?;
-        Ok(Self { inner, settings, places: Semaphore::new(UNDER_WAY_MAX), failures: Failures::default() })
+        let failures = Lately::new(FAILURE_AGE, FAILURES_MAX);
+        Ok(Self { inner, settings, places: Semaphore::new(UNDER_WAY_MAX), failures })
     }
 
     /// Asks one question.
     pub async fn ask(&self, query: &Query) -> Answer {
-        if self.failed_lately(query) {
+        if self.failures.has(query, Instant::now()) {
             return Answer::Failed;
         }
         let Ok(_place) = self.places.try_acquire() else { return Answer::Failed };
@@ -114,7 +112,7 @@ impl Resolver {
             Err(_) => Answer::Failed,
         };
         if answer == Answer::Failed {
-            self.note_failure(query);
+            self.failures.note(query.clone(), Instant::now());
         }
         answer
     }
@@ -162,23 +160,6 @@ impl Resolver {
         let records: Vec<Record> = records.collect();
         let is_secure = self.settings.validates && lookup.message().metadata.authentic_data;
         if records.is_empty() { Answer::NoData } else { Answer::Records { records, is_secure } }
-    }
-
-    fn failed_lately(&self, query: &Query) -> bool {
-        let failures = self.failures.lock();
-        failures.is_ok_and(|failures| failures.get(query).is_some_and(|until| Instant::now() < *until))
-    }
-
-    fn note_failure(&self, query: &Query) {
-        let Ok(mut failures) = self.failures.lock() else { return };
-        let now = Instant::now();
-        if failures.len() >= FAILURES_MAX {
-            failures.retain(|_, until| now < *until);
-        }
-        // Of more failures than that, some are asked again: that is all.
-        if failures.len() < FAILURES_MAX {
-            failures.insert(query.clone(), now + FAILURE_AGE);
-        }
     }
 }
 

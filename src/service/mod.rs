@@ -4,6 +4,7 @@
 //! * `authenticator`: whether a password is right;
 //! * `conversation`: a connection to a next hop of the service's own;
 //! * `dns`: what evaluations of `sender` and `policy::mx` must know;
+//! * `lately`: what happened a moment ago;
 //! * `mx`, `mta_sts`: where mail for a domain goes;
 //! * `quarantine`: messages held back, on disk;
 //! * `sender`: inquiries about who sends;
@@ -15,6 +16,7 @@ pub mod authenticator;
 mod conversation;
 pub mod dns;
 pub mod event_log;
+mod lately;
 mod mta_sts;
 pub mod mx;
 pub mod notice;

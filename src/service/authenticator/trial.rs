@@ -4,7 +4,6 @@
 //! keyed digest, a no never; no more than a few are tried at a time, and only so many wait. That credentials go
 //! to no server that has not proven who it is, the configuration sees to.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac, rand};
@@ -14,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::{Origin, Presence, Word};
 use crate::policy::settings::Upstream;
 use crate::service::conversation::Conversation;
+use crate::service::lately::Lately;
 use crate::smtp::sasl::Secret;
 use crate::smtp::sasl::client::{Credentials, Means};
 use crate::smtp::xforward::Identity;
@@ -28,7 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MEMORY: Duration = Duration::from_secs(60);
 /// How many are remembered.
 const REMEMBERED_MAX: usize = 8192;
-const DIGEST_BYTES: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -90,18 +89,17 @@ impl Trial {
         } else {
             Err("the server has no AUTH PLAIN".to_owned())
         };
-        let word = match &reply {
+        let (word, why) = match reply {
             Ok(reply) => match reply.code().to_u16() {
-                235 => Word::Right,
-                535 => Word::Wrong,
-                _ => Word::Unknown,
+                235 => (Word::Right, None),
+                535 => (Word::Wrong, None),
+                _ => (Word::Unknown, Some(reply.first_line())),
             },
-            Err(_) => Word::Unknown,
+            Err(why) => (Word::Unknown, Some(why)),
         };
-        match reply {
-            _ if word != Word::Unknown => self.presence.found(&self.upstream.name),
-            Ok(reply) => self.presence.missed(&self.upstream.name, &reply.first_line()),
-            Err(why) => self.presence.missed(&self.upstream.name, &why),
+        match why {
+            None => self.presence.found(&self.upstream.name),
+            Some(why) => self.presence.missed(&self.upstream.name, &why),
         }
         next_hop.leave().await;
         word
@@ -120,23 +118,20 @@ fn identity(Origin { client, local }: Origin) -> Identity {
 }
 
 /// A user and a password, told by nobody who has not the key.
-type Mark = [u8; DIGEST_BYTES];
-
-#[expect(clippy::disallowed_types, reason = "of the service thread alone; a worker never sees it")]
-type Table = std::sync::Mutex<HashMap<Mark, Instant>>;
+type Mark = [u8; digest::SHA256_OUTPUT_LEN];
 
 /// What was right a moment ago, and until when that counts.
 #[derive(Debug)]
 struct Right {
     key: hmac::Key,
-    until: Table,
+    until: Lately<Mark>,
 }
 
 impl Right {
     fn new() -> Result<Self, String> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new());
         let key = key.map_err(|_| "the system gives no random octets")?;
-        Ok(Self { key, until: Table::default() })
+        Ok(Self { key, until: Lately::new(MEMORY, REMEMBERED_MAX) })
     }
 
     fn mark(&self, user: &str, password: &Secret) -> Mark {
@@ -145,28 +140,19 @@ impl Right {
         for part in [user.as_bytes(), b"\0", password.as_bytes()] {
             context.update(part);
         }
-        let mut mark = [0; DIGEST_BYTES];
+        let mut mark = [0; digest::SHA256_OUTPUT_LEN];
         mark.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
         mark
     }
 
     fn knows(&self, mark: &Mark, now: Instant) -> bool {
-        self.until.lock().is_ok_and(|until| until.get(mark).is_some_and(|until| now < *until))
+        self.until.has(mark, now)
     }
 
-    /// Of more than fit, some are asked about again: that is all.
     fn note(&self, mark: Mark, now: Instant) {
-        let Ok(mut until) = self.until.lock() else { return };
-        if until.len() >= REMEMBERED_MAX {
-            until.retain(|_, until| now < *until);
-        }
-        if until.len() < REMEMBERED_MAX {
-            until.insert(mark, now + MEMORY);
-        }
+        self.until.note(mark, now);
     }
 }
-
-const _: () = assert!(digest::SHA256_OUTPUT_LEN == DIGEST_BYTES);
 
 #[cfg(test)]
 mod tests {
@@ -197,8 +183,8 @@ mod tests {
         let now = Instant::now();
         let mark = |number: usize| right.mark(&number.to_string(), &Secret::new(b"x"));
         (0..REMEMBERED_MAX + 5).for_each(|number| right.note(mark(number), now));
-        assert_eq!(right.until.lock().unwrap().len(), REMEMBERED_MAX);
+        assert_eq!(right.until.len(), REMEMBERED_MAX);
         right.note(mark(REMEMBERED_MAX + 7), now + MEMORY);
-        assert_eq!(right.until.lock().unwrap().len(), 1);
+        assert_eq!(right.until.len(), 1);
     }
 }
