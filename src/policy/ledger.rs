@@ -194,17 +194,17 @@ impl Ledger {
         }
         let before = self.look(now, lesson.key);
         let Some(entry) = after(before, now, lesson) else { return };
+        changed.push(lesson.key);
         self.put(lesson.key, entry, changed);
     }
 
-    /// Takes an entry as it was once.
-    pub fn put(&mut self, key: Key, entry: Entry, changed: &mut Vec<Key>) {
+    /// Takes an entry as it was once, and appends to `evicted` what has no room any more.
+    pub fn put(&mut self, key: Key, entry: Entry, evicted: &mut Vec<Key>) {
         let shelf = &mut self.shelves[key.table as usize];
         shelf.put(key.mark, entry);
-        changed.push(key);
         while let Some(mark) = shelf.take_surplus(self.entries_max) {
             self.evicted += 1;
-            changed.push(Key { table: key.table, mark });
+            evicted.push(Key { table: key.table, mark });
         }
     }
 

@@ -87,10 +87,9 @@ pub fn open(settings: &settings::Store) -> Opened {
     let mut changed = Vec::new();
     let mut opened = None;
     if let Some(path) = &settings.path {
+        // What is read stands there as it is; what has no room here has none there.
         opened = Some(Disk::open(path, &stats, &mut |key, entry| ledger.put(key, entry, &mut changed)));
     }
-    // What was just read stands there as it is; what had no room here has none there.
-    changed.retain(|key| ledger.raw(*key).is_none());
     let (disk, end) = opened.unzip();
     Opened { ledger, changed, disk, stats, end }
 }
@@ -164,10 +163,11 @@ impl Store {
     pub fn close(&self) {
         let mut inner = self.0.borrow_mut();
         while let (Some(disk), Some(batch)) = (&inner.disk, inner.next_batch()) {
-            if !disk.give(batch.clone()) {
+            let count = batch.len();
+            if !disk.give(batch) {
                 break;
             }
-            batch.iter().for_each(|(key, _)| _ = inner.waiting.remove(key));
+            inner.let_go(count);
         }
         inner.disk = None;
     }
@@ -216,8 +216,9 @@ impl Inner {
         let Some(batch) = self.next_batch().or_else(|| self.stats.is_failing().then(Vec::new)) else {
             return;
         };
-        match disk.offer(batch.clone()) {
-            Offered::Taken => batch.iter().for_each(|(key, _)| _ = self.waiting.remove(key)),
+        let count = batch.len();
+        match disk.offer(batch) {
+            Offered::Taken => self.let_go(count),
             // It is slow: what waits is kept, and what changes again meanwhile is written once.
             Offered::Busy => self.is_busy = true,
             Offered::Gone => {
@@ -230,10 +231,16 @@ impl Inner {
         }
     }
 
+    /// The first that wait.
     fn next_batch(&self) -> Option<Batch> {
         let entry = |key: &Key| (*key, self.ledger.raw(*key));
         let batch: Batch = self.waiting.iter().take(STORE_BATCH_MAX).map(entry).collect();
         Some(batch).filter(|batch| !batch.is_empty())
+    }
+
+    /// So many of the first wait no longer.
+    fn let_go(&mut self, count: usize) {
+        (0..count).for_each(|_| _ = self.waiting.pop_first());
     }
 }
 
