@@ -16,6 +16,8 @@ use ipnet::IpNet;
 use super::facts::Client;
 use super::ledger::{About, Key, Lesson, Recalled, Table};
 use super::reputation::{Named, Proof};
+use super::settings::contains;
+use crate::sender::dns::Name;
 use crate::sender::helo::said_address;
 use crate::sender::registrable;
 use crate::smtp::reply::Reply;
@@ -80,9 +82,8 @@ pub struct Tarpit {
 
 impl Settings {
     pub fn concerns(&self, listener: usize, client: IpAddr) -> bool {
-        let client = client.to_canonical();
         self.listeners.as_ref().is_none_or(|listeners| listeners.contains(&listener))
-            && !self.exempt.iter().any(|network| network.contains(&client))
+            && !contains(&self.exempt, client)
     }
 
     /// How long a client that is known is remembered.
@@ -205,9 +206,8 @@ impl Identity {
     }
 
     /// All that a message may turn out to come as: `sender` is the domain that SPF is asked about.
-    pub fn candidates(sender: &str, named: Option<&Named>, client: IpAddr) -> Vec<Self> {
-        let sender = Some(sender.to_ascii_lowercase()).filter(|sender| !sender.is_empty());
-        let of_spf = sender.map(|sender| registrable(&sender).to_owned());
+    pub fn candidates(sender: Option<&Name>, named: Option<&Named>, client: IpAddr) -> Vec<Self> {
+        let of_spf = sender.map(|sender| registrable(sender.as_str()).to_owned());
         let of_dkim =
             named.map(|named| named.domain.clone()).filter(|domain| of_spf.as_ref() != Some(domain));
         let domains = of_spf.into_iter().chain(of_dkim).map(Self::Domain);
@@ -406,9 +406,9 @@ mod tests {
             assert_eq!(Identity::of(&proof(spf, dkim), client), want);
         }
         let named = Named { address: "x@other.test".to_owned(), domain: "other.test".to_owned() };
-        let all = Identity::candidates("Mail.Far.test", Some(&named), client);
+        let all = Identity::candidates(Name::parse("Mail.Far.test").as_ref(), Some(&named), client);
         assert_eq!(all, [domain("far.test"), domain("other.test"), network.clone()]);
-        assert_eq!(Identity::candidates("", None, client), [network]);
+        assert_eq!(Identity::candidates(None, None, client), [network]);
         // Nobody's domain is somebody's network.
         assert_ne!(domain("192.0.2.0/24").key(), Identity::network(client).key());
     }

@@ -167,10 +167,7 @@ fn early_verdict(policy: &Policy, world: &World<'_>) -> Option<(Verdict, Cause)>
     // What an earlier rule would decide that cannot be told yet.
     let mut open: Option<Verdict> = None;
     for (index, rule) in policy.rules.iter().filter(|(_, rule)| !rule.shadow) {
-        match rule.when.holds(world) {
-            // Whether they have met is known at the end.
-            Ok(true) if rule.then == Verdict::Greylist && open.is_none() => open = Some(rule.then),
-            Ok(true) if rule.then == Verdict::Greylist && open == Some(rule.then) => {}
+        match rule.holds(world) {
             Ok(true) if open.is_none_or(|open| open == rule.then) => {
                 return Some((rule.then, Cause::Rule(index)));
             }
@@ -238,9 +235,8 @@ fn ask(policy: &Policy, world: &World<'_>) -> Asked {
         if asked.first.is_some() && !rule.shadow {
             continue;
         }
-        match rule.when.holds(world) {
+        match rule.holds(world) {
             Ok(false) => {}
-            Ok(true) if rule.then == Verdict::Greylist && !world.facts.contact.waits() => {}
             Ok(true) if rule.shadow => asked.shadows.push(index),
             Ok(true) => asked.first = Some((index, rule.then)),
             Err(why) => asked.errors.push((index, why)),

@@ -32,10 +32,10 @@ impl OfLinks {
         if settings.uribl.is_empty() || facts.urls.is_empty() {
             return None;
         }
-        let author = facts.message.from_domain.as_str();
+        let author = registrable(facts.message.from_domain.as_str());
         let mut urls: Vec<&Url> = facts.urls.iter().collect();
         // Facts are sorted by text: without this, whoever writes many links chooses which are asked about.
-        urls.sort_by_key(|url| suspicion(url, author));
+        urls.sort_by_cached_key(|url| suspicion(url, author));
         let mut hosts: Vec<String> = Vec::new();
         let mut is_partial = false;
         for url in urls {
@@ -66,10 +66,11 @@ impl OfLinks {
     }
 }
 
-/// Links that show another host than they lead to come first, those to the author's own last.
+/// Links that show another host than they lead to come first, those to the author's own last. `author` is
+/// registrable.
 fn suspicion(url: &Url, author: &str) -> u8 {
     let shows_other = !url.text_host.is_empty() && registrable(&url.text_host) != url.domain;
-    match (shows_other, registrable(author) == url.domain) {
+    match (shows_other, author == url.domain) {
         (true, _) => 0,
         (false, false) => 1,
         (false, true) => 2,

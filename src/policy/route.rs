@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::settings::UpstreamIndex;
+use super::settings::{UpstreamIndex, contains};
 
 /// Whom a route takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,10 +48,7 @@ impl Senders {
     fn admit(&self, client: Submitter) -> bool {
         match self {
             Self::All => true,
-            Self::Some { networks, users } => {
-                let ip = client.ip.to_canonical();
-                client.is_user && *users || networks.iter().any(|network| network.contains(&ip))
-            }
+            Self::Some { networks, users } => client.is_user && *users || contains(networks, client.ip),
         }
     }
 }

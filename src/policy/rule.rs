@@ -3,7 +3,7 @@
 //! Rules are asked in the order of the file; the first that holds decides, before the score. A
 //! shadow rule is asked and counted, and decides nothing.
 
-use super::condition::{Condition, Phase, Reads};
+use super::condition::{Condition, Phase, Reads, Undecided, World};
 use super::verdict::Verdict;
 use crate::limits::RULE_REPLY_BYTES_MAX;
 use crate::smtp::reply::Reply;
@@ -16,6 +16,21 @@ pub struct Rule {
     /// What the client hears, where that is ours to say and the rule has words of its own.
     pub reply: Option<Reply>,
     pub shadow: bool,
+}
+
+impl Rule {
+    /// Whether it decides. One that greylists does so over those alone who have not met, which is known at the
+    /// end.
+    ///
+    /// # Errors
+    /// When that cannot be told, or not yet.
+    pub fn holds(&self, world: &World<'_>) -> Result<bool, Undecided> {
+        let holds = self.when.holds(world)?;
+        if !holds || self.then != Verdict::Greylist {
+            return Ok(holds);
+        }
+        if world.phase < Phase::End { Err(Undecided::NotYet) } else { Ok(world.facts.contact.waits()) }
+    }
 }
 
 /// Place of a rule in the file.

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use super::sender::Settings;
 use crate::sender::arc::{Sealer, Unsealed, Validation};
 use crate::sender::dkim::Digest;
 use crate::sender::header_section::HeaderSection;
@@ -14,6 +13,7 @@ use crate::sender::header_section::HeaderSection;
 /// What a seal will say, and of which body.
 #[derive(Clone, Debug)]
 pub struct Draft {
+    pub sealer: Arc<Sealer>,
     pub validation: Validation,
     /// Authentication-Results, as we would write it.
     pub results: String,
@@ -25,17 +25,12 @@ pub struct Draft {
 /// One message that is to be sealed.
 #[derive(Debug)]
 pub struct OfSeal {
-    sealer: Arc<Sealer>,
-    draft: Draft,
-    header: HeaderSection,
+    pub draft: Draft,
+    /// The section as it goes on, without what is ours in front.
+    pub header: HeaderSection,
 }
 
 impl OfSeal {
-    /// `header` is the section as it goes on, without what is ours in front. None if nothing is sealed here.
-    pub fn new(settings: &Settings, draft: Draft, header: HeaderSection) -> Option<Self> {
-        Some(Self { sealer: Arc::clone(settings.seal.as_ref()?), draft, header })
-    }
-
     /// Octets that it takes in memory, as far as senders say how many.
     pub fn weight(&self) -> usize {
         self.header.len() + self.draft.results.len()
@@ -46,8 +41,8 @@ impl OfSeal {
     /// # Errors
     /// Why there is none.
     pub fn seal(&self) -> Result<String, Unsealed> {
-        let Draft { validation, results, body, now } = &self.draft;
+        let Draft { sealer, validation, results, body, now } = &self.draft;
         let mut fields = self.header.fields().map_err(|_| Unsealed::TooLong)?;
-        self.sealer.seal(&mut fields, *validation, results, body, *now)
+        sealer.seal(&mut fields, *validation, results, body, *now)
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::facts::{Facts, Known as Fact, Signature as SignatureFact};
+use super::settings::contains;
 use super::shown::{self, Domains};
 use super::symbol;
 use crate::mime::defect::Limit;
@@ -104,8 +105,7 @@ impl Default for Settings {
 impl Settings {
     /// Whether anything is asked about this client.
     pub fn concerns(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        !self.exempt.iter().any(|network| network.contains(&client))
+        !contains(&self.exempt, client)
     }
 
     /// All that something on a list may weigh.

@@ -335,7 +335,7 @@ pub enum RecordSink {
 
 /// An IPv4 client that reaches a dual-stack listener has a mapped address; it is the IPv4 network
 /// that the administrator wrote down.
-fn contains(networks: &[IpNet], peer: IpAddr) -> bool {
+pub(super) fn contains(networks: &[IpNet], peer: IpAddr) -> bool {
     let peer = peer.to_canonical();
     networks.iter().any(|network| network.contains(&peer))
 }

@@ -98,6 +98,13 @@ impl Actions {
         self.list.push(action);
     }
 
+    /// Asks under a number of its own, the next of `queries`.
+    pub(super) fn ask(&mut self, queries: &mut Query, question: Question, patience: Duration) -> Query {
+        *queries = queries.next();
+        self.push(Action::Ask { query: *queries, question, patience });
+        *queries
+    }
+
     /// The bytes queued for `side`.
     pub const fn bytes(&mut self, side: Side) -> &mut Vec<u8> {
         match side {

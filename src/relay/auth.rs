@@ -14,7 +14,6 @@ use std::time::Duration;
 use base64_simd::STANDARD;
 use zeroize::Zeroizing;
 
-use super::action::Action;
 use super::question::{Answer, Query, Question};
 use super::{Context, Relay, Stage};
 use crate::limits::AUTH_LINE_BYTES_MAX;
@@ -229,13 +228,11 @@ impl Relay {
     /// Asks the service; what the client sends meanwhile waits.
     fn claim(&mut self, cx: &mut Context<'_>, claimed: Option<String>, claim: Claim) {
         let Some(dialogue) = &mut self.session.exchange else { return };
-        self.queries = self.queries.next();
-        dialogue.query = Some(self.queries);
         dialogue.claimed = claimed;
         self.stage = Stage::Proving;
         let (listener, client, local) = (self.session.listener, self.session.client, self.session.local);
         let question = Question::Auth(Box::new(Attempt { listener, client, local, claim }));
-        cx.actions.push(Action::Ask { query: self.queries, question, patience: PATIENCE });
+        dialogue.query = Some(cx.actions.ask(&mut self.queries, question, PATIENCE));
     }
 
     /// Whether what is answered under this number concerns an exchange.

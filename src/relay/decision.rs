@@ -201,11 +201,9 @@ impl Relay {
         if transaction.keeping.is_some() {
             return;
         }
-        self.queries = self.queries.next();
-        let query = self.queries;
         let size = transaction.declared.size.unwrap_or(0);
         let question = Question::Quarantine(Spool::Begin { id: transaction.id, size });
-        cx.actions.push(Action::Ask { query, question, patience: STORE_PATIENCE });
+        let query = cx.actions.ask(&mut self.queries, question, STORE_PATIENCE);
         transaction.keeping =
             Some(Keeping { query, unanswered: Unanswered::default(), state: KeepingState::Copying });
         self.copy(cx, begin);

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use super::action::Action;
 use super::question::{Answer, Query, Question};
 use super::transaction::{Hop, RecipientState};
 use super::{Context, Relay};
@@ -38,15 +37,12 @@ pub(super) fn kept(heard: &Capabilities, upstream: &Upstream) -> Capabilities {
 impl Relay {
     /// Asks for the hosts of this recipient's domain.
     pub(super) fn look_up(&mut self, cx: &mut Context<'_>, UpstreamIndex(upstream): UpstreamIndex) {
-        let query = self.queries.next();
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let domain = String::from_utf8_lossy(&transaction.domain).into_owned();
-        self.queries = query;
-        transaction.hop = Hop::LookedUp(query);
         let question = Question::NextHop(Box::new(OfDomain { upstream, domain }));
         let timeout = &cx.shared.config.upstreams[upstream].timeout;
         let patience = timeout.connect + timeout.reply;
-        cx.actions.push(Action::Ask { query, question, patience });
+        transaction.hop = Hop::LookedUp(cx.actions.ask(&mut self.queries, question, patience));
     }
 
     /// Whether what is answered under this number says where mail goes.

@@ -75,16 +75,11 @@ impl Relay {
     /// Greets: at once, or, if the client is to wait and not known, when it has waited.
     pub(super) fn greet_in_time(&mut self, cx: &mut Context<'_>) {
         let Some(greeting) = self.greeting(cx) else { return self.greet(cx) };
-        self.queries = self.queries.next();
         self.stage = Stage::Greeting;
         let until = cx.now.instant + greeting.delay;
-        self.session.manners.wait = Wait::Greeting { until, asked: Some(self.queries) };
         let recall = Recall { now: cx.now.wall.as_secs(), keys: vec![client_key(self.session.client_ip())] };
-        cx.actions.push(Action::Ask {
-            query: self.queries,
-            question: Question::Recall(recall),
-            patience: PATIENCE,
-        });
+        let asked = Some(cx.actions.ask(&mut self.queries, Question::Recall(recall), PATIENCE));
+        self.session.manners.wait = Wait::Greeting { until, asked };
     }
 
     fn greeting(&self, cx: &Context<'_>) -> Option<Greeting> {

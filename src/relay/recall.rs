@@ -12,9 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::action::Action;
 use super::disposition::Disposition;
-use super::question::{Learn, Query, Question, Recall};
+use super::question::{Learn, Question, Recall};
 use super::sender::Inquiry;
 use super::transaction::Transaction;
 use super::{Context, Relay};
@@ -30,38 +29,11 @@ use crate::sender::dns::Name;
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is remembered of one transaction, and what it will teach.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Memory {
-    recalled: Inquiry<Recalled>,
+    pub(super) recalled: Inquiry<Recalled>,
     /// Since it is known who proved to be whom.
     met: Option<Met>,
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self { recalled: Inquiry::None, met: None }
-    }
-}
-
-impl Memory {
-    pub(super) const fn is_open(&self) -> bool {
-        self.recalled.is_open()
-    }
-
-    /// Whether it was asked under this number.
-    pub(super) fn is(&self, query: Query) -> bool {
-        self.recalled.is(query)
-    }
-
-    /// None: nobody could say.
-    pub(super) fn end(&mut self, recalled: Option<Recalled>) {
-        self.recalled = Inquiry::Ended(recalled);
-    }
-
-    /// The number under which it is asked, if it is.
-    pub(super) const fn asked(&self) -> Option<Query> {
-        self.recalled.asked()
-    }
 }
 
 /// Who met whom.
@@ -115,30 +87,33 @@ impl Relay {
         self.of_strangers(config)?.greylist
     }
 
-    /// Asks what is remembered. `named` is the author, if one is looked at.
-    pub(super) fn recall(&mut self, cx: &mut Context<'_>, domain: &str, named: Option<&Named>) {
+    /// Asks what is remembered. `domain` is that which SPF is asked about, `named` the author, if one is looked at.
+    pub(super) fn recall(&mut self, cx: &mut Context<'_>, domain: Option<&Name>, named: Option<&Named>) {
         if !cx.shared.config.remembers() {
             return;
         }
         let keys = self.keys(&cx.shared.config, domain, named);
         let Some(transaction) = self.transaction.as_deref_mut().filter(|_| !keys.is_empty()) else { return };
-        self.queries = self.queries.next();
-        transaction.memory.recalled = Inquiry::Asked(self.queries);
         let question = Question::Recall(Recall { now: cx.now.wall.as_secs(), keys });
-        cx.actions.push(Action::Ask { query: self.queries, question, patience: PATIENCE });
+        transaction.memory.recalled = Inquiry::Asked(cx.actions.ask(&mut self.queries, question, PATIENCE));
     }
 
-    fn keys(&self, config: &Config, domain: &str, named: Option<&Named>) -> Vec<Key> {
+    fn keys(&self, config: &Config, domain: Option<&Name>, named: Option<&Named>) -> Vec<Key> {
         let Some(transaction) = self.transaction.as_deref() else { return Vec::new() };
+        let greylists = self.greylist(config).is_some();
+        let named = named.filter(|_| config.reputation.is_some() && !self.is_ours(config));
+        if !greylists && named.is_none() {
+            return Vec::new();
+        }
         let pairs = Pairs::of(transaction);
         let mut keys = Vec::new();
-        if self.greylist(config).is_some() {
+        if greylists {
             let (sender, recipients) = pairs.parts();
             for identity in Identity::candidates(domain, named, self.session.client_ip()) {
                 keys.extend(identity.keys(sender, recipients));
             }
         }
-        if let Some(named) = named.filter(|_| config.reputation.is_some() && !self.is_ours(config)) {
+        if let Some(named) = named {
             keys.extend(reputation::keys(named, &pairs.recipients));
         }
         debug_assert!(keys.len() <= RECALL_KEYS_MAX);
@@ -148,10 +123,11 @@ impl Relay {
     /// All that can be known is: whether they have met, and how the author stands, become facts.
     pub(super) fn tell_met(&mut self, cx: &Context<'_>, proof: Proof) {
         let config = &cx.shared.config;
-        if !config.remembers() {
+        let (settings, client) = (self.of_strangers(config), self.session.client_ip());
+        // Nothing was asked, and nothing is learnt of a stranger.
+        if settings.is_none() && (config.reputation.is_none() || self.is_ours(config)) {
             return;
         }
-        let (settings, client) = (self.of_strangers(config), self.session.client_ip());
         let greylist = settings.as_ref().and_then(|settings| settings.greylist);
         let now = cx.now.wall.as_secs();
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
@@ -202,9 +178,8 @@ impl Relay {
         if lessons.is_empty() {
             return;
         }
-        self.queries = self.queries.next();
         let question = Question::Learn(Learn { now, lessons });
-        cx.actions.push(Action::Ask { query: self.queries, question, patience: PATIENCE });
+        cx.actions.ask(&mut self.queries, question, PATIENCE);
     }
 }
 

@@ -13,7 +13,6 @@ use super::question::{Answer, Query, Question};
 use super::transaction::Transaction;
 use super::{Context, Relay, Stage};
 use crate::policy::seal::{Draft, OfSeal};
-use crate::policy::sender::Settings;
 use crate::sender::arc::Unsealed;
 
 /// Signing takes milliseconds; if nobody comes to it for so long, mail matters more.
@@ -49,17 +48,13 @@ impl Sealing {
 impl Relay {
     /// The message goes on: what was found is sealed.
     pub(super) fn seal(&mut self, cx: &mut Context<'_>) {
-        let Some(settings) = cx.shared.config.sender.as_deref() else { return };
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Sealing::Drawn(drawn) = std::mem::take(&mut transaction.sealing) else { return };
-        let query = self.queries.next();
-        transaction.sealing = match drawn.and_then(|draft| of_transaction(settings, *draft, transaction)) {
+        transaction.sealing = match drawn.and_then(|draft| of_transaction(*draft, transaction)) {
             Err(why) => Sealing::Ended(why.name()),
             Ok(of_seal) => {
-                self.queries = query;
                 let question = Question::Seal(Box::new(of_seal));
-                cx.actions.push(Action::Ask { query, question, patience: PATIENCE });
-                Sealing::Asked(query)
+                Sealing::Asked(cx.actions.ask(&mut self.queries, question, PATIENCE))
             }
         };
     }
@@ -103,8 +98,7 @@ impl Relay {
 
 const SEALED: &str = "sealed";
 
-fn of_transaction(settings: &Settings, draft: Draft, transaction: &Transaction) -> Result<OfSeal, Unsealed> {
+fn of_transaction(draft: Draft, transaction: &Transaction) -> Result<OfSeal, Unsealed> {
     let content = transaction.content.as_deref().filter(|content| content.is_whole());
-    let header = content.ok_or(Unsealed::Streamed)?.header();
-    OfSeal::new(settings, draft, header).ok_or(Unsealed::Refused)
+    Ok(OfSeal { draft, header: content.ok_or(Unsealed::Streamed)?.header() })
 }

@@ -30,9 +30,10 @@ use crate::sender::header_section::HeaderSection;
 use crate::sender::to_ascii;
 
 /// What becomes of one inquiry.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Inquiry<T> {
     /// It was not begun.
+    #[default]
     None,
     Asked(Query),
     /// None: nobody could say.
@@ -169,12 +170,9 @@ impl Relay {
             receiver: config.hostname.clone(),
             unix_seconds: cx.now.wall.as_secs(),
         };
-        self.queries = self.queries.next();
-        let query = self.queries;
-        let client = Inquiry::Asked(query);
-        transaction.sender = Some(Box::new(Sender { client, author: Inquiry::None, links: Inquiry::None }));
         let question = Question::Client(Box::new(inquiry));
-        cx.actions.push(Action::Ask { query, question, patience: patience(settings) });
+        let client = Inquiry::Asked(cx.actions.ask(&mut self.queries, question, patience(settings)));
+        transaction.sender = Some(Box::new(Sender { client, author: Inquiry::None, links: Inquiry::None }));
     }
 
     /// The header section has passed: who signed, and who says to have written it?
@@ -190,18 +188,19 @@ impl Relay {
         let sender = asked_domain(&transaction.path, greeted(&self.session));
         let remembers = cx.shared.config.remembers();
         let named = remembers.then(|| Named::of(&signing.author)).flatten();
-        let domain = sender.as_ref().map(ToString::to_string).unwrap_or_default();
+        let domain = sender.clone().filter(|_| remembers);
         let inquiry = signing.inquiry(settings, sender);
         let Some(asked) = transaction.sender.as_deref_mut() else { return };
-        self.queries = self.queries.next();
-        asked.author = Inquiry::Asked(self.queries);
         let question = Question::Author(Box::new(inquiry));
-        cx.actions.push(Action::Ask { query: self.queries, question, patience: patience(settings) });
-        self.recall(cx, &domain, named.as_ref());
+        asked.author = Inquiry::Asked(cx.actions.ask(&mut self.queries, question, patience(settings)));
+        self.recall(cx, domain.as_ref(), named.as_ref());
     }
 
     /// No author is looked at: what is remembered of the envelope is asked before its content.
     pub(super) fn recall_without_author(&mut self, cx: &mut Context<'_>) {
+        if !cx.shared.config.remembers() {
+            return;
+        }
         let Some(transaction) = self.transaction.as_deref() else { return };
         let reading = transaction.content.as_deref().and_then(|content| content.reading.as_deref());
         if reading.is_some_and(Reading::asks) {
@@ -209,8 +208,7 @@ impl Relay {
         }
         let asks = transaction.sender.is_some();
         let domain = asks.then(|| asked_domain(&transaction.path, greeted(&self.session))).flatten();
-        let domain = domain.map(|domain| domain.to_string()).unwrap_or_default();
-        self.recall(cx, &domain, None);
+        self.recall(cx, domain.as_ref(), None);
     }
 
     /// Content was looked into to its end: where do its links lead?
@@ -220,16 +218,14 @@ impl Relay {
         let Some(asked) = transaction.sender.as_deref_mut() else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
         let Some(inquiry) = OfLinks::new(settings, content.facts()) else { return };
-        self.queries = self.queries.next();
-        asked.links = Inquiry::Asked(self.queries);
         let question = Question::Links(Box::new(inquiry));
-        cx.actions.push(Action::Ask { query: self.queries, question, patience: patience(settings) });
+        asked.links = Inquiry::Asked(cx.actions.ask(&mut self.queries, question, patience(settings)));
     }
 
     /// Whether the verdict has to wait for an answer.
     pub(super) fn waits_for_sender(&self) -> bool {
         let Some(transaction) = self.transaction.as_deref() else { return false };
-        transaction.memory.is_open() || transaction.sender.as_deref().is_some_and(Sender::is_open)
+        transaction.memory.recalled.is_open() || transaction.sender.as_deref().is_some_and(Sender::is_open)
     }
 
     /// Content is complete, and nobody may let its end go up yet.
@@ -242,7 +238,7 @@ impl Relay {
     pub(super) fn awaits_found(&self, query: Query) -> bool {
         let Some(transaction) = self.transaction.as_deref() else { return false };
         let sender = transaction.sender.as_deref();
-        transaction.memory.is(query)
+        transaction.memory.recalled.is(query)
             || sender.is_some_and(|sender| {
                 sender.client.is(query) || sender.author.is(query) || sender.links.is(query)
             })
@@ -252,8 +248,12 @@ impl Relay {
         let waited = self.waits_for_verdict();
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         match (transaction.sender.as_deref_mut(), answer) {
-            (_, Answer::Recalled(recalled)) => transaction.memory.end(Some(recalled)),
-            _ if transaction.memory.is(query) => transaction.memory.end(None),
+            (_, Answer::Recalled(recalled)) => {
+                transaction.memory.recalled = Inquiry::Ended(Some(recalled));
+            }
+            _ if transaction.memory.recalled.is(query) => {
+                transaction.memory.recalled = Inquiry::Ended(None);
+            }
             (Some(sender), Answer::Client(found)) => sender.client = Inquiry::Ended(Some(found)),
             (Some(sender), Answer::Author(found)) => sender.author = Inquiry::Ended(Some(found)),
             (Some(sender), Answer::Links(found)) => sender.links = Inquiry::Ended(Some(found)),
@@ -305,14 +305,19 @@ impl Relay {
             let (author, replies) = (&concluded.author, &concluded.replies);
             tell_shown(settings, protected, author, replies, content.facts_mut());
         }
-        let results = results_field(&config.hostname, client, concluded.as_ref());
+        let is_written = settings.results || settings.seal.is_some();
+        let results = if is_written {
+            results_field(&config.hostname, client, concluded.as_ref())
+        } else {
+            String::new()
+        };
         if settings.results {
             content.put_fields(&results);
         }
         let spf = client.and_then(|found| found.spf.as_ref());
         let proof = config.remembers().then(|| Proof::of(spf, concluded.as_ref()));
-        if let Some(concluded) = concluded.filter(|_| settings.seal.is_some()) {
-            let draft = |(validation, body)| Box::new(Draft { validation, results, body, now });
+        if let Some((sealer, concluded)) = settings.seal.clone().zip(concluded) {
+            let draft = |(validation, body)| Box::new(Draft { sealer, validation, results, body, now });
             transaction.sealing = Sealing::Drawn(concluded.to_seal.map(draft));
         }
         proof
@@ -322,7 +327,7 @@ impl Relay {
     pub(super) fn break_off_inquiries(cx: &mut Context<'_>, transaction: &mut Transaction) {
         let sender = transaction.sender.take();
         let of_sender = sender.map(|it| [it.client.asked(), it.author.asked(), it.links.asked()]);
-        let open = of_sender.into_iter().flatten().flatten().chain(transaction.memory.asked());
+        let open = of_sender.into_iter().flatten().flatten().chain(transaction.memory.recalled.asked());
         open.for_each(|query| cx.actions.push(Action::CancelAsk(query)));
     }
 }

@@ -7,10 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use crate::policy::settings::contains;
+
 /// Whether `address` is a host of the Internet, or in one of the networks that are allowed besides.
 pub fn may_reach(address: IpAddr, private: &[IpNet]) -> bool {
     let address = address.to_canonical();
-    private.iter().any(|network| network.contains(&address)) || is_public(address)
+    contains(private, address) || is_public(address)
 }
 
 fn is_public(address: IpAddr) -> bool {
