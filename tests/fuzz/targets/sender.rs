@@ -2,30 +2,16 @@
 
 #![no_main]
 
-use std::time::Duration;
-
 use libfuzzer_sys::fuzz_target;
 use postern::policy::facts::Facts;
 use postern::policy::sender::{
-    Concluded, DmarcMode, Resolver, Settings, Signing, results_field, tell_author,
+    Concluded, DmarcMode, Settings, Signing, results_field, tell_author,
 };
 use postern::sender::auth_results::Removal;
 use postern::sender::header_section::HeaderSection;
 
 fn settings() -> Settings {
-    Settings {
-        resolver: Resolver::System,
-        validates: false,
-        patience: Duration::from_secs(1),
-        questions: 100,
-        exempt: Vec::new(),
-        spf: true,
-        dkim: true,
-        arc: true,
-        dmarc: DmarcMode::Enforce,
-        dnsbl: Vec::new(),
-        results: true,
-    }
+    Settings { dmarc: DmarcMode::Enforce, ..Settings::default() }
 }
 
 /// What is found, and what is left of the content, if it comes in pieces of `size`.
