@@ -66,17 +66,6 @@ remote-control:
 CONFIG
 }
 
-to_domain() { # to_domain CODE PATTERN RECIPIENT
-    local code=0
-    limit swaks --server 127.0.0.1 --port "$inlet" --from sender@example.org --to "$3" \
-        --helo client.example.org >"$folder/dialogue" 2>&1 || code=$?
-    if [[ $code != "$1" ]] || ! grep --quiet --extended-regexp "$2" "$folder/dialogue"; then
-        echo "swaks ended with $code; $1 and $2 were expected in:"
-        cat "$folder/dialogue"
-        return 1
-    fi
-}
-
 secured_by() { # secured_by WORD RECIPIENT: what the record of the last message to it says of the next hop's TLS
     grep --fixed-strings "\"address\":\"$2\"" "$records" | tail --lines=1 |
         grep --quiet --extended-regexp "\"tls\":\"TLS[^\"]* $1\"" || { tail --lines=2 "$records"; return 1; }
@@ -126,14 +115,14 @@ address = "off"
 records = "$records"
 CONFIG
     serve dane
-    check "TLSA records that match, by MX: delivered" to_domain 0 '^<[-~]  250 ' b@signed.test
+    check "TLSA records that match, by MX: delivered" spoken 0 '^<[-~]  250 ' --to b@signed.test
     check "and the record says that the DNS proved the host" await "a record" secured_by dane b@signed.test
-    check "TLSA records that do not match: deferred" to_domain 24 '^<\*\* 451 4\.4\.1 ' b@bad.signed.test
-    check "an answer that is bogus: deferred" to_domain 24 '^<\*\* 451 4\.4\.3 ' b@bogus.signed.test
-    check "no TLSA records: delivered, to whomever" to_domain 0 '^<[-~]  250 ' b@missing.signed.test
+    check "TLSA records that do not match: deferred" spoken 24 '^<\*\* 451 4\.4\.1 ' --to b@bad.signed.test
+    check "an answer that is bogus: deferred" spoken 24 '^<\*\* 451 4\.4\.3 ' --to b@bogus.signed.test
+    check "no TLSA records: delivered, to whomever" spoken 0 '^<[-~]  250 ' --to b@missing.signed.test
     check "and the record says that nothing proved the host" await "a record" secured_by none b@missing.signed.test
-    check "TLSA records that nobody signed count for nothing" to_domain 0 '^<[-~]  250 ' b@bad.plain.test
-    check "a domain that does not exist: refused" to_domain 24 '^<\*\* 550 5\.1\.2 ' b@nowhere.signed.test
+    check "TLSA records that nobody signed count for nothing" spoken 0 '^<[-~]  250 ' --to b@bad.plain.test
+    check "a domain that does not exist: refused" spoken 24 '^<\*\* 550 5\.1\.2 ' --to b@nowhere.signed.test
     stop_postern "DANE by a real resolver"
     finish "$sink_pid" || true
     finish "$resolver_pid" || true

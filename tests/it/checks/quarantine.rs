@@ -380,7 +380,7 @@ fn a_recipient_that_is_refused_keeps_its_copy() {
     assert_eq!(messages[1].recipients(), ["RCPT TO:<b@hop.example> NOTIFY=NEVER"]);
 }
 
-/// A release speaks in clear.
+/// A next hop that has no TLS gets nothing that must go under it.
 #[test]
 fn what_may_not_go_in_clear_is_kept() {
     for (line, parameters) in [("tls = \"require\"", ""), ("tls = \"offer\"", "REQUIRETLS")] {

@@ -276,7 +276,7 @@ fn every_message_gets_one_last_word() {
     assert!(service.stored.len() > count(&stored), "a late one is stored all the same");
 }
 
-/// What is asked about who sends.
+/// Who seals.
 pub(crate) fn sealer() -> Arc<Sealer> {
     let pkcs8 = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap().to_pkcs8v1().unwrap();
     let pem = STANDARD.encode_to_string(pkcs8.as_ref());
@@ -284,6 +284,7 @@ pub(crate) fn sealer() -> Arc<Sealer> {
     Arc::new(Sealer::new(dns::Name::parse("example.net").unwrap(), "arc", &pem).unwrap())
 }
 
+/// What is asked about who sends.
 pub(crate) fn inquiring() -> Settings {
     // The content is compared octet by octet.
     let results = false;
