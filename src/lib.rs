@@ -23,6 +23,9 @@ pub mod sender;
 pub mod tls;
 
 #[forbid(unsafe_code)]
+pub mod traffic;
+
+#[forbid(unsafe_code)]
 pub mod policy;
 
 #[forbid(unsafe_code)]

@@ -9,6 +9,7 @@ use super::record::Record;
 use crate::policy::mx::Hosts;
 use crate::smtp::client::Client;
 use crate::smtp::xforward::Identity;
+use crate::traffic::lane::Standing;
 
 /// Why an upstream connection is given up instead of returned to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +43,8 @@ pub enum Action {
         hosts: Option<Arc<Hosts>>,
         /// Do not hand out one that was used before: the last one was stale.
         fresh: bool,
+        /// Who is served first where several wait.
+        standing: Standing,
         /// Whom a dedicated connection speaks for (XCLIENT, PROXY); pooled ones speak for nobody.
         identity: Option<Box<Identity>>,
     },

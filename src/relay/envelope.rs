@@ -23,6 +23,7 @@ use crate::smtp::command::{Mail, Rcpt};
 use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::parameter::{self, Declared, Parameters, append};
 use crate::smtp::reply::Reply;
+use crate::traffic::lane::Standing;
 
 impl Relay {
     pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
@@ -121,7 +122,13 @@ impl Relay {
         let identity = dedicated.then(|| Box::new(self.session.identity()));
         transaction.hop = Hop::Waiting;
         self.hop_deadline = Some(cx.now.instant + settings.pool.wait);
-        cx.actions.push(Action::CheckOut { upstream: upstream.0, hosts, fresh, identity });
+        cx.actions.push(Action::CheckOut {
+            upstream: upstream.0,
+            hosts,
+            fresh,
+            standing: Standing::default(),
+            identity,
+        });
     }
 
     /// A connection is there: the whole envelope so far goes up in one write.

@@ -185,7 +185,7 @@ impl<R: Reactor> Worker<R> {
 
     fn carry_out_one(&mut self, key: Key, action: Action) {
         match action {
-            Action::CheckOut { upstream, hosts, fresh, identity } => {
+            Action::CheckOut { upstream, hosts, fresh, identity, .. } => {
                 let way = self.way(upstream, hosts);
                 self.check_out(key, way, fresh, identity);
             }

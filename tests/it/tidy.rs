@@ -20,10 +20,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("scan", &["base"]),
     ("sender", &["base"]),
     ("tls", &["base"]),
-    ("policy", &["base", "smtp", "mime", "scan", "sender", "tls"]),
-    ("relay", &["base", "smtp", "policy", "sender", "tls"]),
+    ("traffic", &["base"]),
+    ("policy", &["base", "smtp", "mime", "scan", "sender", "tls", "traffic"]),
+    ("relay", &["base", "smtp", "policy", "sender", "tls", "traffic"]),
     ("reactor", &["base"]),
-    ("worker", &["base", "smtp", "policy", "relay", "reactor", "tls"]),
+    ("worker", &["base", "smtp", "policy", "relay", "reactor", "tls", "traffic"]),
     (
         "service",
         &[
@@ -33,6 +34,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "policy",
             "relay",
             "tls",
+            "traffic",
             "worker::ask",
             "worker::counters",
             "worker::record_queue",
@@ -43,13 +45,14 @@ const FLOORS: &[(&str, &[&str])] = &[
         "control",
         &[
             "base", "smtp", "sender", "tls", "policy", "relay", "reactor", "worker", "service", "load",
-            "mime", "scan",
+            "mime", "scan", "traffic",
         ],
     ),
 ];
 
 /// The mail half: no IO, no clock, no thread, no kernel.
-const MAIL_HALF: &[&str] = &["limits", "base", "smtp", "mime", "scan", "sender", "tls", "policy", "relay"];
+const MAIL_HALF: &[&str] =
+    &["limits", "base", "smtp", "mime", "scan", "sender", "tls", "traffic", "policy", "relay"];
 const NOT_IN_MAIL_HALF: &[&str] = &[
     "axum",
     "core_affinity",
@@ -403,13 +406,11 @@ fn bad_names(source: &Source) -> Vec<String> {
 }
 
 fn stray_unsafe(source: &Source) -> Vec<String> {
-    let may = source.path.starts_with("src/reactor")
-        || source.path == Path::new("src/scan/database.rs");
+    let may = source.path.starts_with("src/reactor") || source.path == Path::new("src/scan/database.rs");
     let mut complaints = Vec::new();
     for line in &source.facts.unsafes {
         if !may {
-            complaints
-                .push(source.complaint(*line, "unsafe stands in reactor and scan/database only"));
+            complaints.push(source.complaint(*line, "unsafe stands in reactor and scan/database only"));
         } else if !has_reason(&source.text, *line) {
             complaints.push(source.complaint(*line, "unsafe without its SAFETY line"));
         }

@@ -1,0 +1,7 @@
+//! What is admitted, in which lane, and how fast: so that legitimate mail comes first under any load.
+//!
+//! Pure: time is an argument, and nothing here knows SMTP or the kernel. The files:
+//!
+//! * `lane`: classes of mail, each with a share that is its own under pressure.
+
+pub mod lane;
