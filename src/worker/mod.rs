@@ -7,6 +7,7 @@
 //! * `upstream`: connections to next hops, and what the pools ask for;
 //! * `tls`: records between chunks and what is heard, on both legs;
 //! * `ask`: questions to the service side, and its answers;
+//! * `lane`: who has room, who is shed, who is first;
 //! * `conn`, `hop`, `pool`, `way`: the things themselves.
 //!
 //! What must always hold: every socket has at most one owner in the table; a relay has at most one
@@ -19,6 +20,7 @@ pub mod control;
 pub mod counters;
 mod downstream;
 mod hop;
+mod lane;
 mod login;
 pub mod pool;
 pub mod record_queue;
@@ -43,6 +45,7 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::sasl::client::Derived;
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::lane::Lane;
 
 use ask::Asker;
 use conn::Pipe;
@@ -50,6 +53,7 @@ use control::Order;
 use counters::Counters;
 use downstream::Downstream;
 use hop::Hop;
+use lane::Occupancy;
 use pool::Pool;
 use record_queue::RecordQueue;
 use way::{Share, Way};
@@ -95,6 +99,8 @@ pub struct Worker<R> {
     /// The configured listener behind each of the reactor's.
     listeners: Vec<usize>,
     clients: Slab<Downstream>,
+    /// How many of them each lane has.
+    lanes: Occupancy,
     hops: Slab<Hop>,
     ways: Slab<Way>,
     /// The one that each upstream of the configuration has.
@@ -109,6 +115,8 @@ pub struct Worker<R> {
     owners: Vec<Option<(Socket, Owner)>>,
     timers: TimerWheel<(Owner, Instant)>,
     housekeeping: Instant,
+    /// Completions of a turn that are being looked at.
+    reaped: Vec<(Lane, Completion)>,
     /// Who has something to send, or ends, after this turn.
     dirty: Vec<Owner>,
     /// Orders of pools not carried out yet.
@@ -155,10 +163,12 @@ impl<R: Reactor> Worker<R> {
             orders: parts.orders,
             listeners: Vec::new(),
             clients: Slab::new(),
+            lanes: Occupancy::default(),
             hops: Slab::new(),
             owners: Vec::new(),
             timers: TimerWheel::new(now, TIMER_TICK),
             housekeeping: now,
+            reaped: Vec::new(),
             dirty: Vec::new(),
             orders_of_pools: VecDeque::new(),
             confirming: Vec::new(),
@@ -217,10 +227,13 @@ impl<R: Reactor> Worker<R> {
         let deadline = self.next_deadline();
         let confirming = std::mem::take(&mut self.confirming);
         self.reactor.turn(Some(deadline));
-        while let Some(completion) = self.reactor.next() {
+        let mut reaped = std::mem::take(&mut self.reaped);
+        self.reap(&mut reaped);
+        for (_, completion) in reaped.drain(..) {
             self.on_completion(completion);
             self.carry_out_pool_orders();
         }
+        self.reaped = reaped;
         for key in confirming {
             self.tell(key, Event::Confirmed);
             self.carry_out_pool_orders();
@@ -399,7 +412,7 @@ impl<R: Reactor> Worker<R> {
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stopping = true;
         }
-        let pressed = self.ways.iter().any(|(_, way)| way.pool.is_pressed());
+        let pressed = self.shed() || self.ways.iter().any(|(_, way)| way.pool.is_pressed());
         self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
     }
 
