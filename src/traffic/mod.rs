@@ -2,6 +2,8 @@
 //!
 //! Pure: time is an argument, and nothing here knows SMTP or the kernel. The files:
 //!
+//! * `lag`: how long the turns of a worker take;
 //! * `lane`: classes of mail, each with a share that is its own under pressure.
 
+pub mod lag;
 pub mod lane;

@@ -43,6 +43,7 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::sasl::client::Derived;
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::lag::Lag;
 
 use ask::Asker;
 use conn::Pipe;
@@ -109,6 +110,8 @@ pub struct Worker<R> {
     owners: Vec<Option<(Socket, Owner)>>,
     timers: TimerWheel<(Owner, Instant)>,
     housekeeping: Instant,
+    /// How long turns take.
+    lag: Lag,
     /// Who has something to send, or ends, after this turn.
     dirty: Vec<Owner>,
     /// Orders of pools not carried out yet.
@@ -159,6 +162,7 @@ impl<R: Reactor> Worker<R> {
             owners: Vec::new(),
             timers: TimerWheel::new(now, TIMER_TICK),
             housekeeping: now,
+            lag: Lag::new(now),
             dirty: Vec::new(),
             orders_of_pools: VecDeque::new(),
             confirming: Vec::new(),
@@ -217,6 +221,8 @@ impl<R: Reactor> Worker<R> {
         let deadline = self.next_deadline();
         let confirming = std::mem::take(&mut self.confirming);
         self.reactor.turn(Some(deadline));
+        self.lag.observe(self.now(), self.reactor.took());
+        self.counters.count_turn(&self.lag);
         while let Some(completion) = self.reactor.next() {
             self.on_completion(completion);
             self.carry_out_pool_orders();
