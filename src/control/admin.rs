@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use super::balance::Balance;
 use super::boot::Notice;
 use super::metrics::{self, Single};
 use super::quarantine_pages;
@@ -186,6 +187,7 @@ fn text(state: &Inner) -> String {
             ..gauge("records_lost_total", "Records that could not be written.", state.log.lost())
         },
     ];
+    singles.extend(Balance::of(&state.counters).singles());
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
     metrics::render(&singles, &state.counters, &upstream_names(&state.config))
@@ -245,6 +247,7 @@ fn status(state: &Inner) -> Value {
         "resident_memory_bytes": resident_bytes(),
         "records_lost": state.log.lost(),
         "quarantine": quarantine_status(state),
+        "imbalance": Balance::of(&state.counters).status(),
         "workers": state.counters.iter().enumerate().map(worker).collect::<Vec<_>>(),
     })
 }
@@ -338,6 +341,11 @@ mod tests {
         assert_eq!(worker["upstreams"][0]["name"], json!("sink"));
         assert_eq!(worker["upstreams"][0]["connections_idle_now"], json!(3));
         assert_eq!(status["state"], json!("starting"));
+        assert_eq!(status["imbalance"], json!({ "busy": 1.0, "sessions": 1.0, "transactions": 1.0 }));
+        assert_eq!(
+            (&worker["turn_lag_microseconds_now"], &worker["busy_permille_now"]),
+            (&json!(0), &json!(0))
+        );
     }
 
     #[test]
