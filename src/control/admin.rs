@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use super::balance::Balance;
 use super::boot::Notice;
 use super::metrics::{self, Names, Single};
 use super::quarantine_pages;
@@ -186,6 +187,7 @@ fn text(state: &Inner) -> String {
             ..gauge("records_lost_total", "Records that could not be written.", state.log.lost())
         },
     ];
+    singles.extend(Balance::of(&state.counters).singles());
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
     let lanes: Vec<_> = state.config.policy.lanes.names().collect();
@@ -247,6 +249,7 @@ fn status(state: &Inner) -> Value {
         "resident_memory_bytes": resident_bytes(),
         "records_lost": state.log.lost(),
         "quarantine": quarantine_status(state),
+        "imbalance": Balance::of(&state.counters).status(),
         "workers": state.counters.iter().enumerate().map(worker).collect::<Vec<_>>(),
     })
 }
@@ -340,6 +343,11 @@ mod tests {
         assert_eq!(worker["upstreams"][0]["name"], json!("sink"));
         assert_eq!(worker["upstreams"][0]["connections_idle_now"], json!(3));
         assert_eq!(status["state"], json!("starting"));
+        assert_eq!(status["imbalance"], json!({ "busy": 1.0, "sessions": 1.0, "transactions": 1.0 }));
+        assert_eq!(
+            (&worker["turn_lag_microseconds_now"], &worker["busy_permille_now"]),
+            (&json!(0), &json!(0))
+        );
     }
 
     #[test]

@@ -4,11 +4,13 @@
 //! plain load and store, no locked instruction, and a reader sees a number that was true a moment ago.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::policy::settings::Config;
 use crate::relay::action::DiscardReason;
 use crate::relay::disposition::Disposition;
 use crate::relay::record::Record;
+use crate::traffic::lag::Lag;
 use crate::traffic::lane::Lane;
 
 /// A number with one writer.
@@ -65,6 +67,15 @@ pub struct Counters {
     pub sent_bytes: Counter,
     pub window_bytes_now: Counter,
     pub messages_streamed: Counter,
+
+    pub busy_us: Counter,
+    pub busy_permille: Counter,
+    pub turn_lag_us: Counter,
+    pub turns_100us: Counter,
+    pub turns_1ms: Counter,
+    pub turns_10ms: Counter,
+    pub turns_100ms: Counter,
+    pub turns_longer: Counter,
 
     pub accept_failures: Counter,
     pub records_dropped: Counter,
@@ -161,6 +172,24 @@ impl Counters {
         }
     }
 
+    /// Tells how long turns take. Plain stores into lines of our own: nothing that a turn would feel.
+    pub fn count_turn(&self, lag: &Lag) {
+        self.busy_us.set(micros(lag.busy()));
+        self.busy_permille.set(lag.share().into());
+        self.turn_lag_us.set(micros(lag.mean()));
+        self.turns(micros(lag.last())).increment();
+    }
+
+    const fn turns(&self, us: u64) -> &Counter {
+        match us {
+            0..100 => &self.turns_100us,
+            100..1_000 => &self.turns_1ms,
+            1_000..10_000 => &self.turns_10ms,
+            10_000..100_000 => &self.turns_100ms,
+            _ => &self.turns_longer,
+        }
+    }
+
     const fn disposition(&self, disposition: Disposition) -> &Counter {
         match disposition {
             Disposition::Delivered => &self.delivered,
@@ -174,6 +203,10 @@ impl Counters {
             Disposition::Aborted => &self.aborted,
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +254,15 @@ const fn recipient(answer: &'static str, read: fn(&Counters) -> &Counter) -> Met
         .with("answer", answer)
 }
 
+const fn turn(took: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
+    Metric::counter(
+        "turns_total",
+        "Turns, by what they took at most: all ready connections wait for one.",
+        read,
+    )
+    .with("took", took)
+}
+
 const fn unknown(reason: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
     Metric::counter("answers_unknown_total", "Questions without an answer, by reason.", read)
         .with("reason", reason)
@@ -232,7 +274,7 @@ const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) 
 }
 
 /// All of [`Counters`] but its upstreams and lanes.
-pub static METRICS: [Metric<Counters>; 29] = [
+pub static METRICS: [Metric<Counters>; 37] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
     Metric::counter("sessions_refused_total", "Connections turned away with 421: no room.", |c| {
@@ -260,6 +302,20 @@ pub static METRICS: [Metric<Counters>; 29] = [
     Metric::counter("messages_streamed_total", "Messages that outgrew their window.", |c| {
         &c.messages_streamed
     }),
+    Metric::counter("busy_microseconds_total", "Time not spent waiting for the kernel.", |c| &c.busy_us),
+    Metric::gauge("busy_permille", "The same in the last second: 1000 is a worker that never waits.", |c| {
+        &c.busy_permille
+    }),
+    Metric::gauge(
+        "turn_lag_microseconds",
+        "How long the turn lasts that somebody meets who becomes ready; none counts as 0.",
+        |c| &c.turn_lag_us,
+    ),
+    turn("100us", |c| &c.turns_100us),
+    turn("1ms", |c| &c.turns_1ms),
+    turn("10ms", |c| &c.turns_10ms),
+    turn("100ms", |c| &c.turns_100ms),
+    turn("longer", |c| &c.turns_longer),
     Metric::counter("accept_failures_total", "Failures to accept a connection.", |c| &c.accept_failures),
     Metric::counter("records_dropped_total", "Records dropped: the queue was full.", |c| &c.records_dropped),
     Metric::counter("panics_total", "Connections ended by a fault of ours.", |c| &c.panics),
@@ -323,6 +379,7 @@ const _: () = assert!(size_of::<UpstreamCounters>() == UPSTREAM_METRICS.len() * 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Instant;
     use std::collections::HashSet;
 
     #[track_caller]
@@ -342,6 +399,22 @@ mod tests {
         check(&METRICS, &Counters::new(0));
         check(&LANE_METRICS, &LaneCounters::default());
         check(&UPSTREAM_METRICS, &UpstreamCounters::default());
+    }
+
+    #[test]
+    fn a_turn_is_counted_by_what_it_took() {
+        let counters = Counters::new(0);
+        let mut now = Instant::from_nanos(0);
+        let mut lag = Lag::new(now);
+        for us in [0, 99, 100, 999, 1_000, 9_999, 10_000, 99_999, 100_000, 5_000_000] {
+            now = now + Duration::from_micros(us);
+            lag.observe(now, Duration::from_micros(us));
+            counters.count_turn(&lag);
+        }
+        let turns = METRICS.iter().filter(|metric| metric.name == "turns_total");
+        assert_eq!(turns.map(|metric| (metric.read)(&counters).value()).collect::<Vec<_>>(), [2; 5]);
+        assert_eq!((counters.busy_us.value(), counters.busy_permille.value()), (5_222_196, 1000));
+        assert!((4_900_000..=5_000_000).contains(&counters.turn_lag_us.value()));
     }
 
     #[test]

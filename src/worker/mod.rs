@@ -45,6 +45,7 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::sasl::client::Derived;
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::lag::Lag;
 use crate::traffic::lane::Lane;
 
 use ask::Asker;
@@ -66,6 +67,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_PRESSED: Duration = Duration::from_millis(20);
 /// How long a way to a domain is remembered that nobody uses; what its servers did wrong is, too.
 const WAY_UNUSED: Duration = Duration::from_secs(120);
+/// Turns that take so long, at the mean, are a load that cannot be carried: each client waits so long for each step.
+const OVERLOADED: Duration = Duration::from_millis(10);
 /// How long records are gathered before they are handed over.
 const RECORDS_DELAY: Duration = Duration::from_millis(100);
 
@@ -117,6 +120,8 @@ pub struct Worker<R> {
     housekeeping: Instant,
     /// Completions of a turn that are being looked at.
     reaped: Vec<(Lane, Completion)>,
+    /// How long turns take.
+    lag: Lag,
     /// Who has something to send, or ends, after this turn.
     dirty: Vec<Owner>,
     /// Orders of pools not carried out yet.
@@ -169,6 +174,7 @@ impl<R: Reactor> Worker<R> {
             timers: TimerWheel::new(now, TIMER_TICK),
             housekeeping: now,
             reaped: Vec::new(),
+            lag: Lag::new(now),
             dirty: Vec::new(),
             orders_of_pools: VecDeque::new(),
             confirming: Vec::new(),
@@ -227,13 +233,8 @@ impl<R: Reactor> Worker<R> {
         let deadline = self.next_deadline();
         let confirming = std::mem::take(&mut self.confirming);
         self.reactor.turn(Some(deadline));
-        let mut reaped = std::mem::take(&mut self.reaped);
-        self.reap(&mut reaped);
-        for (_, completion) in reaped.drain(..) {
-            self.on_completion(completion);
-            self.carry_out_pool_orders();
-        }
-        self.reaped = reaped;
+        self.measure();
+        self.on_completions();
         for key in confirming {
             self.tell(key, Event::Confirmed);
             self.carry_out_pool_orders();
@@ -245,6 +246,24 @@ impl<R: Reactor> Worker<R> {
             self.stop();
         }
         self.flush();
+    }
+
+    /// How long the turn before took, and whether turns take too long.
+    fn measure(&mut self) {
+        let now = self.now();
+        self.lag.observe(now, self.reactor.took());
+        self.counters.count_turn(&self.lag);
+        self.shared.bar.update(now, self.lag.mean() > OVERLOADED);
+    }
+
+    fn on_completions(&mut self) {
+        let mut reaped = std::mem::take(&mut self.reaped);
+        self.reap(&mut reaped);
+        for (_, completion) in reaped.drain(..) {
+            self.on_completion(completion);
+            self.carry_out_pool_orders();
+        }
+        self.reaped = reaped;
     }
 
     fn now(&self) -> Instant {
