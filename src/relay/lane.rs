@@ -13,6 +13,7 @@ use super::{Context, Relay, Shared, Stage};
 use crate::policy::condition::Phase;
 use crate::policy::facts::{self, Facts, Known};
 use crate::policy::settings::Config;
+use crate::smtp::parameter::Declared;
 use crate::smtp::reply::Reply;
 use crate::traffic::lane::{Lane, Standing};
 use crate::traffic::overload::Treatment;
@@ -20,6 +21,21 @@ use crate::traffic::overload::Treatment;
 /// How long those wait for the greeting who are just above the bar, and those beyond it.
 const SLOWED: Duration = Duration::from_secs(1);
 const DEFERRED: Duration = Duration::from_secs(3);
+
+/// The priority of a message among those of its lane (RFC 6710).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Priority {
+    /// None: none was asked for.
+    pub(super) granted: Option<i8>,
+    /// It is not what was asked for.
+    pub(super) is_changed: bool,
+}
+
+impl Priority {
+    fn effective(self) -> i8 {
+        self.granted.unwrap_or(0)
+    }
+}
 
 impl Session {
     /// Who is connected, as rules see it.
@@ -47,6 +63,14 @@ impl Session {
 }
 
 impl Relay {
+    /// What the client asks for, and what it gets: only users and listed networks may raise their mail.
+    pub(super) fn priority(&self, config: &Config, declared: &Declared) -> Priority {
+        let listener = &config.listeners[self.session.listener];
+        let may_raise = self.session.user.is_some() || listener.may_raise(self.session.client.ip());
+        let granted = declared.priority.map(|asked| if may_raise { asked } else { asked.min(0) });
+        Priority { granted, is_changed: granted != declared.priority }
+    }
+
     /// Where the client is at the moment.
     pub const fn lane(&self) -> Lane {
         self.session.lane
@@ -64,7 +88,8 @@ impl Relay {
     }
 
     pub(super) fn standing(&self) -> Standing {
-        Standing { lane: self.session.lane, priority: 0 }
+        let priority = self.transaction.as_deref().map_or(0, |transaction| transaction.priority.effective());
+        Standing { lane: self.session.lane, priority }
     }
 
     /// How long the client is to wait for the greeting because others come first.

@@ -453,6 +453,7 @@ impl Relay {
         if self.session.secured.is_none() {
             offer.end_to_end.remove(Extensions::REQUIRETLS);
         }
+        offer.mt_priority = cx.shared.config.listeners[self.session.listener].mt_priority.is_some();
         offer.auth = self.offered_mechanisms(cx);
         let begin = cx.actions.downstream.len();
         offer.ehlo_reply(&cx.shared.config.hostname, &mut cx.actions.downstream);
