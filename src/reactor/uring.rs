@@ -297,6 +297,12 @@ impl Reactor for Uring {
         }
     }
 
+    fn narrow(&mut self, socket: Socket) {
+        if let Some(endpoint) = self.sockets.at(socket.0) {
+            socket::narrow(&endpoint.fd);
+        }
+    }
+
     fn send(&mut self, socket: Socket, bytes: Vec<u8>) {
         let Some(endpoint) = self.sockets.at_mut(socket.0) else { return };
         match (endpoint.phase, endpoint.sending) {

@@ -122,7 +122,7 @@ impl Relay {
 
 impl Shared {
     /// What becomes of one of this lane now.
-    pub(super) fn treatment(&mut self, lane: Lane) -> Treatment {
+    pub fn treatment(&mut self, lane: Lane) -> Treatment {
         if !self.bar.is_lowered() {
             return Treatment::Serve;
         }

@@ -275,6 +275,11 @@ impl Relay {
         self.transaction.is_some()
     }
 
+    /// Whether it wants to hear more of its client.
+    pub const fn reads(&self) -> bool {
+        self.reading
+    }
+
     /// Input and content that wait in memory.
     pub fn held_bytes(&self) -> usize {
         let content = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref());

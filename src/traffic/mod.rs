@@ -2,10 +2,12 @@
 //!
 //! Pure: time is an argument, and nothing here knows SMTP or the kernel. The files:
 //!
+//! * `intake`: how much each lane is read while time is short;
 //! * `lag`: how long the turns of a worker take;
 //! * `lane`: classes of mail, each with a share that is its own under pressure;
 //! * `overload`: whom to send away when there is more to do than can be done.
 
+pub mod intake;
 pub mod lag;
 pub mod lane;
 pub mod overload;

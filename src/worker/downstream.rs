@@ -16,6 +16,7 @@ use crate::relay::record::Record;
 use crate::relay::{Relay, Shared};
 use crate::smtp::reply::Reply;
 use crate::traffic::lane::Lane;
+use crate::traffic::overload::Treatment;
 
 /// How long a client that was sent away may take to read our last reply. Seed 3202 of the simulation has one that
 /// is three seconds away.
@@ -34,16 +35,18 @@ pub(super) struct Downstream {
     pub(super) waits: bool,
     /// On which way it waits or got its connection.
     pub(super) way: Option<Key>,
-    /// As which it is counted.
-    pub(super) lane: Lane,
+    /// As whose it has a place; None: it was turned away, and has none.
+    pub(super) lane: Option<Lane>,
     pub(super) since: Instant,
+    /// It is not read, because its lane has read more than it may.
+    pub(super) sits_out: bool,
     linger: bool,
     linger_until: Option<Instant>,
     armed: Option<Instant>,
 }
 
 impl Downstream {
-    const fn new(socket: Socket, relay: Option<Box<Relay>>, lane: Lane, since: Instant) -> Self {
+    const fn new(socket: Socket, relay: Option<Box<Relay>>, lane: Option<Lane>, since: Instant) -> Self {
         Self {
             pipe: Pipe::new(socket),
             relay,
@@ -53,6 +56,7 @@ impl Downstream {
             way: None,
             lane,
             since,
+            sits_out: false,
             linger: false,
             linger_until: None,
             armed: None,
@@ -79,7 +83,10 @@ impl<R: Reactor> Worker<R> {
         if !self.has_room_for(lane) {
             return self.turn_away(listener, socket, lane);
         }
-        let key = self.insert_client(Downstream::new(socket, Some(Box::new(relay)), lane, now));
+        let key = self.insert_client(Downstream::new(socket, Some(Box::new(relay)), Some(lane), now));
+        if self.shared.treatment(lane) != Treatment::Serve {
+            self.reactor.narrow(socket);
+        }
         self.reactor.receive(socket);
         self.tell(key, Event::Opened);
     }
@@ -91,7 +98,7 @@ impl<R: Reactor> Worker<R> {
         if self.shared.config.listeners[self.listeners[listener.0]].tls.is_implicit() {
             return self.reactor.close(socket);
         }
-        let mut client = Downstream::new(socket, None, lane, self.now());
+        let mut client = Downstream::new(socket, None, None, self.now());
         let mut farewell = Vec::new();
         Reply::new(421, "4.3.2", "too many connections, come again").write(&mut farewell);
         client.pipe.queue(&mut farewell);
@@ -104,7 +111,7 @@ impl<R: Reactor> Worker<R> {
         let (socket, lane) = (client.pipe.socket, client.lane);
         let key = self.clients.insert(client);
         self.own(socket, Owner::Client(key));
-        self.lanes.enter(lane, &self.counters);
+        lane.into_iter().for_each(|lane| self.lanes.enter(lane, &self.counters));
         self.counters.sessions_now.set(self.clients.len() as u64);
         key
     }
@@ -218,6 +225,7 @@ impl<R: Reactor> Worker<R> {
             }
             Action::StartTls { early } => self.start_client_tls(key, early),
             Action::Pause => self.on_socket(key, R::pause),
+            Action::Resume if self.sits_out(key) => {}
             Action::Resume => self.on_socket(key, R::receive),
             Action::Finish { linger } => self.finish(key, linger),
             Action::Abort => self.close_client(key),
@@ -225,7 +233,7 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    fn on_socket(&mut self, key: Key, operation: impl FnOnce(&mut R, Socket)) {
+    pub(super) fn on_socket(&mut self, key: Key, operation: impl FnOnce(&mut R, Socket)) {
         if let Some(client) = self.clients.at(key) {
             operation(&mut self.reactor, client.pipe.socket);
         }
@@ -275,7 +283,7 @@ impl<R: Reactor> Worker<R> {
         self.asker.forget_all(key);
         self.disown(client.pipe.socket);
         self.reactor.close(client.pipe.socket);
-        self.lanes.leave(client.lane, &self.counters);
+        client.lane.into_iter().for_each(|lane| self.lanes.leave(lane, &self.counters));
         self.counters.sessions_now.set(self.clients.len() as u64);
     }
 
