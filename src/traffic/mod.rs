@@ -2,6 +2,8 @@
 //!
 //! Pure: time is an argument, and nothing here knows SMTP or the kernel. The files:
 //!
-//! * `lane`: classes of mail, each with a share that is its own under pressure.
+//! * `lane`: classes of mail, each with a share that is its own under pressure;
+//! * `table`: what is remembered of many, in a memory that is fixed and that nobody can flood.
 
 pub mod lane;
+pub mod table;
