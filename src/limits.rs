@@ -158,6 +158,9 @@ pub const STORE_BATCHES_MAX: usize = 2;
 /// Clients of one worker whose replies are held back; more, and nobody else's are.
 pub const TARPITS_MAX: usize = 2000;
 
+/// What is remembered of one address that connected, its share of its network's neighbours included.
+pub const CONDUCT_ENTRY_BYTES: usize = 36;
+
 // Sums.
 
 /// How much an administrator allows one worker.
