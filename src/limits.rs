@@ -171,6 +171,8 @@ pub struct WorkerSize {
     pub recipients: usize,
     /// The maxima of all pools together.
     pub upstream_connections: usize,
+    /// Addresses whose conduct is remembered.
+    pub conduct_entries: usize,
 }
 
 /// Who holds memory, how many of what, and how much that is at most.
@@ -191,7 +193,7 @@ impl Holder {
 ///
 /// An envelope exists only together with an upstream connection (the first acceptable recipient
 /// checks one out), so pools bound the envelopes, not client connections.
-pub const fn worker_memory(size: WorkerSize) -> [Holder; 9] {
+pub const fn worker_memory(size: WorkerSize) -> [Holder; 10] {
     let upstream = size.upstream_connections;
     let reply = REPLY_LINES_MAX * REPLY_LINE_BYTES_MAX;
     [
@@ -210,6 +212,7 @@ pub const fn worker_memory(size: WorkerSize) -> [Holder; 9] {
         },
         Holder { name: "replies of next hops", count: upstream, each: reply },
         Holder { name: "copies on their way to quarantine", count: 1, each: ASKED_BYTES_MAX },
+        Holder { name: "conduct of clients", count: size.conduct_entries, each: CONDUCT_ENTRY_BYTES },
         Holder { name: "receive buffers", count: 1, each: RECEIVE_BUFFERS_BYTES },
         // One of each kind; the three smaller ones together stay below the largest.
         Holder { name: "spare buffers", count: SPARE_BUFFERS_MAX, each: 2 * SPARE_GROWN_BYTES_MAX },

@@ -68,6 +68,7 @@ impl Relay {
             facts.client.tests.insert(test.name().into());
         }
         facts.client.listener = Known::new(config.listeners[session.listener].name.clone());
+        facts.client.conduct = Known::new(session.conduct.name());
         facts.sender.address = facts::text(&transaction.path);
         facts.sender.owned = self.owns(config, &transaction.path);
         facts.sender.domain = facts::text(&domain(&transaction.path));

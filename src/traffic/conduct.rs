@@ -234,13 +234,11 @@ impl Entry for Past {
 }
 
 /// Ticks of the clock so far.
-#[expect(clippy::cast_possible_truncation, reason = "after 61,000 years")]
 const fn tick(now: Instant) -> u32 {
     (now.as_nanos() / TICK_NANOS) as u32
 }
 
 /// What is left of `count` after `ticks`.
-#[expect(clippy::cast_possible_truncation, reason = "it is not more than it was")]
 const fn faded(count: u16, ticks: u32) -> u16 {
     let halvings = ticks / 8;
     if halvings > 15 {

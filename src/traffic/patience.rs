@@ -15,6 +15,9 @@ use crate::base::time::Instant;
 /// Looks are so far apart at least.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// What is left of a command's time for who does nothing while places are short (Postfix under stress: 10 s).
+pub const HURRIED: Duration = Duration::from_secs(10);
+
 /// How long a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {

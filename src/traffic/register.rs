@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(register.conduct(START, ip("192.0.3.250")), Conduct::Unknown);
         assert_eq!(register.conduct(START + 3 * HALF_LIFE, stranger), Conduct::Unknown, "it is forgotten");
         // Below a quarter nobody counts.
-        let mut register = super::Register::new(1000, Thresholds::default(), Seed::new(7));
+        let mut register = Register::new(1000, Thresholds::default(), Seed::new(7));
         (0..=255).for_each(|n| offend(&mut register, Ipv4Addr::new(192, 0, 2, n).into(), 2));
         assert_eq!(register.conduct(START, stranger), Conduct::Unknown);
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::conduct;
 use postern::policy::first_contact::{self, Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
@@ -297,6 +298,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
         sender: sender(random.clone()),
         first_contact: strangers(&mut random.clone(), mood).map(Arc::new),
         reputation: None,
+        conduct: conduct::Settings::default(),
         store: Store::default(),
         quarantine: None,
         admin: None,

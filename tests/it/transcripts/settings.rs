@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use postern::limits::TARPITS_MAX;
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::conduct;
 use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
@@ -29,6 +30,7 @@ use postern::sender::dns::{self, Kind, Known, Missing, Name, Record};
 use postern::smtp::sasl::Mechanism;
 use postern::tls::client_policy::{Authentication, ClientPolicy};
 use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
+use postern::traffic::conduct::Deed;
 
 use super::script::duration;
 use crate::harness::authority::world;
@@ -70,6 +72,12 @@ pub(super) struct Settings {
     pub(super) full_trace: bool,
     /// Clients of the worker that are held back already.
     pub(super) tarpits: usize,
+    /// Places for clients are short.
+    pub(super) hurried: bool,
+    /// What clients at the same address have done before.
+    pub(super) deeds: Vec<(Deed, usize)>,
+    /// How many of them are here already.
+    pub(super) here: usize,
     /// Records show where the message went.
     pub(super) shows_next_hop: bool,
     /// What is looked for.
@@ -90,6 +98,9 @@ impl Settings {
             pool: Pool::Ready,
             full_trace: false,
             tarpits: 0,
+            hurried: false,
+            deeds: Vec::new(),
+            here: 0,
             shows_next_hop: false,
             patterns: String::new(),
             zone: Vec::new(),
@@ -132,6 +143,11 @@ impl Settings {
             "rule" => self.take_rule(value)?,
             "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
             "reputation" => self.config.reputation = Some(reputation::Settings::default()),
+            "hurried" => self.hurried = true,
+            "unknown" => self.config.conduct.unknown = value.parse().ok()?,
+            "connections" => self.config.conduct.capacity.address = value.parse().ok()?,
+            "here" => self.here = value.parse().ok()?,
+            "did" => self.deeds.push(deed(value)?),
             "tarpits" => self.tarpits = TARPITS_MAX,
             "spool" => self.take_spool(value)?,
             "mx" => self.take_mx(),
@@ -343,6 +359,19 @@ impl Settings {
     }
 }
 
+/// `guesses 30`.
+fn deed(value: &str) -> Option<(Deed, usize)> {
+    let (word, count) = value.split_once(' ')?;
+    let deed = match word {
+        "unknown" => Deed::UnknownRecipient,
+        "junk" => Deed::Junk,
+        "guesses" => Deed::Guessed,
+        "mail" => Deed::Delivered,
+        _ => return None,
+    };
+    Some((deed, count.parse().ok()?))
+}
+
 fn config() -> Config {
     Config {
         hostname: "mx.example.net".to_owned(),
@@ -365,6 +394,7 @@ fn config() -> Config {
         sender: None,
         first_contact: None,
         reputation: None,
+        conduct: conduct::Settings::default(),
         store: Store::default(),
         quarantine: None,
         admin: None,
