@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::question::{Answer, Query, Question};
 use super::{Context, Relay, Stage};
 use crate::limits::AUTH_LINE_BYTES_MAX;
+use crate::policy::condition::Phase;
 use crate::policy::settings::Config;
 use crate::policy::users::DownstreamAuth;
 use crate::smtp::command::Verb;
@@ -266,7 +267,8 @@ impl Relay {
         self.session.user = Some(user.into());
         // A user is no stranger.
         self.give_seat_back(cx.shared);
-        self.learn_conduct(cx);
+        self.learn_conduct(cx.now.instant, cx.shared);
+        self.session.find_lane(&cx.shared.config, Phase::Mail);
         self.end_exchange(cx, &Reply::new(235, "2.7.0", "authenticated"));
     }
 

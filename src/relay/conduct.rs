@@ -13,6 +13,8 @@ use std::net::IpAddr;
 use super::action::Action;
 use super::disposition::Disposition;
 use super::{Context, Relay, Shared, Stage};
+use crate::base::time::Instant;
+use crate::policy::condition::Phase;
 use crate::policy::conduct::{errors_max, idle_commands_max};
 use crate::policy::settings::Config;
 use crate::policy::verdict::Verdict;
@@ -30,18 +32,18 @@ pub(super) struct Doings {
     idle_commands: u32,
 }
 
-/// In which phase a session was ended because its client was too slow.
+/// What was awaited of a client when it was too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// A PROXY header that did not come.
+pub enum Awaited {
+    /// A PROXY header.
     Proxy,
     /// A handshake of TLS.
     Handshake,
-    /// A command that began and had no end, or none at all, or our replies were not read.
+    /// The rest of a command, or one at all; or that our replies be read.
     Command,
     /// An answer to a challenge of AUTH.
     Auth,
-    /// Content, in silence or too slow.
+    /// Content: none came, or too little.
     Content,
 }
 
@@ -83,6 +85,11 @@ impl Shared {
         self.seat(ip).map(Some)
     }
 
+    /// The place is free again.
+    pub fn leave(&mut self, seat: Option<Seat>) {
+        seat.into_iter().for_each(|seat| self.register.leave(seat));
+    }
+
     fn seat(&mut self, ip: IpAddr) -> Result<Seat, Full> {
         let seat = self.register.enter(ip, self.config.conduct.capacity);
         match seat {
@@ -119,7 +126,7 @@ impl Relay {
     pub(super) fn welcome(&mut self, cx: &mut Context<'_>) -> bool {
         let ip = self.stranger(&cx.shared.config);
         let is_new = self.session.seat.is_none();
-        self.learn_conduct(cx);
+        self.learn_conduct(cx.now.instant, cx.shared);
         if ip.is_some() {
             cx.shared.tally.conducts[self.session.conduct as usize] += 1;
         }
@@ -143,14 +150,16 @@ impl Relay {
 
     /// Somebody else is the client, or the client is nobody's guest any more.
     pub(super) fn give_seat_back(&mut self, shared: &mut Shared) {
-        if let Some(seat) = self.session.seat.take() {
-            shared.register.leave(seat);
-        }
+        shared.leave(self.session.seat.take());
     }
 
-    pub(super) fn learn_conduct(&mut self, cx: &Context<'_>) {
-        let conduct = |ip| cx.shared.register.conduct(cx.now.instant, ip);
-        self.session.conduct = self.stranger(&cx.shared.config).map(conduct).unwrap_or_default();
+    /// What is known of the client now, and in which lane it is for that.
+    pub fn learn_conduct(&mut self, now: Instant, shared: &Shared) {
+        let known = self.stranger(&shared.config).map(|ip| shared.register.conduct(now, ip));
+        let before = std::mem::replace(&mut self.session.conduct, known.unwrap_or_default());
+        if before != self.session.conduct {
+            self.session.find_lane(&shared.config, Phase::Connect);
+        }
     }
 
     pub(super) fn note_deed(&self, cx: &mut Context<'_>, deed: Deed) {
@@ -219,10 +228,10 @@ impl Relay {
     }
 
     /// The client was too slow, and the session ends for it.
-    pub(super) fn note_slow(&self, cx: &mut Context<'_>, phase: Phase) {
-        cx.shared.tally.slow[phase as usize] += 1;
+    pub(super) fn note_slow(&self, cx: &mut Context<'_>, awaited: Awaited) {
+        cx.shared.tally.slow[awaited as usize] += 1;
         // Who has nothing to say for a while is idle, not slow.
-        let is_idle = phase == Phase::Command && self.input.is_empty();
+        let is_idle = awaited == Awaited::Command && self.input.is_empty();
         if !is_idle {
             self.note_deed(cx, Deed::Slow);
         }

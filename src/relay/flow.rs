@@ -9,7 +9,7 @@
 
 use super::action::Action;
 use super::ahead::Ahead;
-use super::conduct;
+use super::conduct::Awaited;
 use super::content::{Content, Stand};
 use super::envelope::size_limit;
 use super::sender::Reading;
@@ -82,11 +82,10 @@ impl Relay {
     fn begin_content(&mut self, cx: &mut Context<'_>, framing: Framing) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let workers = &cx.shared.config.workers;
-        let window = workers.window.min(cx.shared.window_left);
+        let (line_max, wanted) = (workers.line, workers.window);
+        let window = cx.shared.take_window(self.session.lane, wanted);
         let mut held = cx.shared.spare.take_medium();
-        cx.shared.window_left -= window;
-        self.window_taken = window;
-        let line_max = workers.line;
+        self.window_taken = (self.session.lane, window);
         let session = &self.session;
         let identity = session.forwarded.as_deref();
         let mut id = [0; ulid::ULID_LEN];
@@ -138,7 +137,7 @@ impl Relay {
         let Patience { content, min_rate, .. } = self.session.patience;
         self.await_client(cx.now.instant, content);
         if self.session.pace.is_slow(cx.now.instant, octets, min_rate) && !end {
-            self.note_slow(cx, conduct::Phase::Content);
+            self.note_slow(cx, Awaited::Content);
             self.say_and_close(cx, &Reply::new(421, "4.4.2", "content comes too slowly, closing"));
         }
     }

@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::auth::Dialogue;
-use super::conduct::{Doings, Phase};
+use super::conduct::{Awaited, Doings};
 use super::event::Ending;
 use super::manners::Manners;
 use super::{Action, Context, Relay, Stage};
 use crate::limits::{COMMAND_LINE_BYTES_MAX, REPLIES_PENDING_BYTES_MAX};
+use crate::policy::condition::Phase;
 use crate::policy::route::Submitter;
 use crate::policy::settings::Config;
 use crate::smtp::command::{self, Bdat, Command, Refused, Verb};
@@ -24,6 +25,7 @@ use crate::smtp::server;
 use crate::smtp::xforward::{self, Identity, Proto};
 use crate::tls::secured::Secured;
 use crate::traffic::conduct::{Conduct, Deed};
+use crate::traffic::lane::Lane;
 use crate::traffic::patience::{Pace, Patience};
 use crate::traffic::register::Seat;
 
@@ -74,6 +76,8 @@ pub(super) struct Session {
     pub(super) patience: Patience,
     /// How fast content comes.
     pub(super) pace: Pace,
+    /// As far as it is known.
+    pub(super) lane: Lane,
 }
 
 impl Session {
@@ -102,8 +106,12 @@ impl Session {
             seat: None,
             patience: config.workers.patience(),
             pace: Pace::default(),
+            lane: config.policy.lanes.others(),
         };
         session.set_client(config, peer);
+        if !session.must_speak_proxy {
+            session.find_lane(config, Phase::Connect);
+        }
         session
     }
 
@@ -125,6 +133,7 @@ impl Session {
         self.user = None;
         self.exchange = None;
         self.manners.forget();
+        self.find_lane(config, Phase::Connect);
     }
 
     /// Nobody but the connection, and PROXY in front of it, says who the client is.
@@ -191,7 +200,7 @@ impl Relay {
     pub(super) fn on_secured(&mut self, cx: &mut Context<'_>, secured: Box<Secured>) {
         self.session.forget(&cx.shared.config);
         self.session.secured = Some(secured);
-        self.learn_conduct(cx);
+        self.learn_conduct(cx.now.instant, cx.shared);
         self.await_command(cx);
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
             self.greet_in_time(cx);
@@ -231,6 +240,7 @@ impl Relay {
                     self.session.is_trusted = listener.may_xclient(source.ip());
                     self.session.set_client(&cx.shared.config, source);
                 }
+                self.session.find_lane(&cx.shared.config, Phase::Connect);
                 self.session.local = destination.unwrap_or(self.session.local);
                 self.stage = Stage::Command;
                 if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
@@ -449,6 +459,7 @@ impl Relay {
         if self.session.secured.is_none() {
             offer.end_to_end.remove(Extensions::REQUIRETLS);
         }
+        offer.mt_priority = cx.shared.config.listeners[self.session.listener].mt_priority.is_some();
         offer.auth = self.offered_mechanisms(cx);
         let begin = cx.actions.downstream.len();
         offer.ehlo_reply(&cx.shared.config.hostname, &mut cx.actions.downstream);
@@ -508,6 +519,7 @@ impl Relay {
         self.session.user = user.map(String::into_boxed_str);
         self.session.doings = Doings::default();
         self.give_seat_back(cx.shared);
+        self.session.find_lane(&cx.shared.config, Phase::Helo);
         if self.welcome(cx) {
             self.greet(cx);
         }
@@ -550,7 +562,7 @@ impl Relay {
 
     pub(super) fn on_client_late(&mut self, cx: &mut Context<'_>) {
         if !self.draining {
-            self.note_slow(cx, self.phase());
+            self.note_slow(cx, self.awaited());
         }
         if matches!(self.stage, Stage::ProxyHeader | Stage::Handshake) {
             let in_proxy = self.stage == Stage::ProxyHeader;
@@ -567,15 +579,15 @@ impl Relay {
         self.say_and_close(cx, &reply);
     }
 
-    /// What the client is in the middle of.
-    const fn phase(&self) -> Phase {
+    /// What the client is to do next.
+    const fn awaited(&self) -> Awaited {
         match self.stage {
-            Stage::ProxyHeader => Phase::Proxy,
-            Stage::Handshake => Phase::Handshake,
-            Stage::Response => Phase::Auth,
-            Stage::Data | Stage::Chunk { .. } | Stage::Swallow { .. } => Phase::Content,
+            Stage::ProxyHeader => Awaited::Proxy,
+            Stage::Handshake => Awaited::Handshake,
+            Stage::Response => Awaited::Auth,
+            Stage::Data | Stage::Chunk { .. } | Stage::Swallow { .. } => Awaited::Content,
             Stage::Greeting | Stage::Command | Stage::Proving | Stage::Verdict | Stage::Over => {
-                Phase::Command
+                Awaited::Command
             }
         }
     }

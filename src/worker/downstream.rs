@@ -16,6 +16,7 @@ use crate::relay::event::{Ending, Event, Side};
 use crate::relay::record::Record;
 use crate::relay::{Relay, Shared};
 use crate::smtp::reply::Reply;
+use crate::traffic::lane::Lane;
 use crate::traffic::register::Seat;
 
 /// How long a client that was sent away may take to read our last reply. Seed 3202 of the simulation has one that
@@ -39,6 +40,9 @@ pub(super) struct Downstream {
     pub(super) way: Option<Key>,
     /// Where it was counted by its relay.
     seat: Option<Seat>,
+    /// As which it is counted.
+    pub(super) lane: Lane,
+    pub(super) since: Instant,
     linger: bool,
     /// When it is closed, whatever is still under way.
     linger_until: Option<Instant>,
@@ -46,7 +50,7 @@ pub(super) struct Downstream {
 }
 
 impl Downstream {
-    const fn new(socket: Socket, relay: Option<Box<Relay>>) -> Self {
+    const fn new(socket: Socket, relay: Option<Box<Relay>>, lane: Lane, since: Instant) -> Self {
         Self {
             pipe: Pipe::new(socket),
             relay,
@@ -55,6 +59,8 @@ impl Downstream {
             waits: false,
             way: None,
             seat: None,
+            lane,
+            since,
             linger: false,
             linger_until: None,
             armed: None,
@@ -75,22 +81,31 @@ impl<R: Reactor> Worker<R> {
         local: SocketAddr,
     ) {
         self.counters.sessions.increment();
-        if self.clients.len() >= self.shared.config.workers.connections {
-            self.counters.sessions_refused_full.increment();
-            let reply = Reply::new(421, "4.3.2", "too many connections, come again");
-            return self.turn_away(listener, socket, &reply);
-        }
         // Before anything is made for it.
-        let seat = match self.shared.admit(self.listeners[listener.0], peer.ip()) {
-            Ok(seat) => seat,
-            Err(full) => return self.turn_away(listener, socket, &crowded(full)),
-        };
+        let admitted = self.shared.admit(self.listeners[listener.0], peer.ip());
         let now = self.now();
+        let seat = match admitted {
+            Ok(seat) => seat,
+            Err(full) => {
+                return self.turn_away(
+                    listener,
+                    socket,
+                    self.shared.config.policy.lanes.others(),
+                    &crowded(full),
+                );
+            }
+        };
         let mut relay = Relay::new(now, &self.shared.config, self.listeners[listener.0], peer, local);
         relay.sit(seat);
-        let key = self.clients.insert(Downstream::new(socket, Some(Box::new(relay))));
-        self.own(socket, Owner::Client(key));
-        self.note_clients();
+        relay.learn_conduct(now, &self.shared);
+        let lane = relay.lane();
+        if !self.has_room_for(lane) {
+            self.shared.leave(seat);
+            self.counters.sessions_refused_full.increment();
+            let reply = Reply::new(421, "4.3.2", "too many connections, come again");
+            return self.turn_away(listener, socket, lane, &reply);
+        }
+        let key = self.insert_client(Downstream::new(socket, Some(Box::new(relay)), lane, now));
         self.reactor.receive(socket);
         self.tell(key, Event::Opened);
     }
@@ -104,20 +119,29 @@ impl<R: Reactor> Worker<R> {
     }
 
     /// No room: 421 is kinder than silence (RFC 5321 §3.8), where it can be said in clear.
-    fn turn_away(&mut self, listener: Listener, socket: Socket, reply: &Reply) {
+    fn turn_away(&mut self, listener: Listener, socket: Socket, lane: Lane, reply: &Reply) {
+        self.counters.lanes[lane.index()].turned_away.increment();
         if self.shared.config.listeners[self.listeners[listener.0]].tls.is_implicit() {
             return self.reactor.close(socket);
         }
-        let mut client = Downstream::new(socket, None);
+        let mut client = Downstream::new(socket, None, lane, self.now());
         let mut farewell = Vec::new();
         reply.write(&mut farewell);
         client.pipe.queue(&mut farewell);
         client.pipe.close = Close::WhenSent;
         client.linger_until = Some(self.now() + FAREWELL);
-        let key = self.clients.insert(client);
-        self.own(socket, Owner::Client(key));
+        let key = self.insert_client(client);
         self.arm_client(key);
         self.dirty.push(Owner::Client(key));
+    }
+
+    fn insert_client(&mut self, client: Downstream) -> Key {
+        let (socket, lane) = (client.pipe.socket, client.lane);
+        let key = self.clients.insert(client);
+        self.own(socket, Owner::Client(key));
+        self.lanes.enter(lane, &self.counters);
+        self.note_clients();
+        key
     }
 
     pub(super) fn on_client_bytes(&mut self, key: Key, chunk: &Chunk) {
@@ -169,6 +193,7 @@ impl<R: Reactor> Worker<R> {
         }
         self.recycle(&mut actions);
         self.actions = actions;
+        self.note_lane(key);
         self.arm_client(key);
     }
 
@@ -231,7 +256,7 @@ impl<R: Reactor> Worker<R> {
             Action::Resume => self.on_socket(key, R::receive),
             Action::Finish { linger } => self.finish(key, linger),
             Action::Abort => self.close_client(key),
-            Action::Record(record) => self.record(&record),
+            Action::Record(record) => self.record(key, &record),
         }
     }
 
@@ -241,8 +266,9 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    fn record(&mut self, record: &Record) {
-        self.counters.count(record);
+    fn record(&mut self, key: Key, record: &Record) {
+        let relay = self.clients.at(key).and_then(|client| client.relay.as_ref());
+        self.counters.count(record, relay.map_or(Lane(0), |relay| relay.lane()));
         if self.records.is_open() {
             record.write_json_line(&mut self.batch);
             self.housekeeping = self.housekeeping.min(self.now() + RECORDS_DELAY);
@@ -286,8 +312,8 @@ impl<R: Reactor> Worker<R> {
         self.asker.forget_all(key);
         self.disown(client.pipe.socket);
         self.reactor.close(client.pipe.socket);
-        let seat = client.relay.as_ref().map_or(client.seat, |relay| relay.seat());
-        seat.into_iter().for_each(|seat| self.shared.register.leave(seat));
+        self.shared.leave(client.relay.as_ref().map_or(client.seat, |relay| relay.seat()));
+        self.lanes.leave(client.lane, &self.counters);
         self.note_clients();
     }
 

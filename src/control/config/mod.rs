@@ -11,6 +11,7 @@ mod auth;
 mod conduct;
 mod contact;
 mod inspect;
+mod lane;
 mod login;
 mod mx;
 mod policy;

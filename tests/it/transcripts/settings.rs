@@ -9,6 +9,7 @@ use postern::policy::conduct;
 use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
+use postern::policy::lane::{self, Lanes};
 use postern::policy::lists::Lists;
 use postern::policy::mx;
 use postern::policy::reputation;
@@ -78,6 +79,8 @@ pub(super) struct Settings {
     pub(super) deeds: Vec<(Deed, usize)>,
     /// How many of them are here already.
     pub(super) here: usize,
+    /// So many times the worker was overloaded.
+    pub(super) overload: u64,
     /// Records show where the message went.
     pub(super) shows_next_hop: bool,
     /// What is looked for.
@@ -101,6 +104,7 @@ impl Settings {
             hurried: false,
             deeds: Vec::new(),
             here: 0,
+            overload: 0,
             shows_next_hop: false,
             patterns: String::new(),
             zone: Vec::new(),
@@ -148,6 +152,8 @@ impl Settings {
             "connections" => self.config.conduct.capacity.address = value.parse().ok()?,
             "here" => self.here = value.parse().ok()?,
             "did" => self.deeds.push(deed(value)?),
+            "lane" => self.take_lane(value)?,
+            "overload" => self.overload = value.parse().ok()?,
             "tarpits" => self.tarpits = TARPITS_MAX,
             "spool" => self.take_spool(value)?,
             "mx" => self.take_mx(),
@@ -200,6 +206,20 @@ impl Settings {
         let mut rules: Vec<Rule> = policy.rules.iter().map(|(_, rule)| rule.clone()).collect();
         rules.push(Rule { name: name.to_owned(), when, then, reply: None, shadow: false });
         policy.rules = Rules::new(rules);
+        Some(())
+    }
+
+    /// `NAME SHARE`, or with a condition behind it.
+    fn take_lane(&mut self, value: &str) -> Option<()> {
+        let mut words = value.splitn(3, ' ');
+        let (name, share, when) = (words.next()?, words.next()?.parse().ok()?, words.next());
+        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
+        let when = when.map(|when| Condition::compile(when, scope).expect("a condition"));
+        let lanes = &mut self.config.policy.lanes;
+        let lane = lane::Settings { name: name.to_owned(), when, share };
+        let is_default = lanes.names().next() == Some("all");
+        let before = if is_default { Vec::new() } else { lanes.iter().cloned().collect() };
+        *lanes = Lanes::new(before.into_iter().chain([lane]).collect());
         Some(())
     }
 
@@ -337,6 +357,7 @@ impl Settings {
             "replace" => listener.bare_newline = BareNewlinePolicy::Replace(vec![value.parse().ok()?]),
             "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
             "outbound" => listener.outbound = true,
+            "mt_priority" => listener.mt_priority = Some(vec![value.parse().ok()?]),
             "xclient" => listener.xclient.push(value.parse().ok()?),
             "tls" => listener.tls = downstream_tls(value)?,
             "auth" => listener.auth = Some(auth(value)?),
@@ -384,6 +405,7 @@ fn config() -> Config {
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
             auth: None,
+            mt_priority: None,
             outbound: false,
         }],
         upstreams: vec![upstream("mailstore", "198.51.100.1:25")],
