@@ -43,13 +43,11 @@ fn raise(needed: usize) -> usize {
     if now.current.is_none_or(|current| current >= wanted) {
         return needed;
     }
-    let set = |current: u64, maximum| setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum });
-    // Root may raise the upper limit, too.
-    if set(wanted, now.maximum.map(|maximum| maximum.max(wanted))).is_ok() {
-        return needed;
-    }
+    // The upper limit is an administrator's word, even where we might raise it.
     let possible = now.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let have = if set(possible, now.maximum).is_ok() { possible } else { now.current.unwrap_or(wanted) };
+    let raised = Rlimit { current: Some(possible), maximum: now.maximum };
+    let is_raised = setrlimit(Resource::Nofile, raised).is_ok();
+    let have = if is_raised { possible } else { now.current.unwrap_or(wanted) };
     usize::try_from(have).unwrap_or(needed)
 }
 

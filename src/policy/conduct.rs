@@ -24,8 +24,8 @@ pub struct Settings {
     pub entries: usize,
     /// Connections of one worker at a time.
     pub capacity: Capacity,
-    /// Unknown recipients of one session after which it is ended, if they are more than those that were taken;
-    /// 0: never.
+    /// Unknown recipients of one session after which it is ended, if they are more than those that were taken, or
+    /// five times as many; 0: never.
     pub unknown: u32,
     pub thresholds: Thresholds,
     /// Networks that nothing is remembered of.

@@ -163,8 +163,13 @@ impl Relay {
     }
 
     pub(super) fn note_deed(&self, cx: &mut Context<'_>, deed: Deed) {
+        self.note_deeds(cx, deed, 1);
+    }
+
+    fn note_deeds(&self, cx: &mut Context<'_>, deed: Deed, times: usize) {
+        let times = u16::try_from(times).unwrap_or(u16::MAX);
         if let Some(ip) = self.stranger(&cx.shared.config) {
-            cx.shared.register.note(cx.now.instant, ip, deed);
+            cx.shared.register.note(cx.now.instant, ip, deed, times);
         }
     }
 
@@ -200,23 +205,25 @@ impl Relay {
         }
     }
 
-    /// A recipient was answered.
+    /// A recipient was answered. Of one whose sender was refused nothing was said.
     pub(super) fn note_recipient(&mut self, cx: &mut Context<'_>, reply: &Reply) {
-        let doings = &mut self.session.doings;
+        let is_of_sender =
+            self.transaction.as_ref().is_some_and(|transaction| transaction.mail_refused.is_some());
         if reply.is_positive() {
-            doings.taken += 1;
-            self.note_deed(cx, Deed::Taken);
-        } else if is_of_nobody(reply) {
-            doings.unknown += 1;
+            self.session.doings.taken += 1;
+        } else if is_of_nobody(reply) && !is_of_sender {
+            self.session.doings.unknown += 1;
             self.note_deed(cx, Deed::UnknownRecipient);
         }
     }
 
-    /// A session that asks who exists ends here.
+    /// A session that asks who exists ends here. Whoever knows one who does could name that one again and again:
+    /// five times as many are too many, whatever else was taken.
     pub(super) fn end_if_harvesting(&mut self, cx: &mut Context<'_>) {
         let Doings { unknown, taken, .. } = self.session.doings;
         let max = cx.shared.config.conduct.unknown_of(self.session.conduct);
-        if max > 0 && unknown >= max && unknown > taken && self.is_strangers_own(&cx.shared.config) {
+        let is_harvest = unknown >= max && unknown > taken || unknown >= max.saturating_mul(5);
+        if max > 0 && is_harvest && self.is_strangers_own(&cx.shared.config) {
             cx.shared.tally.harvests += 1;
             self.say_and_close(cx, &Reply::new(421, "4.7.0", "too many unknown recipients"));
         }
@@ -244,7 +251,9 @@ impl Relay {
         match disposition {
             Disposition::Delivered => {
                 self.session.doings.idle_commands = 0;
+                let reached = self.transaction.as_ref().map_or(0, |it| it.accepted().count());
                 self.note_deed(cx, Deed::Delivered);
+                self.note_deeds(cx, Deed::Reached, reached);
             }
             Disposition::Refused if is_rejected => self.note_deed(cx, Deed::Refused),
             Disposition::Quarantined | Disposition::Discarded => self.note_deed(cx, Deed::Refused),

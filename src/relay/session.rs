@@ -192,7 +192,7 @@ impl Relay {
 
     fn start_tls(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
         self.stage = Stage::Handshake;
-        self.await_client(cx.now.instant, HANDSHAKE);
+        self.await_client(cx.now.instant, HANDSHAKE.min(self.session.patience.command));
         cx.actions.push(Action::StartTls { early });
     }
 

@@ -53,8 +53,8 @@ impl Conduct {
 pub enum Deed {
     /// A message was taken.
     Delivered,
-    /// A recipient was taken.
-    Taken,
+    /// A recipient got a message: to be taken alone excuses nothing, for whoever asks knows one that is.
+    Reached,
     /// A recipient is none that anybody knows.
     UnknownRecipient,
     /// A command that makes no sense, or one too many that leads nowhere.
@@ -72,7 +72,7 @@ pub enum Deed {
 impl Deed {
     pub const ALL: [Self; 8] = [
         Self::Delivered,
-        Self::Taken,
+        Self::Reached,
         Self::UnknownRecipient,
         Self::Junk,
         Self::Guessed,
@@ -97,7 +97,7 @@ pub struct Bounds {
 /// From what on somebody is what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
-    /// Unknown recipients, if they are more than those that were taken.
+    /// Unknown recipients, if they are more than those that got a message.
     pub harvest: Bounds,
     /// Errors, if they are more than four for each message.
     pub junk: Bounds,
@@ -148,7 +148,7 @@ struct Offence {
 }
 
 const OFFENCES: [Offence; 5] = [
-    Offence { deed: Deed::UnknownRecipient, excuse: Deed::Taken, excused: 1, bounds: |it| it.harvest },
+    Offence { deed: Deed::UnknownRecipient, excuse: Deed::Reached, excused: 1, bounds: |it| it.harvest },
     Offence { deed: Deed::Junk, excuse: Deed::Delivered, excused: 4, bounds: |it| it.junk },
     Offence { deed: Deed::Guessed, excuse: Deed::Proved, excused: 4, bounds: |it| it.guesses },
     Offence { deed: Deed::Slow, excuse: Deed::Delivered, excused: 1, bounds: |it| it.slow },
@@ -167,10 +167,10 @@ pub struct Past {
 const _: () = assert!(size_of::<Past>() <= 24);
 
 impl Past {
-    pub fn note(&mut self, now: Instant, deed: Deed) {
+    pub fn note(&mut self, now: Instant, deed: Deed, times: u16) {
         *self = self.at(now);
         let count = &mut self.counts[deed as usize];
-        *count = count.saturating_add(UNIT);
+        *count = count.saturating_add(UNIT.saturating_mul(times));
     }
 
     /// How often, lately.
@@ -260,7 +260,7 @@ mod tests {
     fn past(deeds: &[(Deed, usize)]) -> Past {
         let mut past = Past::default();
         for (deed, count) in deeds {
-            (0..*count).for_each(|_| past.note(START, *deed));
+            past.note(START, *deed, u16::try_from(*count).unwrap());
         }
         past
     }
@@ -275,14 +275,14 @@ mod tests {
         check(&[], Conduct::Unknown);
         check(&[(Deed::Delivered, 9)], Conduct::Unknown);
         check(&[(Deed::Delivered, 10)], Conduct::Good);
-        check(&[(Deed::Proved, 100), (Deed::Taken, 100)], Conduct::Unknown);
+        check(&[(Deed::Proved, 100), (Deed::Reached, 100)], Conduct::Unknown);
     }
 
     #[test]
     fn an_offence_counts_when_nothing_excuses_it() {
-        use Deed::{Delivered, Guessed, Junk, Proved, Refused, Slow, Taken, UnknownRecipient};
+        use Deed::{Delivered, Guessed, Junk, Proved, Reached, Refused, Slow, UnknownRecipient};
         for (deed, excuse, excused, suspect, bad) in [
-            (UnknownRecipient, Taken, 1, 10, 30),
+            (UnknownRecipient, Reached, 1, 10, 30),
             (Junk, Delivered, 4, 10, 40),
             (Guessed, Proved, 4, 10, 30),
             (Slow, Delivered, 1, 5, 20),
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_worst_offence_counts_and_good_mail_excuses_only_its_own() {
-        check(&[(Deed::Delivered, 1000), (Deed::Taken, 1000), (Deed::Guessed, 30)], Conduct::Bad);
+        check(&[(Deed::Delivered, 1000), (Deed::Reached, 1000), (Deed::Guessed, 30)], Conduct::Bad);
         check(&[(Deed::Slow, 5), (Deed::UnknownRecipient, 30)], Conduct::Bad);
         // Who has offended in part is not good.
         check(&[(Deed::Delivered, 1000), (Deed::Guessed, 3)], Conduct::Unknown);
@@ -340,7 +340,7 @@ mod tests {
             let (mut past, mut deeds, mut now) = (Past::default(), Vec::new(), START);
             for _ in 0..200 {
                 now = now + HALF_LIFE.mul_f64(random.f64() / 8.0);
-                past.note(now, Deed::Junk);
+                past.note(now, Deed::Junk, 1);
                 deeds.push(now);
                 let ticks = |then: Instant| f64::from(tick(now) - tick(then));
                 let want: f64 = deeds.iter().map(|then| (-ticks(*then) / 8.0).exp2()).sum();
@@ -354,7 +354,8 @@ mod tests {
     #[test]
     fn counts_end_where_they_are_full() {
         let mut past = Past::default();
-        (0..100_000).for_each(|_| past.note(START, Deed::Junk));
+        (0..100_000).for_each(|_| past.note(START, Deed::Junk, 1));
+        past.note(START, Deed::Junk, u16::MAX);
         assert_eq!(past.count(START, Deed::Junk), u16::MAX / UNIT);
         assert!(past.count(START, Deed::Junk) > THRESHOLD_MAX);
     }

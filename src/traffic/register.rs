@@ -139,10 +139,11 @@ impl Register {
         }
     }
 
-    pub fn note(&mut self, now: Instant, client: IpAddr, deed: Deed) {
+    /// A client at that address has done this so many times.
+    pub fn note(&mut self, now: Instant, client: IpAddr, deed: Deed, times: u16) {
         let place = Place::of(self.seed, client);
         let past = self.addresses.enter(now, place.address).entry;
-        past.note(now, deed);
+        past.note(now, deed, times);
         if deed.is_offence() && past.degree(now, &self.thresholds) >= Degree::Part {
             let neighbours = self.networks.enter(now, place.network).entry;
             *neighbours = neighbours.at(now);
@@ -232,8 +233,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn offend(register: &mut Register, client: IpAddr, count: usize) {
-        (0..count).for_each(|_| register.note(START, client, Deed::UnknownRecipient));
+    fn offend(register: &mut Register, client: IpAddr, count: u16) {
+        register.note(START, client, Deed::UnknownRecipient, count);
     }
 
     #[test]
@@ -264,7 +265,7 @@ mod tests {
     fn many_small_offenders_make_strangers_of_their_network_suspect() {
         let good = ip("192.0.2.200");
         let mut register = register(1000);
-        (0..10).for_each(|_| register.note(START, good, Deed::Delivered));
+        register.note(START, good, Deed::Delivered, 10);
         let stranger = ip("192.0.2.250");
         let mut offenders = 0;
         while register.conduct(START, stranger) == Conduct::Unknown {
@@ -323,10 +324,10 @@ mod tests {
             [(); 2].map(|()| (0..50).map(|_| Ipv4Addr::from(random.u32(..)).into()).collect::<Vec<_>>());
         offenders.iter().for_each(|client| offend(&mut register, *client, 30));
         for client in &good {
-            (0..50).for_each(|_| register.note(START, *client, Deed::Delivered));
+            register.note(START, *client, Deed::Delivered, 50);
         }
         for _ in 0..1_000_000 {
-            register.note(START, Ipv4Addr::from(random.u32(..)).into(), Deed::Junk);
+            register.note(START, Ipv4Addr::from(random.u32(..)).into(), Deed::Junk, 1);
         }
         assert!(offenders.iter().all(|client| register.conduct(START, *client) == Conduct::Bad));
         assert!(good.iter().all(|client| register.conduct(START, *client) == Conduct::Good));
@@ -346,7 +347,7 @@ mod tests {
         let mut register = register(ENTRIES);
         let mut random = fastrand::Rng::with_seed(4);
         let clients: Vec<IpAddr> = (0..MANY).map(|_| Ipv4Addr::from(random.u32(..)).into()).collect();
-        clients.iter().for_each(|client| register.note(START, *client, Deed::Junk));
+        clients.iter().for_each(|client| register.note(START, *client, Deed::Junk, 1));
         let known = clients
             .iter()
             .filter(|client| register.addresses.at(Place::of(register.seed, **client).address).is_some());

@@ -76,7 +76,7 @@ pub(super) struct Settings {
     /// Places for clients are short.
     pub(super) hurried: bool,
     /// What clients at the same address have done before.
-    pub(super) deeds: Vec<(Deed, usize)>,
+    pub(super) deeds: Vec<(Deed, u16)>,
     /// How many of them are here already.
     pub(super) here: usize,
     /// So many times the worker was overloaded.
@@ -381,7 +381,7 @@ impl Settings {
 }
 
 /// `guesses 30`.
-fn deed(value: &str) -> Option<(Deed, usize)> {
+fn deed(value: &str) -> Option<(Deed, u16)> {
     let (word, count) = value.split_once(' ')?;
     let deed = match word {
         "unknown" => Deed::UnknownRecipient,

@@ -174,7 +174,7 @@ impl World {
         }
         let peer: SocketAddr = settings.client.parse().expect("an address");
         for (deed, count) in &settings.deeds {
-            (0..*count).for_each(|_| shared.register.note(now.instant, peer.ip(), *deed));
+            shared.register.note(now.instant, peer.ip(), *deed, *count);
         }
         for _ in 0..settings.here {
             let _seat = shared.register.enter(peer.ip(), Capacity { address: 0, network: 0 });
