@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
-use super::{boot, check_patterns};
+use super::{boot, check_patterns, descriptors};
 use crate::limits::{Holder, WorkerSize, worker_descriptors, worker_memory};
 use crate::policy::settings::{Config, Upstream};
 use crate::scan::Rules;
@@ -18,6 +18,7 @@ pub fn worker_size(config: &Config) -> WorkerSize {
         connections: config.workers.connections,
         window_budget: config.workers.window_budget,
         recipients: usize::try_from(config.workers.recipients).unwrap_or(usize::MAX),
+        conduct_entries: config.conduct.entries,
         upstream_connections: config.upstreams.iter().map(|upstream| upstream.pool.max).sum(),
     }
 }
@@ -158,7 +159,7 @@ fn costs(out: &mut String, config: &Config) -> fmt::Result {
             writeln!(
                 out,
                 "\nopen files needed                 {:>37}",
-                boot::descriptors(config, cores.len())
+                descriptors::needed(config, cores.len())
             )
         }
         Err(error) => writeln!(out, "\nnote: {error}"),

@@ -49,6 +49,7 @@ impl Session {
             client.tests.insert(test.name().into());
         }
         client.listener = Known::new(config.listeners[self.listener].name.clone());
+        client.conduct = Known::new(self.conduct.name());
     }
 
     /// Looks for the lane, by what is known at `phase` of the client alone.

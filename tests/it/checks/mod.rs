@@ -9,6 +9,7 @@
     reason = "the peers of the product are plain blocking programs"
 )]
 
+mod abuse;
 mod auth;
 mod contact;
 mod dialogue;

@@ -266,6 +266,7 @@ impl Run {
     fn check_rest(&mut self) {
         self.check(|worker| worker.audit().clients == 0, "a client is not forgotten");
         self.check(|worker| worker.audit().window_taken == 0, "window is lost");
+        self.check(|worker| worker.audit().seats == 0, "a connection is counted that is closed");
         self.check(|worker| worker.audit().held_bytes == 0, "bytes are kept");
         self.check(|worker| worker.audit().questions == 0, "a question is kept");
         self.check(|worker| worker.audit().pools.iter().all(|pool| !pool.waits), "somebody waits at a pool");

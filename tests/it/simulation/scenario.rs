@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::conduct;
 use postern::policy::first_contact::{self, Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
@@ -22,6 +23,8 @@ use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::verdict::Verdict;
 use postern::scan;
 use postern::tls::client_policy::{Authentication, ClientPolicy};
+use postern::traffic::conduct::{Bounds, Thresholds};
+use postern::traffic::register::Capacity;
 
 use super::checker::{Fate, Tag, Transaction};
 use super::client::{Client, Kind, Manner, Misdeed, Step, What};
@@ -298,12 +301,26 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
         sender: sender(random.clone()),
         first_contact: strangers(&mut random.clone(), mood).map(Arc::new),
         reputation: None,
+        conduct: conduct(&mut random.clone(), mood),
         store: Store::default(),
         quarantine: None,
         admin: None,
         records: RecordSink::Off,
         hash: "sim".to_owned(),
     }
+}
+
+/// In some worlds where clients misbehave few may come at a time, and little is suspect already.
+fn conduct(random: &mut Random, mood: Mood) -> conduct::Settings {
+    let settings = conduct::Settings { exempt: Vec::new(), ..conduct::Settings::default() };
+    if !mood.clients() || random.u8(..3) > 0 {
+        return settings;
+    }
+    let bounds = Bounds { suspect: 1, bad: 2 };
+    let thresholds =
+        Thresholds { harvest: bounds, junk: bounds, slow: bounds, refused: bounds, ..Thresholds::default() };
+    let capacity = Capacity { address: random.u32(1..4), network: random.u32(4..9) };
+    conduct::Settings { entries: 8, capacity, unknown: 2, thresholds, ..settings }
 }
 
 /// What is asked of strangers, in some worlds. Where all is to go well, nobody has to come again.
