@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 
 use super::balance::Balance;
 use super::boot::Notice;
-use super::metrics::{self, Single};
+use super::metrics::{self, Names, Single};
 use super::quarantine_pages;
 use crate::limits::QUARANTINE_ENTRIES_MAX;
 use crate::policy::ledger::Table;
@@ -190,7 +190,9 @@ fn text(state: &Inner) -> String {
     singles.extend(Balance::of(&state.counters).singles());
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
-    metrics::render(&singles, &state.counters, &upstream_names(&state.config))
+    let lanes: Vec<_> = state.config.policy.lanes.names().collect();
+    let names = Names { lanes: &lanes, upstreams: &upstream_names(&state.config) };
+    metrics::render(&singles, &state.counters, names)
 }
 
 fn quarantine(counts: Counts) -> [Single<'static>; 7] {
@@ -323,7 +325,7 @@ mod tests {
     fn state() -> (State, mpsc::Receiver<Notice>) {
         let config = read("demo.toml", include_str!("../../appliance/demo.toml")).unwrap();
         let (notices, inbox) = mpsc::channel();
-        let counters = vec![Arc::new(Counters::new(config.upstreams.len()))];
+        let counters = vec![Arc::new(Counters::of(&config))];
         counters[0].sessions.add(7);
         counters[0].sessions_now.add(2);
         counters[0].upstreams[0].connections_idle.set(3);

@@ -125,6 +125,8 @@ pub struct Listener {
     pub tls: DownstreamTls,
     /// `None`: AUTH is not known.
     pub auth: Option<DownstreamAuth>,
+    /// Networks whose word about priorities counts (RFC 6710), beside that of users; `None`: nobody's is heard.
+    pub mt_priority: Option<Vec<IpNet>>,
     /// Mail of our own comes here: whom it goes to is known from then on.
     pub outbound: bool,
 }
@@ -138,6 +140,11 @@ impl Listener {
     /// Whether a client at `peer` may tell us who the client is.
     pub fn may_xclient(&self, peer: IpAddr) -> bool {
         contains(&self.xclient, peer)
+    }
+
+    /// Whether a client at `peer` may raise its mail above others'.
+    pub fn may_raise(&self, peer: IpAddr) -> bool {
+        self.mt_priority.as_ref().is_some_and(|networks| contains(networks, peer))
     }
 
     /// Whether bare newlines of a client at `peer` are replaced instead of refused.

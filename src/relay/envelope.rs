@@ -12,6 +12,7 @@ use ulid::Ulid;
 
 use super::action::{Action, DiscardReason};
 use super::ahead::{Ahead, Foresight};
+use super::disposition::Disposition;
 use super::event::Lease;
 use super::session::Session;
 use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
@@ -23,7 +24,9 @@ use crate::smtp::command::{Mail, Rcpt};
 use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::parameter::{self, Declared, Parameters, append};
 use crate::smtp::reply::Reply;
-use crate::traffic::lane::Standing;
+
+const SENDER_OK: &[u8] = b"250 2.1.0 sender ok\r\n";
+const PRIORITY_CHANGED: &[u8] = b"250 2.3.6 sender ok, but not its priority\r\n";
 
 impl Relay {
     pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
@@ -32,13 +35,30 @@ impl Relay {
                 self.session.transactions += 1;
                 let id = Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
                 let parameters = self.kept_parameters(cx, mail.parameters);
-                let transaction = Transaction::new(id, cx.now, mail.path.text, parameters, declared);
+                let mut transaction = Transaction::new(id, cx.now, mail.path.text, parameters, declared);
+                let priority = self.priority(&cx.shared.config, &declared);
+                transaction.priority = priority;
                 self.transaction = Some(Box::new(transaction));
-                self.say_wire(cx, b"250 2.1.0 sender ok\r\n");
+                self.find_lane_of_sender(cx);
+                if self.is_deferred(cx.shared) {
+                    return self.defer_mail(cx);
+                }
+                // RFC 6710 §4.1: a client whose priority was changed hears so.
+                self.say_wire(cx, if priority.is_changed { PRIORITY_CHANGED } else { SENDER_OK });
                 self.ask_about_client(cx);
             }
             Err(reply) => self.complain(cx, &reply),
         }
+    }
+
+    /// Others come first; nothing was promised yet.
+    fn defer_mail(&mut self, cx: &mut Context<'_>) {
+        let reply = Reply::new(450, "4.3.2", "busy with others, come again");
+        let id = self.transaction.as_deref().map(|transaction| transaction.id.to_string());
+        let reply = reply.with_id(&id.unwrap_or_default());
+        self.settle(reply.clone(), Disposition::Deferred);
+        self.abandon_transaction(cx, &reply.first_line());
+        self.say(cx, &reply);
     }
 
     fn check_mail(&self, cx: &Context<'_>, mail: &Mail<'_>) -> Result<Declared, Reply> {
@@ -53,6 +73,9 @@ impl Relay {
         }
         if self.knows_auth(cx) {
             offered.insert(Extensions::AUTH);
+        }
+        if cx.shared.config.listeners[self.session.listener].mt_priority.is_some() {
+            offered.insert(Extensions::MT_PRIORITY);
         }
         let declared = parameter::check_mail(mail.parameters, offered).map_err(|error| error.reply())?;
         if declared.size.is_some_and(|size| size > size_limit(cx)) {
@@ -126,7 +149,7 @@ impl Relay {
             upstream: upstream.0,
             hosts,
             fresh,
-            standing: Standing::default(),
+            standing: self.standing(),
             identity,
         });
     }
@@ -365,7 +388,7 @@ fn forwarded_parameters(transaction: &Transaction, client: &Client) -> Vec<u8> {
         let is = |keyword: &[u8]| parameter.keyword.eq_ignore_ascii_case(keyword);
         // A server that lost 8BITMIME since it was heard must refuse BODY=8BITMIME itself.
         let keep = (size || !is(b"SIZE")) && (eight_bit || transaction.declared.eight_bit || !is(b"BODY"));
-        let keep = keep && (client.is_authenticated() || !is(b"AUTH"));
+        let keep = keep && (client.is_authenticated() || !is(b"AUTH")) && !is(b"MT-PRIORITY");
         if !keep {
             continue;
         }
@@ -375,6 +398,11 @@ fn forwarded_parameters(transaction: &Transaction, client: &Client) -> Vec<u8> {
         } else {
             append(parameter.keyword, parameter.value, &mut forwarded);
         }
+    }
+    if let Some(priority) =
+        transaction.priority.granted.filter(|_| capabilities.extensions.contains(Extensions::MT_PRIORITY))
+    {
+        append(b"MT-PRIORITY", Some(priority.to_string().as_bytes()), &mut forwarded);
     }
     if client.is_authenticated() && parameters.find(b"AUTH").is_none() {
         // RFC 4954 §5: that is what they say that trust nobody's word.

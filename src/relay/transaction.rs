@@ -10,6 +10,7 @@ use super::content::{Content, Stand};
 use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
+use super::lane::Priority;
 use super::question::Query;
 use super::recall::Memory;
 use super::seal::Sealing;
@@ -32,6 +33,8 @@ pub(super) struct Transaction {
     pub(super) path: Box<[u8]>,
     pub(super) parameters: Box<[u8]>,
     pub(super) declared: Declared,
+    /// Within its lane.
+    pub(super) priority: Priority,
     pub(super) recipients: Vec<Recipient>,
     /// Replies to RCPT not yet given, in the order of the commands.
     pub(super) owed: VecDeque<Owed>,
@@ -132,6 +135,7 @@ impl Transaction {
             path: path.into(),
             parameters,
             declared,
+            priority: Priority::default(),
             recipients: Vec::new(),
             owed: VecDeque::new(),
             upstream: None,

@@ -231,6 +231,8 @@ pub struct Offer {
     pub xclient: bool,
     /// As `xforward`: it depends on where the client is connected, and in clear.
     pub starttls: bool,
+    /// As `xforward`: there are some whose word about it counts (RFC 6710).
+    pub mt_priority: bool,
     /// As `xforward`: under TLS only, and as long as the client has not said who it is. None: no AUTH.
     pub auth: Vec<Mechanism>,
 }
@@ -252,6 +254,7 @@ impl Offer {
             xforward: false,
             xclient: false,
             starttls: false,
+            mt_priority: false,
             auth: Vec::new(),
         }
     }
@@ -266,6 +269,7 @@ impl Offer {
             ("DSN", Extensions::DSN),
             ("REQUIRETLS", Extensions::REQUIRETLS),
             ("STARTTLS", Extensions::STARTTLS),
+            ("MT-PRIORITY", Extensions::MT_PRIORITY),
         ] {
             if offered(extension) {
                 lines.push(keyword.to_owned());
@@ -298,6 +302,7 @@ impl Offer {
             (self.xforward, Extensions::XFORWARD),
             (self.xclient, Extensions::XCLIENT),
             (self.starttls, Extensions::STARTTLS),
+            (self.mt_priority, Extensions::MT_PRIORITY),
             (!self.auth.is_empty(), Extensions::AUTH),
         ] {
             if offered {

@@ -99,6 +99,8 @@ pub struct Declared {
     pub dsn: bool,
     /// REQUIRETLS was there.
     pub require_tls: bool,
+    /// RFC 6710 §4: -9 to 9.
+    pub priority: Option<i8>,
 }
 
 /// The parameter that cannot be accepted.
@@ -215,7 +217,7 @@ fn take(known: Known, value: Option<&[u8]>, offered: Extensions, declared: &mut 
         Known::Envid => return is_printable_xtext(value?, 100),
         Known::Auth if value? == b"<>" => {}
         Known::Auth => return is_printable_xtext(value?, 500),
-        Known::MtPriority => return is_priority(value?),
+        Known::MtPriority => declared.priority = Some(priority(value?)?),
         Known::Notify => return is_notify(value?),
         Known::Orcpt => return is_original_recipient(value?),
     }
@@ -246,10 +248,13 @@ fn is_printable_xtext(value: &[u8], bytes_max: usize) -> Option<()> {
     decoded.iter().all(|byte| matches!(byte, b' '..=b'~')).then_some(())
 }
 
-/// RFC 6710 §3: -9 to 9.
-fn is_priority(value: &[u8]) -> Option<()> {
-    let digit = value.strip_prefix(b"-").unwrap_or(value);
-    (digit.len() == 1 && digit[0].is_ascii_digit()).then_some(())
+/// RFC 6710 §3: `["-"] NZDIGIT / "0"`.
+fn priority(value: &[u8]) -> Option<i8> {
+    match value {
+        [digit @ b'0'..=b'9'] => i8::try_from(digit - b'0').ok(),
+        [b'-', digit @ b'1'..=b'9'] => i8::try_from(digit - b'0').ok().map(|digit| -digit),
+        _ => None,
+    }
 }
 
 /// RFC 3461 §4.1: NEVER alone, or a list of the others.
@@ -293,8 +298,14 @@ mod tests {
         assert_eq!(got, want.map_err(|(code, keyword)| (code, keyword.to_owned())), "{text}");
     }
 
-    const NOTHING: Declared =
-        Declared { size: None, eight_bit: false, smtputf8: false, dsn: false, require_tls: false };
+    const NOTHING: Declared = Declared {
+        size: None,
+        eight_bit: false,
+        smtputf8: false,
+        dsn: false,
+        require_tls: false,
+        priority: None,
+    };
 
     #[test]
     fn mail_declares_what_its_parameters_say() {
@@ -304,11 +315,15 @@ mod tests {
         check(check_mail, "BODY=8bitmime", Ok(Declared { eight_bit: true, ..NOTHING }));
         check(check_mail, "BODY=7BIT AUTH=<>", Ok(NOTHING));
         check(check_mail, "SMTPUTF8 RET=HDRS", Ok(Declared { smtputf8: true, dsn: true, ..NOTHING }));
-        check(check_mail, "ENVID=a+2Bb  MT-PRIORITY=-9", Ok(Declared { dsn: true, ..NOTHING }));
+        check(
+            check_mail,
+            "ENVID=a+2Bb  MT-PRIORITY=-9",
+            Ok(Declared { dsn: true, priority: Some(-9), ..NOTHING }),
+        );
         check(
             check_mail,
             "REQUIRETLS AUTH=e+3Dmc2@example.com MT-PRIORITY=0",
-            Ok(Declared { require_tls: true, ..NOTHING }),
+            Ok(Declared { require_tls: true, priority: Some(0), ..NOTHING }),
         );
     }
 

@@ -6,10 +6,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::policy::settings::Config;
 use crate::relay::action::DiscardReason;
 use crate::relay::disposition::Disposition;
 use crate::relay::record::Record;
 use crate::traffic::lag::Lag;
+use crate::traffic::lane::Lane;
 
 /// A number with one writer.
 #[derive(Debug, Default)]
@@ -85,8 +87,19 @@ pub struct Counters {
     pub answers_late: Counter,
     pub answers_stale: Counter,
 
-    /// In the order of the configuration.
+    /// In the order of the configuration, as is what follows.
+    pub lanes: Box<[LaneCounters]>,
     pub upstreams: Box<[UpstreamCounters]>,
+}
+
+/// What one worker counts of one lane.
+#[derive(Debug, Default)]
+pub struct LaneCounters {
+    pub sessions_now: Counter,
+    pub turned_away: Counter,
+    pub shed: Counter,
+    pub transactions: Counter,
+    pub deferred: Counter,
 }
 
 /// What one worker counts of one upstream.
@@ -127,13 +140,27 @@ impl UpstreamCounters {
     }
 }
 
+fn some<T: Default>(count: usize) -> Box<[T]> {
+    (0..count).map(|_| T::default()).collect()
+}
+
 impl Counters {
     pub fn new(upstreams: usize) -> Self {
-        Self { upstreams: (0..upstreams).map(|_| UpstreamCounters::default()).collect(), ..Self::default() }
+        Self { upstreams: some(upstreams), lanes: some(1), ..Self::default() }
     }
 
-    /// Counts a transaction that ended.
-    pub fn count(&self, record: &Record) {
+    /// With what it takes to count all that is named in `config`.
+    pub fn of(config: &Config) -> Self {
+        Self { lanes: some(config.policy.lanes.shares().count().into()), ..Self::new(config.upstreams.len()) }
+    }
+
+    /// Counts a transaction of `lane` that ended.
+    pub fn count(&self, record: &Record, lane: Lane) {
+        let of_lane = &self.lanes[lane.index()];
+        of_lane.transactions.increment();
+        if matches!(record.disposition, Disposition::Deferred | Disposition::DeferredUpstream) {
+            of_lane.deferred.increment();
+        }
         self.disposition(record.disposition).increment();
         self.content_bytes.add(record.size);
         if record.size > 0 && !record.window {
@@ -246,7 +273,7 @@ const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) 
         .with("reason", reason)
 }
 
-/// All of [`Counters`] but its upstreams.
+/// All of [`Counters`] but its upstreams and lanes.
 pub static METRICS: [Metric<Counters>; 37] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
@@ -299,6 +326,19 @@ pub static METRICS: [Metric<Counters>; 37] = [
     Metric::counter("answers_stale_total", "Answers that nobody waited for any more.", |c| &c.answers_stale),
 ];
 
+/// All of [`LaneCounters`].
+pub static LANE_METRICS: [Metric<LaneCounters>; 5] = [
+    Metric::gauge("lane_sessions", "Client connections now, by lane.", |c| &c.sessions_now),
+    Metric::counter("lane_turned_away_total", "Connections for which their lane had no room.", |c| {
+        &c.turned_away
+    }),
+    Metric::counter("lane_shed_total", "Idle connections that had to go for other lanes.", |c| &c.shed),
+    Metric::counter("lane_transactions_total", "Transactions ended and connections refused, by lane.", |c| {
+        &c.transactions
+    }),
+    Metric::counter("lane_deferred_total", "Those of them that have to come again.", |c| &c.deferred),
+];
+
 /// All of [`UpstreamCounters`].
 pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
@@ -328,8 +368,12 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
 
 // A field without a row would be counted for nobody.
 const _: () = assert!(
-    size_of::<Counters>() == METRICS.len() * size_of::<Counter>() + size_of::<Box<[UpstreamCounters]>>()
+    size_of::<Counters>()
+        == METRICS.len() * size_of::<Counter>()
+            + size_of::<Box<[UpstreamCounters]>>()
+            + size_of::<Box<[LaneCounters]>>()
 );
+const _: () = assert!(size_of::<LaneCounters>() == LANE_METRICS.len() * size_of::<Counter>());
 const _: () = assert!(size_of::<UpstreamCounters>() == UPSTREAM_METRICS.len() * size_of::<Counter>());
 
 #[cfg(test)]
@@ -353,6 +397,7 @@ mod tests {
     #[test]
     fn each_field_has_one_row() {
         check(&METRICS, &Counters::new(0));
+        check(&LANE_METRICS, &LaneCounters::default());
         check(&UPSTREAM_METRICS, &UpstreamCounters::default());
     }
 

@@ -35,7 +35,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Named in the language, not built in this version.
-const ABSENT: [&str; 3] = ["lane", "limit", "scanners"];
+const ABSENT: [&str; 2] = ["limit", "scanners"];
 
 const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("none", IdentityMode::None),
@@ -275,12 +275,22 @@ fn listener<'a>(
     let tls = tls::downstream(of_users[1], outside);
     let mut networks = |key| section.item(key).map(|item| item.list(unit::network)).unwrap_or_default();
     let (proxy_protocol, xclient) = (networks("proxy_protocol"), networks("xclient"));
+    let mt_priority = section.item("mt_priority").map(|item| item.list(unit::network));
     let bare_newline =
         section.item("bare_newline").and_then(bare_newline).unwrap_or(BareNewlinePolicy::Reject);
     let outbound = section.item("outbound").and_then(Item::flag).unwrap_or(false);
     section.finish();
-    let listener =
-        Listener { name, addresses, proxy_protocol, xclient, bare_newline, tls, auth: None, outbound };
+    let listener = Listener {
+        name,
+        addresses,
+        proxy_protocol,
+        xclient,
+        bare_newline,
+        tls,
+        auth: None,
+        mt_priority,
+        outbound,
+    };
     (listener, of_users)
 }
 

@@ -281,6 +281,7 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
             auth: None,
+            mt_priority: None,
             outbound: false,
         }],
         upstreams: (0..upstreams)

@@ -56,6 +56,7 @@ pub(super) enum Input {
     },
     Wait(Duration),
     Drain,
+    Shed,
 }
 
 /// Who acts: what one party does without pause is one step.
@@ -108,6 +109,7 @@ impl Input {
                 "Q: dns" => Self::Dns { late: false },
                 "Q: dns late" => Self::Dns { late: true },
                 "drain" => Self::Drain,
+                "shed" => Self::Shed,
                 _ => return None,
             },
         })
@@ -123,7 +125,7 @@ impl Input {
             | Self::Refuse => Actor::NextHop,
             // Nobody speaks while hands are shaken.
             Self::Secured | Self::Insecure => Actor::Else,
-            Self::Wait(_) | Self::Drain | Self::Answer(_) | Self::Dns { .. } => Actor::Else,
+            Self::Wait(_) | Self::Drain | Self::Shed | Self::Answer(_) | Self::Dns { .. } => Actor::Else,
         }
     }
 }

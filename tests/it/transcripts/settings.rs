@@ -8,6 +8,7 @@ use postern::policy::condition::{Condition, Scope};
 use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
+use postern::policy::lane::{self, Lanes};
 use postern::policy::lists::Lists;
 use postern::policy::mx;
 use postern::policy::reputation;
@@ -70,6 +71,8 @@ pub(super) struct Settings {
     pub(super) full_trace: bool,
     /// Clients of the worker that are held back already.
     pub(super) tarpits: usize,
+    /// So many times the worker was overloaded.
+    pub(super) overload: u64,
     /// Records show where the message went.
     pub(super) shows_next_hop: bool,
     /// What is looked for.
@@ -90,6 +93,7 @@ impl Settings {
             pool: Pool::Ready,
             full_trace: false,
             tarpits: 0,
+            overload: 0,
             shows_next_hop: false,
             patterns: String::new(),
             zone: Vec::new(),
@@ -132,6 +136,8 @@ impl Settings {
             "rule" => self.take_rule(value)?,
             "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
             "reputation" => self.config.reputation = Some(reputation::Settings::default()),
+            "lane" => self.take_lane(value)?,
+            "overload" => self.overload = value.parse().ok()?,
             "tarpits" => self.tarpits = TARPITS_MAX,
             "spool" => self.take_spool(value)?,
             "mx" => self.take_mx(),
@@ -184,6 +190,20 @@ impl Settings {
         let mut rules: Vec<Rule> = policy.rules.iter().map(|(_, rule)| rule.clone()).collect();
         rules.push(Rule { name: name.to_owned(), when, then, reply: None, shadow: false });
         policy.rules = Rules::new(rules);
+        Some(())
+    }
+
+    /// `NAME SHARE`, or with a condition behind it.
+    fn take_lane(&mut self, value: &str) -> Option<()> {
+        let mut words = value.splitn(3, ' ');
+        let (name, share, when) = (words.next()?, words.next()?.parse().ok()?, words.next());
+        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
+        let when = when.map(|when| Condition::compile(when, scope).expect("a condition"));
+        let lanes = &mut self.config.policy.lanes;
+        let lane = lane::Settings { name: name.to_owned(), when, share };
+        let is_default = lanes.names().next() == Some("all");
+        let before = if is_default { Vec::new() } else { lanes.iter().cloned().collect() };
+        *lanes = Lanes::new(before.into_iter().chain([lane]).collect());
         Some(())
     }
 
@@ -321,6 +341,7 @@ impl Settings {
             "replace" => listener.bare_newline = BareNewlinePolicy::Replace(vec![value.parse().ok()?]),
             "proxy_protocol" => listener.proxy_protocol.push(value.parse().ok()?),
             "outbound" => listener.outbound = true,
+            "mt_priority" => listener.mt_priority = Some(vec![value.parse().ok()?]),
             "xclient" => listener.xclient.push(value.parse().ok()?),
             "tls" => listener.tls = downstream_tls(value)?,
             "auth" => listener.auth = Some(auth(value)?),
@@ -355,6 +376,7 @@ fn config() -> Config {
             bare_newline: BareNewlinePolicy::Reject,
             tls: DownstreamTls::Off,
             auth: None,
+            mt_priority: None,
             outbound: false,
         }],
         upstreams: vec![upstream("mailstore", "198.51.100.1:25")],

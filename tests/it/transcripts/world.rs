@@ -165,6 +165,10 @@ impl World {
         }
         shared.announce();
         shared.tarpits = settings.tarpits;
+        for turn in 0..settings.overload {
+            // Behind each other, before the dialogue.
+            shared.bar.update(Instant::from_nanos(turn * 100_000_000), true);
+        }
         let peer = settings.client.parse().expect("an address");
         let local = "198.51.100.25:25".parse().expect("an address");
         Self {
@@ -257,6 +261,7 @@ impl World {
             Input::Dns { late } => self.answer_inquiries(*late),
             Input::Wait(duration) => self.wait(*duration),
             Input::Drain => self.deliver(Event::Drain),
+            Input::Shed => self.deliver(Event::Shed),
         }
     }
 
@@ -347,14 +352,18 @@ impl World {
                 self.inquiries.retain(|(asked, _)| *asked != query);
                 self.output.service.push("Q> cancel".to_owned());
             }
-            Action::CheckOut { upstream, hosts, fresh, .. } => {
+            Action::CheckOut { upstream, hosts, fresh, standing, .. } => {
                 let other = if upstream > 0 { " other" } else { "" };
                 let hosts = hosts.iter().flat_map(|hosts| &hosts.hosts);
                 let name: String =
                     hosts.fold(other.to_owned(), |name, host| format!("{name} {}", host.address));
                 self.asked = Some(fresh);
                 self.upstream = upstream;
-                self.say_upstream(&format!("checkout{name}{}", if fresh { " fresh" } else { "" }));
+                let priority = match standing.priority {
+                    0 => String::new(),
+                    priority => format!(" priority {priority}"),
+                };
+                self.say_upstream(&format!("checkout{name}{}{priority}", if fresh { " fresh" } else { "" }));
             }
             Action::CancelCheckOut => {
                 if self.asked.take().is_some() {
@@ -414,6 +423,9 @@ impl World {
         let mut line = text::without_id(line.trim_end());
         if let Some(user) = &record.client.user {
             line = format!("{line} [user {user}]");
+        }
+        if let Some(lane) = &record.lane {
+            line = format!("{line} [lane {lane}]");
         }
         if let Some(seal) = record.seal {
             line = format!("{line} [seal {seal}]");
@@ -530,7 +542,7 @@ pub(super) fn break_at_the_end(dialogue: &Dialogue) -> (Vec<Action>, usize) {
     world.open();
     let mut index = 0;
     dialogue.steps.iter().for_each(|step| world.play_step(step, Cut::AsWritten, &mut index));
-    assert!(world.shared.window_left < world.settings.config.workers.window_budget);
+    assert!(world.shared.windows.total() > 0);
     // A table without the row that every end looks up.
     world.shared.foresight.clear();
     let mut actions = Actions::default();
@@ -539,7 +551,7 @@ pub(super) fn break_at_the_end(dialogue: &Dialogue) -> (Vec<Action>, usize) {
     let broken = catch_unwind(AssertUnwindSafe(|| relay.handle(*now, event, shared, &mut actions)));
     assert!(broken.is_err(), "it did not panic");
     relay.on_panic(shared, &mut actions);
-    (actions.list, world.settings.config.workers.window_budget - world.shared.window_left)
+    (actions.list, world.shared.windows.total())
 }
 
 /// A question as it is written down.
