@@ -101,12 +101,14 @@ impl Workers {
     }
 }
 
-/// Which cores get a worker.
+/// Which CPUs get a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cpus {
-    /// One worker for each core that we may run on.
+    /// One for each that we may run on and that a quota pays for.
     Auto,
-    /// One worker for each core in the list.
+    /// One for each physical core: what SMT adds is left to the kernel and the service thread.
+    Cores,
+    /// One for each in the list.
     List(Vec<usize>),
 }
 

@@ -235,10 +235,11 @@ fn downstream_timeouts(section: Option<Section<'_>>) -> DownstreamTimeouts {
     timeouts
 }
 
-/// `"auto"` or a list of core numbers.
+/// `"auto"`, `"cores"` or a list of core numbers.
 fn cpus(item: Item<'_>) -> Option<Cpus> {
     if item.as_text().is_some() {
-        return item.choice(&[("auto", ())]).map(|()| Cpus::Auto);
+        let by_core = item.choice(&[("auto", false), ("cores", true)])?;
+        return Some(if by_core { Cpus::Cores } else { Cpus::Auto });
     }
     let mut cores: Vec<usize> = Vec::new();
     for element in item.some_elements("core") {

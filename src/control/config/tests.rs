@@ -280,7 +280,7 @@ fn workers_have_bounds() {
         ("transactions = 0", "12:16: 0 is out of range: 1 to 4294967295"),
         ("received = 1", "12:12: 1 is out of range: 10 to 1000"),
         ("min_rate = \"5\"", "12:12: `5` is not a rate; write one like \"500B/s\" (B, KiB, MiB, GiB)"),
-        ("cpus = \"all\"", "12:8: `all` is not known here; known: auto"),
+        ("cpus = \"all\"", "12:8: `all` is not known here; known: auto, cores"),
         ("cpus = []", "12:8: at least one core is needed"),
         ("cpus = [1, 1]", "12:12: core 1 is named twice"),
         (
