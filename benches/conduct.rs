@@ -35,7 +35,7 @@ fn conduct(criterion: &mut Criterion) {
     criterion.bench_function("conduct/come and go", |bencher| {
         let capacity = Capacity { address: 50, network: 200 };
         bencher.iter(|| {
-            let seat = register.enter(black_box(next()), capacity);
+            let seat = register.enter(NOW, black_box(next()), capacity);
             seat.into_iter().for_each(|seat| register.leave(seat));
         });
     });

@@ -75,14 +75,14 @@ impl Shared {
     ///
     /// # Errors
     /// When too many are here from there.
-    pub fn admit(&mut self, listener: usize, ip: IpAddr) -> Result<Option<Seat>, Full> {
+    pub fn admit(&mut self, now: Instant, listener: usize, ip: IpAddr) -> Result<Option<Seat>, Full> {
         let settings = &self.config.conduct;
         let listener = &self.config.listeners[listener];
         let speaks_for_others = listener.must_speak_proxy(ip) || listener.may_xclient(ip);
         if !listener.has_strangers() || speaks_for_others || settings.exempts(ip) {
             return Ok(None);
         }
-        self.seat(ip).map(Some)
+        self.seat(now, ip).map(Some)
     }
 
     /// The place is free again.
@@ -90,8 +90,8 @@ impl Shared {
         seat.into_iter().for_each(|seat| self.register.leave(seat));
     }
 
-    fn seat(&mut self, ip: IpAddr) -> Result<Seat, Full> {
-        let seat = self.register.enter(ip, self.config.conduct.capacity);
+    fn seat(&mut self, now: Instant, ip: IpAddr) -> Result<Seat, Full> {
+        let seat = self.register.enter(now, ip, self.config.conduct.capacity);
         match seat {
             Ok(_) => {}
             Err(Full::Address) => self.tally.full_address += 1,
@@ -131,7 +131,7 @@ impl Relay {
             cx.shared.tally.conducts[self.session.conduct as usize] += 1;
         }
         let Some(ip) = ip.filter(|_| is_new) else { return true };
-        match cx.shared.seat(ip) {
+        match cx.shared.seat(cx.now.instant, ip) {
             Ok(seat) => self.session.seat = Some(seat),
             Err(full) => self.turn_out(cx, full),
         }

@@ -154,11 +154,15 @@ impl Register {
     /// What is to be expected of a client at that address.
     pub fn conduct(&self, now: Instant, client: IpAddr) -> Conduct {
         let place = Place::of(self.seed, client);
-        let own = self.addresses.at(place.address).map(|past| past.conduct(now, &self.thresholds));
-        match own.unwrap_or_default() {
+        match self.own(now, place) {
             Conduct::Unknown if self.neighbours(now, place) >= NEIGHBOURS_SUSPECT => Conduct::Suspect,
             own => own,
         }
+    }
+
+    /// By what that address did itself.
+    fn own(&self, now: Instant, place: Place) -> Conduct {
+        self.addresses.at(place.address).map(|past| past.conduct(now, &self.thresholds)).unwrap_or_default()
     }
 
     /// How many others of its network have offended.
@@ -166,17 +170,18 @@ impl Register {
         self.networks.at(place.network).map_or(0, |neighbours| neighbours.count(now))
     }
 
-    /// Counts one more connection from there.
+    /// Counts one more connection from there. Who is good is not bound by its neighbours: large senders have whole
+    /// networks.
     ///
     /// # Errors
     /// When there are too many already.
-    pub fn enter(&mut self, client: IpAddr, capacity: Capacity) -> Result<Seat, Full> {
+    pub fn enter(&mut self, now: Instant, client: IpAddr, capacity: Capacity) -> Result<Seat, Full> {
         let place = Place::of(self.seed, client);
         let is_full = |key, max| max > 0 && self.here.get(&key).is_some_and(|here| *here >= max);
         if is_full(place.address, capacity.address) {
             return Err(Full::Address);
         }
-        if is_full(place.network, capacity.network) {
+        if is_full(place.network, capacity.network) && self.own(now, place) != Conduct::Good {
             return Err(Full::Network);
         }
         for key in [place.address, place.network] {
@@ -300,18 +305,22 @@ mod tests {
         let mut register = register(100);
         let capacity = Capacity { address: 2, network: 3 };
         let [one, two, other] = ["192.0.2.1", "192.0.2.2", "192.0.3.1"].map(ip);
-        let seats = [one, one, two].map(|client| register.enter(client, capacity).unwrap());
+        let seats = [one, one, two].map(|client| register.enter(START, client, capacity).unwrap());
         for (client, want) in [(one, Err(Full::Address)), (two, Err(Full::Network)), (other, Ok(()))] {
-            let got = register.enter(client, capacity).map(|seat| register.leave(seat));
+            let got = register.enter(START, client, capacity).map(|seat| register.leave(seat));
             assert_eq!(got, want, "{client}");
         }
+        register.note(START, two, Deed::Delivered, 10);
+        let good = register.enter(START, two, capacity).unwrap();
+        assert_eq!(register.enter(START, two, capacity), Err(Full::Address));
+        register.leave(good);
         register.leave(seats[0]);
-        let last = register.enter(two, capacity).unwrap();
+        let last = register.enter(START, two, capacity).unwrap();
         for seat in [seats[1], seats[2], last] {
             register.leave(seat);
         }
         assert_eq!(register.here(), 0);
-        let many: Vec<_> = (0..1000).map(|_| register.enter(one, FREE).unwrap()).collect();
+        let many: Vec<_> = (0..1000).map(|_| register.enter(START, one, FREE).unwrap()).collect();
         many.into_iter().for_each(|seat| register.leave(seat));
         assert_eq!(register.here(), 0);
     }

@@ -86,8 +86,8 @@ impl<R: Reactor> Worker<R> {
     ) {
         self.counters.sessions.increment();
         // Before anything is made for it.
-        let admitted = self.shared.admit(self.listeners[listener.0], peer.ip());
         let now = self.now();
+        let admitted = self.shared.admit(now, self.listeners[listener.0], peer.ip());
         let seat = match admitted {
             Ok(seat) => seat,
             Err(full) => {

@@ -177,7 +177,7 @@ impl World {
             shared.register.note(now.instant, peer.ip(), *deed, *count);
         }
         for _ in 0..settings.here {
-            let _seat = shared.register.enter(peer.ip(), Capacity { address: 0, network: 0 });
+            let _seat = shared.register.enter(now.instant, peer.ip(), Capacity { address: 0, network: 0 });
         }
         let local = "198.51.100.25:25".parse().expect("an address");
         Self {
