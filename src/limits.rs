@@ -158,6 +158,9 @@ pub const STORE_BATCHES_MAX: usize = 2;
 /// Clients of one worker whose replies are held back; more, and nobody else's are.
 pub const TARPITS_MAX: usize = 2000;
 
+/// Transactions that wait for a connection to one next hop, in one worker; more, and somebody is sent away.
+pub const WAITERS_MAX: usize = 16_384;
+
 // Sums.
 
 /// How much an administrator allows one worker.
