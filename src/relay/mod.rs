@@ -31,6 +31,7 @@ mod exchange;
 mod flow;
 mod lookup;
 mod manners;
+mod meter;
 pub mod quarantine;
 pub mod question;
 mod recall;
@@ -59,6 +60,7 @@ use action::{Action, Actions};
 use ahead::Foresight;
 use content::Stand;
 use event::{Event, Side};
+use meter::Meter;
 use question::Query;
 use session::Session;
 use trace_field::DateCache;
@@ -189,6 +191,7 @@ pub struct Relay {
     upstream_queued: (Instant, usize),
     client_deadline: Instant,
     hop_deadline: Option<Instant>,
+    meter: Meter,
 }
 
 impl Relay {
@@ -212,6 +215,7 @@ impl Relay {
             upstream_queued: (now, 0),
             client_deadline: now + config.workers.timeout.command,
             hop_deadline: None,
+            meter: Meter::default(),
         }
     }
 
@@ -231,7 +235,7 @@ impl Relay {
             Event::Confirmed => self.on_confirmed(cx),
             Event::Sent(side, bytes) => self.on_sent(cx, side, bytes),
             Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
-            Event::CheckOutRefused => self.on_check_out_refused(cx),
+            Event::CheckOutRefused(why) => self.on_check_out_refused(cx, why),
             Event::Answered(query, answer) if self.awaits_acquaintance(query) => {
                 self.on_acquaintance(cx, &answer);
             }
@@ -244,6 +248,7 @@ impl Relay {
             Event::Drain => self.on_drain(cx),
         }
         self.consume_input(cx);
+        self.measure(cx);
         self.close_after_end(cx);
         self.govern_reading(cx);
         if self.stage == Stage::Over {

@@ -97,9 +97,8 @@ impl Balance {
             return matches!(load(0), Load::Room(_)).then_some(0);
         }
         // Ejected ones come last, whatever their rank.
-        let reachable = self.peers.iter().enumerate().filter(|(at, _)| load(*at) != Load::Unreachable);
-        let grade = reachable.map(|(_, peer)| peer.grade(now)).min()?;
-        let least = self.candidates(now, grade, &load).reduce(lesser)?;
+        let grade = self.best_grade(now, &load)?;
+        let least = self.candidates(now, &load).reduce(lesser)?;
         let mut total = 0;
         let mut best: Option<usize> = None;
         for at in 0..self.peers.len() {
@@ -119,15 +118,21 @@ impl Balance {
         best
     }
 
-    fn candidates<'a>(
-        &'a self,
-        now: Instant,
-        grade: (bool, u16),
-        load: &'a impl Fn(usize) -> Load,
-    ) -> impl Iterator<Item = (usize, u64)> + 'a {
-        let of_grade = self.peers.iter().enumerate().filter(move |(_, peer)| peer.grade(now) == grade);
-        of_grade.filter_map(move |(at, peer)| match load(at) {
-            Load::Room(in_hand) => Some((in_hand, peer.weight_at(now))),
+    /// All that may be next: those that have room, where no better one can be reached.
+    pub fn eligible(&self, now: Instant, load: impl Fn(usize) -> Load) -> impl Iterator<Item = usize> {
+        let grade = self.best_grade(now, &load);
+        let servers = (0..self.peers.len()).filter(move |at| matches!(load(*at), Load::Room(_)));
+        servers.filter(move |at| Some(self.peers[*at].grade(now)) == grade)
+    }
+
+    fn best_grade(&self, now: Instant, load: &impl Fn(usize) -> Load) -> Option<(bool, u16)> {
+        let reachable = self.peers.iter().enumerate().filter(|(at, _)| load(*at) != Load::Unreachable);
+        reachable.map(|(_, peer)| peer.grade(now)).min()
+    }
+
+    fn candidates(&self, now: Instant, load: &impl Fn(usize) -> Load) -> impl Iterator<Item = (usize, u64)> {
+        self.eligible(now, load).filter_map(move |at| match load(at) {
+            Load::Room(in_hand) => Some((in_hand, self.peers[at].weight_at(now))),
             Load::Full | Load::Unreachable => None,
         })
     }

@@ -105,7 +105,7 @@ impl Breaker {
     /// Whether it makes sense to wait for this server.
     pub fn is_promising(&self, now: Instant) -> bool {
         match self.state {
-            State::Closed => self.quiet_until <= now + PATIENCE,
+            State::Closed => true,
             State::Open { until } => until <= now + PATIENCE,
             State::HalfOpen { since } => self.pause <= PATIENCE || now.since(since) <= PATIENCE,
         }
@@ -163,7 +163,12 @@ impl Breaker {
         self.open(now, random);
     }
 
-    /// Messages may go there again. One more failure opens it as before: what went wrong is not forgotten yet.
+    /// The probe came to nothing for a reason that may be ours: another one may be sent.
+    pub const fn on_probe_lost(&mut self, now: Instant) {
+        self.state = State::Open { until: now };
+    }
+
+    /// Messages may go there again. How long the pause was is not forgotten yet.
     pub const fn on_probe_passed(&mut self) {
         self.state = State::Closed;
         self.failures = 0;

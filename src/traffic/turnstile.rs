@@ -57,7 +57,7 @@ impl<T> Turnstile<T> {
 
     /// Somebody comes. `is_bound`: it must not be sent away, for it was promised something.
     pub fn push(&mut self, now: Instant, standing: Standing, is_bound: bool, who: T) {
-        let lane = self.lane(standing.lane);
+        let lane = self.shares.known(standing.lane).index();
         let queue = &mut self.queues[lane];
         if queue.waiters.is_empty() {
             queue.turn_at = queue.turn_at.max(self.now);
@@ -151,11 +151,6 @@ impl<T> Turnstile<T> {
     /// One more would be too many.
     pub const fn is_full(&self) -> bool {
         self.len >= WAITERS_MAX
-    }
-
-    /// A lane that is not there is the worst.
-    fn lane(&self, lane: Lane) -> usize {
-        lane.index().min(self.queues.len() - 1)
     }
 }
 

@@ -43,6 +43,7 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::sasl::client::Derived;
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::lane::Shares;
 
 use ask::Asker;
 use conn::Pipe;
@@ -138,7 +139,7 @@ impl<R: Reactor> Worker<R> {
         let mut ways = Slab::new();
         let policies: Vec<_> = config.upstreams.iter().map(Policies::apart).collect();
         let way = |(upstream, (settings, policies))| {
-            ways.insert(Way::configured(upstream, settings, policies, seeds.u64(..)))
+            ways.insert(Way::configured(upstream, settings, policies, Shares::default(), seeds.u64(..)))
         };
         let configured = config.upstreams.iter().zip(&policies).enumerate().map(way).collect();
         Self {
@@ -399,7 +400,7 @@ impl<R: Reactor> Worker<R> {
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stopping = true;
         }
-        let pressed = self.ways.iter().any(|(_, way)| way.pool.is_pressed());
+        let pressed = self.ways.iter().any(|(_, way)| way.pool.is_pressed(now));
         self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
     }
 
