@@ -198,6 +198,7 @@ pub struct Upstream {
     /// How they are found, if they are.
     pub mx: Option<mx::Settings>,
     pub pool: PoolLimits,
+    pub congestion: Congestion,
     pub identity: IdentityMode,
     pub tls: UpstreamTls,
     /// Who we are to its servers; `None`: nobody asks.
@@ -241,6 +242,23 @@ pub struct PoolLimits {
     pub idle: Duration,
     /// Time a transaction waits for a connection before `451 4.3.2`.
     pub wait: Duration,
+}
+
+/// How much of its pool an upstream gets, as its servers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Congestion {
+    /// Transactions that a server may have in hand however slow it is.
+    pub min: usize,
+    /// How many it may have follows how fast it answers; else it is always `pool.max`.
+    pub adapts: bool,
+    /// A server that is far from the others gets nothing for a while.
+    pub ejects: bool,
+}
+
+impl Default for Congestion {
+    fn default() -> Self {
+        Self { min: 4, adapts: true, ejects: true }
+    }
 }
 
 /// How the next hop hears who the client is.

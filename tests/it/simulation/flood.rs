@@ -24,6 +24,8 @@ pub(super) fn scenario(random: &mut fastrand::Rng) -> Scenario {
     let mut config = config(random, Mood::Calm, &servers, 1);
     config.workers.connections = PLACES;
     config.policy.lanes = lanes(random);
+    // Of as many the partners have two, one of which is kept for them.
+    config.upstreams[0].pool.max = random.usize(4..7);
     let mut transactions = Vec::new();
     let count = random.u8(20..60);
     let over = random.u64(1..=5) * SECONDS;

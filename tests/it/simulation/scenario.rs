@@ -15,9 +15,9 @@ use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
 use postern::policy::sender::Settings;
 use postern::policy::settings::{
-    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    Quarantine, RecordSink, Server as ServerSetting, Spool, Store, Upstream, UpstreamIndex, UpstreamTimeouts,
-    Workers,
+    BareNewlinePolicy, Config, Congestion, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener,
+    PoolLimits, Quarantine, RecordSink, Server as ServerSetting, Spool, Store, Upstream, UpstreamIndex,
+    UpstreamTimeouts, Workers,
 };
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::verdict::Verdict;
@@ -388,6 +388,7 @@ fn upstream(random: &mut Random, mood: Mood, identity: IdentityMode, servers: Ve
             idle: Duration::from_secs([1, 60][random.usize(..2)]),
             wait: Duration::from_secs(if calm { 300 } else { 5 }),
         },
+        congestion: Congestion::default(),
         identity,
         tls: UpstreamTls::Off,
         timeout: UpstreamTimeouts {
