@@ -24,7 +24,7 @@ use super::metrics::{self, Single};
 use super::quarantine_pages;
 use crate::limits::QUARANTINE_ENTRIES_MAX;
 use crate::policy::ledger::Table;
-use crate::policy::settings::{Config, Quarantine};
+use crate::policy::settings::{self, Config, Quarantine};
 use crate::service::event_log;
 use crate::service::notice::say;
 use crate::service::quarantine::Counts;
@@ -188,7 +188,7 @@ fn text(state: &Inner) -> String {
     ];
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
-    metrics::render(&singles, &state.counters, &upstream_names(&state.config))
+    metrics::render(&singles, &state.counters, &metrics_names(&state.config))
 }
 
 fn quarantine(counts: Counts) -> [Single<'static>; 7] {
@@ -224,6 +224,14 @@ fn remembered(stats: &store::Stats) -> [Single<'static>; 5] {
 
 fn upstream_names(config: &Config) -> Vec<&str> {
     config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect()
+}
+
+/// The same with their servers.
+fn metrics_names(config: &Config) -> Vec<metrics::Names<'_>> {
+    let server = |server: &settings::Server| server.address.to_string();
+    let names = |upstream: &'_ settings::Upstream| upstream.servers.iter().map(server).collect();
+    let upstreams = config.upstreams.iter();
+    upstreams.map(|upstream| metrics::Names { upstream: &upstream.name, servers: names(upstream) }).collect()
 }
 
 /// From /proc/self/statm; 0 where that cannot be read.
@@ -320,7 +328,7 @@ mod tests {
     fn state() -> (State, mpsc::Receiver<Notice>) {
         let config = read("demo.toml", include_str!("../../appliance/demo.toml")).unwrap();
         let (notices, inbox) = mpsc::channel();
-        let counters = vec![Arc::new(Counters::new(config.upstreams.len()))];
+        let counters = vec![Arc::new(Counters::new(&config.servers()))];
         counters[0].sessions.add(7);
         counters[0].sessions_now.add(2);
         counters[0].upstreams[0].connections_idle.set(3);

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
+use crate::worker::counters::{Counters, Kind, METRICS, Metric, SERVER_METRICS, UPSTREAM_METRICS};
 
 /// The content type that goes with [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,14 +21,21 @@ pub struct Single<'a> {
     pub value: u64,
 }
 
+/// What an upstream and its servers are called, in the order of the counters.
+#[derive(Debug)]
+pub struct Names<'a> {
+    pub upstream: &'a str,
+    pub servers: Vec<String>,
+}
+
 /// One series: its value for each worker. Labels are given by the family.
 struct Series<'a> {
     labels: Vec<(&'a str, &'a str)>,
     values: Vec<u64>,
 }
 
-/// All of it. `upstreams` are names, in the order of the counters.
-pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], upstreams: &[&str]) -> String {
+/// All of it. `upstreams` are in the order of the counters.
+pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], upstreams: &[Names<'_>]) -> String {
     let mut out = String::with_capacity(16 * 1024);
     for single in singles {
         head(&mut out, single.name, "", single.help, single.kind);
@@ -42,8 +49,22 @@ pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], upstreams: &[&s
             upstreams
                 .iter()
                 .enumerate()
-                .map(|(n, name)| {
-                    upstream(metric.label, name, |w| (metric.read)(&w.upstreams[n]).value(), workers)
+                .map(|(n, names)| {
+                    let labels = [("upstream", names.upstream)].into_iter().chain(metric.label).collect();
+                    series(labels, |w| (metric.read)(&w.upstreams[n]).value(), workers)
+                })
+                .collect()
+        });
+    }
+    for rows in SERVER_METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| {
+            let servers = upstreams.iter().enumerate().flat_map(|(n, names)| {
+                names.servers.iter().enumerate().map(move |(at, server)| (n, names.upstream, at, server))
+            });
+            servers
+                .map(|(n, upstream, at, server)| {
+                    let labels = vec![("upstream", upstream), ("server", server.as_str())];
+                    series(labels, |w| (metric.read)(&w.upstreams[n].servers[at]).value(), workers)
                 })
                 .collect()
         });
@@ -56,13 +77,11 @@ fn total<'a>(metric: &Metric<Counters>, workers: &[Arc<Counters>]) -> Series<'a>
     Series { labels: metric.label.into_iter().collect(), values }
 }
 
-fn upstream<'a>(
-    label: Option<(&'a str, &'a str)>,
-    name: &'a str,
+fn series<'a>(
+    labels: Vec<(&'a str, &'a str)>,
     read: impl Fn(&Counters) -> u64,
     workers: &[Arc<Counters>],
 ) -> Series<'a> {
-    let labels = std::iter::once(("upstream", name)).chain(label).collect();
     Series { labels, values: workers.iter().map(|worker| read(worker)).collect() }
 }
 
@@ -112,20 +131,27 @@ mod tests {
     use std::collections::HashSet;
 
     fn two_workers() -> Vec<Arc<Counters>> {
-        let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(2))).collect();
+        let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(&[1, 0]))).collect();
         workers[0].sessions.add(3);
         workers[1].sessions.add(4);
         workers[1].upstreams[1].discards_closed.increment();
+        workers[1].upstreams[0].servers[0].limit.set(8);
         workers
+    }
+
+    fn names() -> [Names<'static>; 2] {
+        let servers = vec!["192.0.2.1:25".to_owned()];
+        [Names { upstream: "a", servers }, Names { upstream: "b", servers: Vec::new() }]
     }
 
     #[test]
     fn sums_and_workers_have_their_own_names() {
-        let text = render(&[], &two_workers(), &["a", "b"]);
+        let text = render(&[], &two_workers(), &names());
         for wanted in [
             "postern_sessions_total 7\n",
             "postern_worker_sessions_total{worker=\"0\"} 3\n",
             "postern_worker_sessions_total{worker=\"1\"} 4\n",
+            "postern_upstream_server_limit{upstream=\"a\",server=\"192.0.2.1:25\"} 8\n",
             "postern_upstream_discards_total{upstream=\"a\",reason=\"closed\"} 0\n",
             "postern_upstream_discards_total{upstream=\"b\",reason=\"closed\"} 1\n",
             "postern_worker_upstream_discards_total{worker=\"1\",upstream=\"b\",reason=\"closed\"} 1\n",
@@ -146,7 +172,7 @@ mod tests {
     fn the_text_is_well_formed() {
         let (mut families, mut series) = (HashSet::new(), HashSet::new());
         let mut family = String::new();
-        for line in render(&[], &two_workers(), &["a", "b"]).lines() {
+        for line in render(&[], &two_workers(), &names()).lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 family = help.split_once(' ').unwrap().0.to_owned();
                 assert!(families.insert(family.clone()), "{family} comes twice");
@@ -162,7 +188,8 @@ mod tests {
             }
         }
         let all = METRICS.chunk_by(|a, b| a.name == b.name).count()
-            + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count();
+            + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count()
+            + SERVER_METRICS.chunk_by(|a, b| a.name == b.name).count();
         assert_eq!(families.len(), 2 * all, "sums and workers");
     }
 }

@@ -88,6 +88,15 @@ pub struct UpstreamCounters {
     pub retries: Counter,
     pub retired: Counter,
 
+    pub waiting: Counter,
+    pub oldest_wait_ms: Counter,
+    pub refused_overloaded: Counter,
+    pub refused_unreachable: Counter,
+    pub refused_retries: Counter,
+    pub trips: Counter,
+    pub probes: Counter,
+    pub ejections: Counter,
+
     pub discards_closed: Counter,
     pub discards_protocol: Counter,
     pub discards_timed_out: Counter,
@@ -97,6 +106,18 @@ pub struct UpstreamCounters {
     pub discards_fault: Counter,
     pub discards_insecure: Counter,
     pub discards_auth: Counter,
+
+    /// In the order of the configuration; none where they are looked up.
+    pub servers: Box<[ServerCounters]>,
+}
+
+/// What one worker shows of one server.
+#[derive(Debug, Default)]
+pub struct ServerCounters {
+    pub limit: Counter,
+    pub in_hand: Counter,
+    pub open: Counter,
+    pub ejected: Counter,
 }
 
 impl UpstreamCounters {
@@ -117,8 +138,13 @@ impl UpstreamCounters {
 }
 
 impl Counters {
-    pub fn new(upstreams: usize) -> Self {
-        Self { upstreams: (0..upstreams).map(|_| UpstreamCounters::default()).collect(), ..Self::default() }
+    /// For upstreams with so many servers each.
+    pub fn new(upstreams: &[usize]) -> Self {
+        let upstream = |&servers: &usize| UpstreamCounters {
+            servers: (0..servers).map(|_| ServerCounters::default()).collect(),
+            ..UpstreamCounters::default()
+        };
+        Self { upstreams: upstreams.iter().map(upstream).collect(), ..Self::default() }
     }
 
     /// Counts a transaction that ended.
@@ -243,8 +269,13 @@ pub static METRICS: [Metric<Counters>; 29] = [
     Metric::counter("answers_stale_total", "Answers that nobody waited for any more.", |c| &c.answers_stale),
 ];
 
-/// All of [`UpstreamCounters`].
-pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
+const fn refusal(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) -> Metric<UpstreamCounters> {
+    let help = "Transactions told to come again without waiting for a connection, by reason.";
+    Metric::counter("upstream_refusals_total", help, read).with("reason", reason)
+}
+
+/// All of [`UpstreamCounters`] but its servers.
+pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 23] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
     Metric::counter(
         "upstream_connect_failures_total",
@@ -259,6 +290,20 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     Metric::counter("upstream_retired_total", "Connections ended by QUIT: old, idle or worn.", |c| {
         &c.retired
     }),
+    Metric::gauge("upstream_waiting", "Transactions that wait for a connection.", |c| &c.waiting),
+    Metric::gauge("upstream_waiting_oldest_milliseconds", "For how long the first of them waits.", |c| {
+        &c.oldest_wait_ms
+    }),
+    refusal("overloaded", |c| &c.refused_overloaded),
+    refusal("unreachable", |c| &c.refused_unreachable),
+    refusal("retries", |c| &c.refused_retries),
+    Metric::counter("upstream_trips_total", "Times that a server's breaker opened.", |c| &c.trips),
+    Metric::counter("upstream_probes_total", "Probes of servers whose breaker is open.", |c| &c.probes),
+    Metric::counter(
+        "upstream_ejections_total",
+        "Times that a server was ejected: far from the others.",
+        |c| &c.ejections,
+    ),
     discard("closed", |c| &c.discards_closed),
     discard("protocol", |c| &c.discards_protocol),
     discard("timed_out", |c| &c.discards_timed_out),
@@ -270,11 +315,23 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     discard("fault", |c| &c.discards_fault),
 ];
 
+/// All of [`ServerCounters`].
+pub static SERVER_METRICS: [Metric<ServerCounters>; 4] = [
+    Metric::gauge("upstream_server_limit", "Transactions that the server may have in hand.", |c| &c.limit),
+    Metric::gauge("upstream_server_in_hand", "Transactions that it has in hand.", |c| &c.in_hand),
+    Metric::gauge("upstream_server_open", "Workers whose breaker of the server is not closed.", |c| &c.open),
+    Metric::gauge("upstream_server_ejected", "Workers that have ejected the server.", |c| &c.ejected),
+];
+
 // A field without a row would be counted for nobody.
 const _: () = assert!(
     size_of::<Counters>() == METRICS.len() * size_of::<Counter>() + size_of::<Box<[UpstreamCounters]>>()
 );
-const _: () = assert!(size_of::<UpstreamCounters>() == UPSTREAM_METRICS.len() * size_of::<Counter>());
+const _: () = assert!(
+    size_of::<UpstreamCounters>()
+        == UPSTREAM_METRICS.len() * size_of::<Counter>() + size_of::<Box<[ServerCounters]>>()
+);
+const _: () = assert!(size_of::<ServerCounters>() == SERVER_METRICS.len() * size_of::<Counter>());
 
 #[cfg(test)]
 mod tests {
@@ -295,8 +352,9 @@ mod tests {
 
     #[test]
     fn each_field_has_one_row() {
-        check(&METRICS, &Counters::new(0));
+        check(&METRICS, &Counters::new(&[]));
         check(&UPSTREAM_METRICS, &UpstreamCounters::default());
+        check(&SERVER_METRICS, &ServerCounters::default());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::relay::action::Heard;
 use crate::relay::event::Refusal;
 use crate::smtp::xforward::Identity;
 use crate::traffic::balance::{Balance, Load};
-use crate::traffic::breaker::{State, Word};
+use crate::traffic::breaker::Word;
 use crate::traffic::concurrency::{Bounds, Debt};
 use crate::traffic::lane::{Lane, Shares, Standing, Used};
 use crate::traffic::retry::Budget;
@@ -136,8 +136,8 @@ pub struct Tally {
 pub struct Outlook {
     pub limit: usize,
     pub in_hand: usize,
-    /// 0: closed, 1: half open, 2: open.
-    pub breaker: u64,
+    /// Its breaker is.
+    pub is_closed: bool,
     pub is_ejected: bool,
 }
 
@@ -602,11 +602,7 @@ impl Pool {
         self.servers.iter().enumerate().map(|(at, server)| Outlook {
             limit: server.limit.allowed(),
             in_hand: server.in_hand(),
-            breaker: match server.breaker.state() {
-                State::Closed => 0,
-                State::HalfOpen { .. } => 1,
-                State::Open { .. } => 2,
-            },
+            is_closed: server.breaker.is_closed(),
             is_ejected: self.balance.is_ejected(at),
         })
     }

@@ -10,6 +10,7 @@
 )]
 
 mod auth;
+mod congestion;
 mod contact;
 mod dialogue;
 mod faults;

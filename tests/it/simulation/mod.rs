@@ -110,7 +110,7 @@ impl Run {
         reactor.canary = extras.bug.map(|bug| Canary::new(bug, u32::try_from(seed % 3).unwrap_or(0)));
         reactor.fail_at = extras.fail_at;
         let (orders, receiver) = mpsc::channel();
-        let counters = Arc::new(Counters::new(config.upstreams.len()));
+        let counters = Arc::new(Counters::new(&config.servers()));
         let pool_max: Vec<usize> = config.upstreams.iter().map(|upstream| upstream.pool.max).collect();
         let upstreams = pool_max.iter().sum();
         let window_budget = config.workers.window_budget;
