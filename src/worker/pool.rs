@@ -298,6 +298,7 @@ impl Pool {
             self.lend(now, member, waiter.relay, lane, orders);
         }
         self.serve(now, orders);
+        self.retire_if_draining(orders);
     }
 
     /// A connection is ready, or one of a client's own.
@@ -319,6 +320,10 @@ impl Pool {
         }
         self.place(now, member, orders);
         self.serve(now, orders);
+        self.retire_if_draining(orders);
+    }
+
+    fn retire_if_draining(&mut self, orders: &mut Vec<Order>) {
         if self.draining {
             self.servers.iter_mut().for_each(|server| server.retire_parked(orders));
         }
@@ -559,7 +564,7 @@ impl Pool {
     /// All parked connections are retired, and none is kept any more.
     pub fn drain(&mut self, orders: &mut Vec<Order>) {
         self.draining = true;
-        self.servers.iter_mut().for_each(|server| server.retire_parked(orders));
+        self.retire_if_draining(orders);
     }
 
     pub const fn has_waiters(&self) -> bool {
