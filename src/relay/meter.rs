@@ -82,8 +82,14 @@ impl Meter {
     }
 }
 
+/// The end of the connection is announced (RFC 5321 §3.8), which says what its end does.
+const CLOSING: u16 = 421;
+
 /// What a reply says of the server; None: nothing.
 fn word(expect: Expect, reply: &Reply) -> Option<Word> {
+    if reply.code().to_u16() == CLOSING {
+        return None;
+    }
     let is_about_rcpt = matches!(expect, Expect::Rcpt(_));
     match expect {
         Expect::Mail | Expect::Rcpt(_) | Expect::Data | Expect::EndOfData | Expect::Bdat { .. } => {}
@@ -167,6 +173,7 @@ mod tests {
         check((452, "4.5.3"), well, well);
         check((452, "4.3.1"), sick, sick);
         check((451, "4.4.3"), sick, sick);
+        check((421, "4.4.2"), None, None);
         // Without a code: a greylist where recipients are asked.
         check((451, ""), well, sick);
     }
