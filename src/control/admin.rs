@@ -25,7 +25,7 @@ use super::metrics::{self, Names, Single};
 use super::quarantine_pages;
 use crate::limits::QUARANTINE_ENTRIES_MAX;
 use crate::policy::ledger::Table;
-use crate::policy::settings::{Config, Quarantine};
+use crate::policy::settings::{self, Config, Quarantine};
 use crate::service::event_log;
 use crate::service::notice::say;
 use crate::service::quarantine::Counts;
@@ -191,7 +191,7 @@ fn text(state: &Inner) -> String {
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
     let lanes: Vec<_> = state.config.policy.lanes.names().collect();
-    let names = Names { lanes: &lanes, upstreams: &upstream_names(&state.config) };
+    let names = Names { lanes: &lanes, upstreams: &upstreams(&state.config) };
     metrics::render(&singles, &state.counters, names)
 }
 
@@ -228,6 +228,16 @@ fn remembered(stats: &store::Stats) -> [Single<'static>; 5] {
 
 fn upstream_names(config: &Config) -> Vec<&str> {
     config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect()
+}
+
+/// The same with their servers.
+fn upstreams(config: &Config) -> Vec<metrics::OfUpstream<'_>> {
+    let server = |server: &settings::Server| server.address.to_string();
+    let names = |upstream: &'_ settings::Upstream| upstream.servers.iter().map(server).collect();
+    let upstreams = config.upstreams.iter();
+    upstreams
+        .map(|upstream| metrics::OfUpstream { upstream: &upstream.name, servers: names(upstream) })
+        .collect()
 }
 
 /// From /proc/self/statm; 0 where that cannot be read.

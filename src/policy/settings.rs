@@ -244,6 +244,13 @@ pub struct PoolLimits {
     pub wait: Duration,
 }
 
+impl Config {
+    /// How many servers each upstream names.
+    pub fn servers(&self) -> Vec<usize> {
+        self.upstreams.iter().map(|upstream| upstream.servers.len()).collect()
+    }
+}
+
 /// How much of its pool an upstream gets, as its servers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Congestion {

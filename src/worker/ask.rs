@@ -450,7 +450,7 @@ mod tests {
             let wake = Wake::new(move || _ = woken.fetch_add(1, Ordering::Relaxed));
             let now = Instant::from_nanos(0) + Duration::from_secs(100);
             let asker = Asker::new(3, now, queue, wake);
-            Self { asker, service, counters: Counters::new(0), now, relays: Slab::new(), wakes }
+            Self { asker, service, counters: Counters::new(&[]), now, relays: Slab::new(), wakes }
         }
 
         fn say(&mut self, place: Place, word: Spool) {

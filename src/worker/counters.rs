@@ -125,6 +125,15 @@ pub struct UpstreamCounters {
     pub retries: Counter,
     pub retired: Counter,
 
+    pub waiting: Counter,
+    pub oldest_wait_ms: Counter,
+    pub refused_overloaded: Counter,
+    pub refused_unreachable: Counter,
+    pub refused_retries: Counter,
+    pub trips: Counter,
+    pub probes: Counter,
+    pub ejections: Counter,
+
     pub discards_closed: Counter,
     pub discards_protocol: Counter,
     pub discards_timed_out: Counter,
@@ -134,6 +143,18 @@ pub struct UpstreamCounters {
     pub discards_fault: Counter,
     pub discards_insecure: Counter,
     pub discards_auth: Counter,
+
+    /// In the order of the configuration; none where they are looked up.
+    pub servers: Box<[ServerCounters]>,
+}
+
+/// What one worker shows of one server.
+#[derive(Debug, Default)]
+pub struct ServerCounters {
+    pub limit: Counter,
+    pub in_hand: Counter,
+    pub open: Counter,
+    pub ejected: Counter,
 }
 
 impl UpstreamCounters {
@@ -158,13 +179,18 @@ fn some<T: Default>(count: usize) -> Box<[T]> {
 }
 
 impl Counters {
-    pub fn new(upstreams: usize) -> Self {
-        Self { upstreams: some(upstreams), lanes: some(1), ..Self::default() }
+    /// For upstreams with so many servers each.
+    pub fn new(upstreams: &[usize]) -> Self {
+        let upstream = |&servers: &usize| UpstreamCounters {
+            servers: (0..servers).map(|_| ServerCounters::default()).collect(),
+            ..UpstreamCounters::default()
+        };
+        Self { upstreams: upstreams.iter().map(upstream).collect(), lanes: some(1), ..Self::default() }
     }
 
     /// With what it takes to count all that is named in `config`.
     pub fn of(config: &Config) -> Self {
-        Self { lanes: some(config.policy.lanes.shares().count().into()), ..Self::new(config.upstreams.len()) }
+        Self { lanes: some(config.policy.lanes.shares().count().into()), ..Self::new(&config.servers()) }
     }
 
     /// Counts a transaction of `lane` that ended.
@@ -395,8 +421,13 @@ pub static LANE_METRICS: [Metric<LaneCounters>; 5] = [
     Metric::counter("lane_deferred_total", "Those of them that have to come again.", |c| &c.deferred),
 ];
 
-/// All of [`UpstreamCounters`].
-pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
+const fn refusal(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) -> Metric<UpstreamCounters> {
+    let help = "Transactions told to come again without waiting for a connection, by reason.";
+    Metric::counter("upstream_refusals_total", help, read).with("reason", reason)
+}
+
+/// All of [`UpstreamCounters`] but its servers.
+pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 23] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
     Metric::counter(
         "upstream_connect_failures_total",
@@ -411,6 +442,20 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     Metric::counter("upstream_retired_total", "Connections ended by QUIT: old, idle or worn.", |c| {
         &c.retired
     }),
+    Metric::gauge("upstream_waiting", "Transactions that wait for a connection.", |c| &c.waiting),
+    Metric::gauge("upstream_waiting_oldest_milliseconds", "For how long the first of them waits.", |c| {
+        &c.oldest_wait_ms
+    }),
+    refusal("overloaded", |c| &c.refused_overloaded),
+    refusal("unreachable", |c| &c.refused_unreachable),
+    refusal("retries", |c| &c.refused_retries),
+    Metric::counter("upstream_trips_total", "Times that a server's breaker opened.", |c| &c.trips),
+    Metric::counter("upstream_probes_total", "Probes of servers whose breaker is open.", |c| &c.probes),
+    Metric::counter(
+        "upstream_ejections_total",
+        "Times that a server was ejected: far from the others.",
+        |c| &c.ejections,
+    ),
     discard("closed", |c| &c.discards_closed),
     discard("protocol", |c| &c.discards_protocol),
     discard("timed_out", |c| &c.discards_timed_out),
@@ -422,6 +467,14 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     discard("fault", |c| &c.discards_fault),
 ];
 
+/// All of [`ServerCounters`].
+pub static SERVER_METRICS: [Metric<ServerCounters>; 4] = [
+    Metric::gauge("upstream_server_limit", "Transactions that the server may have in hand.", |c| &c.limit),
+    Metric::gauge("upstream_server_in_hand", "Transactions that it has in hand.", |c| &c.in_hand),
+    Metric::gauge("upstream_server_open", "Workers whose breaker of the server is not closed.", |c| &c.open),
+    Metric::gauge("upstream_server_ejected", "Workers that have ejected the server.", |c| &c.ejected),
+];
+
 // A field without a row would be counted for nobody.
 const _: () = assert!(
     size_of::<Counters>()
@@ -430,7 +483,11 @@ const _: () = assert!(
             + size_of::<Box<[LaneCounters]>>()
 );
 const _: () = assert!(size_of::<LaneCounters>() == LANE_METRICS.len() * size_of::<Counter>());
-const _: () = assert!(size_of::<UpstreamCounters>() == UPSTREAM_METRICS.len() * size_of::<Counter>());
+const _: () = assert!(
+    size_of::<UpstreamCounters>()
+        == UPSTREAM_METRICS.len() * size_of::<Counter>() + size_of::<Box<[ServerCounters]>>()
+);
+const _: () = assert!(size_of::<ServerCounters>() == SERVER_METRICS.len() * size_of::<Counter>());
 
 #[cfg(test)]
 mod tests {
@@ -452,14 +509,15 @@ mod tests {
 
     #[test]
     fn each_field_has_one_row() {
-        check(&METRICS, &Counters::new(0));
+        check(&METRICS, &Counters::new(&[]));
         check(&LANE_METRICS, &LaneCounters::default());
         check(&UPSTREAM_METRICS, &UpstreamCounters::default());
+        check(&SERVER_METRICS, &ServerCounters::default());
     }
 
     #[test]
     fn a_turn_is_counted_by_what_it_took() {
-        let counters = Counters::new(0);
+        let counters = Counters::new(&[]);
         let mut now = Instant::from_nanos(0);
         let mut lag = Lag::new(now);
         for us in [0, 99, 100, 999, 1_000, 9_999, 10_000, 99_999, 100_000, 5_000_000] {

@@ -365,7 +365,7 @@ fn pools_fit_together() {
         ("congestion = { adaptive = 1 }", "8:27: expected true or false, found a whole number"),
         (
             "congestion = { maximum = 3 }",
-            "8:16: unknown key `maximum` in upstream.congestion; known: adaptive, min, eject",
+            "8:16: unknown key `maximum` in congestion; known: adaptive, min, eject",
         ),
         ("pool = { messages = 0 }", "8:21: 0 is out of range: 1 to 4294967295"),
         (

@@ -11,6 +11,7 @@
 
 mod abuse;
 mod auth;
+mod congestion;
 mod contact;
 mod dialogue;
 mod faults;
