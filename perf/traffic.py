@@ -202,7 +202,7 @@ def heading(options, what):
     now = datetime.datetime.now(datetime.timezone.utc)
     lanes = "" if options.lanes else ", without lanes"
     command = " ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
-    print(f"{what}{lanes}: commit {compare.commit()}, {now:%Y-%m-%d %H:%M} UTC, {compare.cpu_model()}, "
+    print(f"{what}{lanes}: tree at {compare.commit()}, {now:%Y-%m-%d %H:%M} UTC, {compare.cpu_model()}, "
           f"{os.cpu_count()} CPUs, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}\n{command}\n", flush=True)
 
 
