@@ -158,6 +158,9 @@ pub const STORE_BATCHES_MAX: usize = 2;
 /// Clients of one worker whose replies are held back; more, and nobody else's are.
 pub const TARPITS_MAX: usize = 2000;
 
+/// What is remembered of one address that connected, its share of its network's neighbours included.
+pub const CONDUCT_ENTRY_BYTES: usize = 36;
+
 // Sums.
 
 /// How much an administrator allows one worker.
@@ -168,6 +171,8 @@ pub struct WorkerSize {
     pub recipients: usize,
     /// The maxima of all pools together.
     pub upstream_connections: usize,
+    /// Addresses whose conduct is remembered.
+    pub conduct_entries: usize,
 }
 
 /// Who holds memory, how many of what, and how much that is at most.
@@ -188,7 +193,7 @@ impl Holder {
 ///
 /// An envelope exists only together with an upstream connection (the first acceptable recipient
 /// checks one out), so pools bound the envelopes, not client connections.
-pub const fn worker_memory(size: WorkerSize) -> [Holder; 9] {
+pub const fn worker_memory(size: WorkerSize) -> [Holder; 10] {
     let upstream = size.upstream_connections;
     let reply = REPLY_LINES_MAX * REPLY_LINE_BYTES_MAX;
     [
@@ -207,6 +212,7 @@ pub const fn worker_memory(size: WorkerSize) -> [Holder; 9] {
         },
         Holder { name: "replies of next hops", count: upstream, each: reply },
         Holder { name: "copies on their way to quarantine", count: 1, each: ASKED_BYTES_MAX },
+        Holder { name: "conduct of clients", count: size.conduct_entries, each: CONDUCT_ENTRY_BYTES },
         Holder { name: "receive buffers", count: 1, each: RECEIVE_BUFFERS_BYTES },
         // One of each kind; the three smaller ones together stay below the largest.
         Holder { name: "spare buffers", count: SPARE_BUFFERS_MAX, each: 2 * SPARE_GROWN_BYTES_MAX },

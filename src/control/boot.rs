@@ -13,13 +13,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::Builder;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::oneshot;
 
 use super::admin::{Admin, Phase, State};
 use super::config::{MEANT_FROM, Rejected, certificates};
-use super::{check, quarantine_command, signal};
-use crate::limits::{PROCESS_DESCRIPTORS, RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
+use super::{descriptors, quarantine_command, signal};
+use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus, Upstream};
 use crate::reactor::cpu::{self, Place};
 use crate::reactor::uring::{Uring, UringConfig};
@@ -33,7 +32,7 @@ use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
 use crate::service::quarantine::{NextHops, Store};
 use crate::service::sender::Inquirer;
-use crate::service::store;
+use crate::service::{store, watch};
 use crate::tls::server_policy::ServerPolicy;
 use crate::worker::ask::{Asked, Asker, QuestionQueue};
 use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
@@ -103,16 +102,11 @@ fn chosen(wanted: &Cpus, ours: &[Place], paid: usize) -> Result<Vec<Place>, Stri
     })
 }
 
-/// Descriptors that the whole process may need.
-pub fn descriptors(config: &Config, workers: usize) -> usize {
-    check::descriptors(config).saturating_mul(workers).saturating_add(PROCESS_DESCRIPTORS)
-}
-
 fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     let cpus = cpus(&config)?;
     // A huge page holds thirty sessions' memory for the sake of one: bounds would be off by that.
     memory::refuse_huge_pages();
-    raise_descriptors(descriptors(&config, cpus.len()));
+    let config = descriptors::settle(config, cpus.len());
     let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
     let mut opened = config.remembers().then(|| store::open(&config.store));
     let store_end = opened.as_mut().and_then(|opened| opened.end.take());
@@ -156,6 +150,7 @@ struct Basis {
 fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) -> Result<(), String> {
     let (ready, started) = mpsc::channel();
     service::start(move || async move {
+        tokio_uring::spawn(watch::accepts(counters.clone()));
         let (config, log, notices) =
             (Arc::clone(&basis.config), Arc::clone(&basis.log), basis.notices.clone());
         let stats = basis.opened.as_ref().map(|opened| Arc::clone(&opened.stats));
@@ -304,27 +299,6 @@ fn await_workers(orders: Vec<Sender<Order>>, started: &Receiver<Started>) -> Res
 fn addresses(config: &Config) -> String {
     let all = config.listeners.iter().flat_map(|listener| &listener.addresses);
     all.map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Raises the limit of open files to `needed`, as far as we may. Less is no reason not to serve:
-/// what comes over the limit waits in the kernel.
-fn raise_descriptors(needed: usize) {
-    let needed = needed as u64;
-    let now = getrlimit(Resource::Nofile);
-    if now.current.is_none_or(|current| current >= needed) {
-        return;
-    }
-    let raised = Rlimit { current: Some(needed), maximum: now.maximum.map(|maximum| maximum.max(needed)) };
-    if setrlimit(Resource::Nofile, raised).is_ok() {
-        return;
-    }
-    let possible = now.maximum.map_or(needed, |maximum| maximum.min(needed));
-    let result = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum: now.maximum });
-    let have = if result.is_ok() { Some(possible) } else { now.current };
-    say(format_args!(
-        "{needed} open files may be needed, {} are allowed: raise RLIMIT_NOFILE (LimitNOFILE= in the unit)",
-        have.unwrap_or(needed)
-    ));
 }
 
 /// How far the end has come.

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
-use super::{boot, check_patterns};
+use super::{boot, check_patterns, descriptors};
 use crate::limits::{Holder, WorkerSize, worker_descriptors, worker_memory};
 use crate::policy::settings::{Config, Upstream};
 use crate::reactor::cpu::Place;
@@ -19,6 +19,7 @@ pub fn worker_size(config: &Config) -> WorkerSize {
         connections: config.workers.connections,
         window_budget: config.workers.window_budget,
         recipients: usize::try_from(config.workers.recipients).unwrap_or(usize::MAX),
+        conduct_entries: config.conduct.entries,
         upstream_connections: config.upstreams.iter().map(|upstream| upstream.pool.max).sum(),
     }
 }
@@ -156,7 +157,7 @@ fn costs(out: &mut String, config: &Config) -> fmt::Result {
         Ok(cpus) => {
             let all = one.saturating_mul(cpus.len());
             writeln!(out, "  {:<32}{:>37}", format!("all {} workers", cpus.len()), bytes(all))?;
-            let files = boot::descriptors(config, cpus.len());
+            let files = descriptors::needed(config, cpus.len());
             writeln!(out, "\nopen files needed                 {files:>37}")?;
             places(out, &cpus)
         }

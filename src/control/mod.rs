@@ -7,6 +7,7 @@ pub mod check;
 mod check_patterns;
 pub mod config;
 pub mod ctl;
+pub mod descriptors;
 pub mod explain;
 pub mod metrics;
 pub mod passwd;

@@ -93,6 +93,8 @@ pub struct Client {
     pub tls: Known,
     pub auth_user: Known,
     pub listener: Known,
+    /// What is to be expected of it, by what it did lately.
+    pub conduct: Known,
     /// Tests of good manners that it failed.
     pub tests: Names,
 }

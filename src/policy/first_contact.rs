@@ -133,8 +133,11 @@ impl Failed {
         Self(0)
     }
 
-    pub const fn insert(&mut self, test: Test) {
+    /// Whether it is a new one.
+    pub const fn insert(&mut self, test: Test) -> bool {
+        let before = self.0;
         self.0 |= 1 << test as u8;
+        self.0 != before
     }
 
     pub const fn is_empty(self) -> bool {

@@ -1,6 +1,7 @@
 //! What is decided: settings, facts, rules, score, route, verdict. Pure: no IO, no clock.
 
 pub mod condition;
+pub mod conduct;
 pub mod facts;
 pub mod first_contact;
 pub mod inspect;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::conduct;
 use super::first_contact;
 use super::inspect::Engine;
 use super::judge::Policy;
@@ -21,6 +22,7 @@ use super::route::Routes;
 use super::sender;
 use super::tls::{DownstreamTls, UpstreamTls};
 use super::users::DownstreamAuth;
+use crate::traffic::patience::Patience;
 
 /// One configuration. A transaction is judged by exactly one of these.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct Config {
     pub engine: Option<Arc<Engine>>,
     /// What is asked about who sends; `None`: nothing.
     pub sender: Option<Arc<sender::Settings>>,
+    /// How it is remembered who behaves how.
+    pub conduct: conduct::Settings,
     /// What is asked of those who have not met; `None`: nothing.
     pub first_contact: Option<Arc<first_contact::Settings>>,
     /// Who counts as known; `None`: nobody.
@@ -90,6 +94,13 @@ pub struct Workers {
     pub timeout: DownstreamTimeouts,
 }
 
+impl Workers {
+    /// How long a client may take that nothing else is said of.
+    pub const fn patience(&self) -> Patience {
+        Patience { command: self.timeout.command, content: self.timeout.content, min_rate: self.min_rate }
+    }
+}
+
 /// Which CPUs get a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cpus {
@@ -132,6 +143,12 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Whether who comes here may be nobody of ours: on a listener of our own mail, who has not logged in where one
+    /// can.
+    pub const fn has_strangers(&self) -> bool {
+        !self.outbound || self.auth.is_some()
+    }
+
     /// Whether a connection from `peer` must begin with a PROXY header.
     pub fn must_speak_proxy(&self, peer: IpAddr) -> bool {
         contains(&self.proxy_protocol, peer)

@@ -125,6 +125,11 @@ pub trait Reactor {
     /// take more memory than one step needs, at the price of asking for each step.
     fn pace(&mut self, socket: Socket, stepwise: bool);
 
+    /// Lets the kernel hold little of what comes from this socket, so that its peer sends slowly.
+    fn narrow(&mut self, socket: Socket) {
+        let _ = socket;
+    }
+
     /// Sends all of `bytes`. The caller waits for [`Completion::Sent`] before the next send on the
     /// same socket.
     fn send(&mut self, socket: Socket, bytes: Vec<u8>);

@@ -21,6 +21,9 @@ const BACKLOG: i32 = 4096;
 /// times the CPU of 512 KiB for messages of 1 MiB.
 const RECEIVE_WINDOW_BYTES: usize = 512 * 1024;
 
+/// The same of a peer that is to send slowly: a few segments.
+const NARROW_WINDOW_BYTES: usize = 8 * 1024;
+
 /// After SIGKILL the kernel lets go of a port only 5 to 18 ms later.
 const BIND_RETRIES_MAX: u32 = 20;
 const BIND_RETRY: Duration = Duration::from_millis(10);
@@ -113,6 +116,11 @@ fn inet(address: &SockAddr) -> io::Result<SocketAddr> {
 /// Sends FIN. On a socket whose connection is gone there is nothing to tell.
 pub(super) fn shut(fd: impl AsFd) {
     let _ = SockRef::from(&fd).shutdown(std::net::Shutdown::Write);
+}
+
+/// Makes the window small toward the peer. What it was promised before stays promised.
+pub(super) fn narrow(fd: impl AsFd) {
+    let _ = SockRef::from(&fd).set_recv_buffer_size(NARROW_WINDOW_BYTES);
 }
 
 /// Makes the close of the socket a reset.

@@ -58,6 +58,9 @@ impl Default for UringConfig {
 /// After a failed accept (EMFILE and its like) we wait this long: somebody must close something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// After the kernel had no memory for a turn.
+const ENTER_PAUSE: Duration = Duration::from_millis(1);
+
 /// No turn waits longer. The kernel adds a timeout to the time of day, and that must not wrap.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -297,6 +300,12 @@ impl Reactor for Uring {
         }
     }
 
+    fn narrow(&mut self, socket: Socket) {
+        if let Some(endpoint) = self.sockets.at(socket.0) {
+            socket::narrow(&endpoint.fd);
+        }
+    }
+
     fn send(&mut self, socket: Socket, bytes: Vec<u8>) {
         let Some(endpoint) = self.sockets.at_mut(socket.0) else { return };
         match (endpoint.phase, endpoint.sending) {
@@ -444,6 +453,9 @@ impl Uring {
         if let Err(error) = self.try_enter(want, timeout) {
             // A lost completion (EBADR) or a bug of ours: the accounts are wrong for good.
             assert!(is_passing(&error), "io_uring_enter: {error}");
+            if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)) {
+                rest();
+            }
         }
     }
 
@@ -552,6 +564,13 @@ impl Uring {
             self.change_receiving(key, |endpoint| endpoint.receiving.fed());
         }
     }
+}
+
+/// The kernel has no memory for what we ask, and says so at once: to ask on and on would take a core from whoever
+/// could give some back.
+#[expect(clippy::disallowed_methods, reason = "the kernel itself does not let us go on")]
+fn rest() {
+    thread::sleep(ENTER_PAUSE);
 }
 
 /// Whether another turn will do.

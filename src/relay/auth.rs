@@ -25,6 +25,7 @@ use crate::smtp::line::{Line, next_line};
 use crate::smtp::parameter::{Parameters, append};
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::{Exchange, Mechanism, Refusal, ScramKeys, Secret, Step};
+use crate::traffic::conduct::Deed;
 
 /// Wrong passwords after which a client is sent away.
 const FAILURES_MAX: u32 = 3;
@@ -253,6 +254,7 @@ impl Relay {
                 self.on_step(cx, step);
             }
             (Answer::Auth(Outcome::TooMany), _) => {
+                self.note_deed(cx, Deed::Guessed);
                 let text = "too many wrong passwords from your network, come again later";
                 self.end_exchange(cx, &Reply::new(454, "4.7.0", text));
             }
@@ -261,13 +263,18 @@ impl Relay {
     }
 
     fn on_right(&mut self, cx: &mut Context<'_>, user: String) {
+        self.note_deed(cx, Deed::Proved);
         self.session.user = Some(user.into());
+        // A user is no stranger.
+        self.give_seat_back(cx.shared);
+        self.learn_conduct(cx.now.instant, cx.shared);
         self.session.find_lane(&cx.shared.config, Phase::Mail);
         self.end_exchange(cx, &Reply::new(235, "2.7.0", "authenticated"));
     }
 
     fn on_wrong(&mut self, cx: &mut Context<'_>) {
         self.session.failures += 1;
+        self.note_deed(cx, Deed::Guessed);
         self.end_exchange(cx, &Reply::new(535, "5.7.8", "authentication credentials invalid"));
         if self.session.failures >= FAILURES_MAX {
             self.say_and_close(cx, &Reply::new(421, "4.7.0", "too many wrong passwords"));

@@ -70,6 +70,7 @@ impl Relay {
     }
 
     fn end_transaction(&mut self, cx: &mut Context<'_>, reply: &str, disposition: Disposition) {
+        self.note_end(cx, disposition);
         self.release_next_hop(cx);
         self.hop_deadline = None;
         self.swallow_reply = None;

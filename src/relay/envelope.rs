@@ -32,6 +32,7 @@ impl Relay {
     pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
         match self.check_mail(cx, mail) {
             Ok(declared) => {
+                self.learn_conduct(cx.now.instant, cx.shared);
                 self.session.transactions += 1;
                 let id = Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
                 let parameters = self.kept_parameters(cx, mail.parameters);
@@ -218,7 +219,9 @@ impl Relay {
     pub(super) fn flush_owed(&mut self, cx: &mut Context<'_>) {
         while let Some(reply) = self.transaction.as_deref_mut().and_then(next_owed) {
             self.say(cx, &reply);
+            self.note_recipient(cx, &reply);
         }
+        self.end_if_harvesting(cx);
     }
 
     pub(super) fn owes_replies(&self) -> bool {

@@ -9,6 +9,7 @@
 
 use super::action::Action;
 use super::ahead::Ahead;
+use super::conduct::Awaited;
 use super::content::{Content, Stand};
 use super::envelope::size_limit;
 use super::sender::Reading;
@@ -26,6 +27,7 @@ use crate::smtp::command::Bdat;
 use crate::smtp::data::{ContentFault, Framing};
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
+use crate::traffic::patience::{Pace, Patience};
 
 /// Content from which on it goes up while a message streams, in a BDAT chunk or behind DATA: a step of
 /// receiving always does, and what is left of one does not with the next one outgrow a buffer.
@@ -125,23 +127,24 @@ impl Relay {
         }
     }
 
-    fn await_content(&mut self, cx: &Context<'_>) {
-        self.session.restart_rate(cx.now.instant);
-        self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.content;
+    pub(super) fn await_content(&mut self, cx: &Context<'_>) {
+        self.session.pace = Pace::default();
+        self.await_client(cx.now.instant, self.session.patience.content);
     }
 
-    /// Octets of content came: neither silent nor, over time, too slow?
-    pub(super) fn note_content_progress(&mut self, cx: &mut Context<'_>, octets: usize) {
-        let workers = &cx.shared.config.workers;
-        self.client_deadline = cx.now.instant + workers.timeout.content;
-        if self.session.is_slow(cx.now.instant, octets, workers.min_rate) {
+    /// Octets of content came, with its end or not: neither silent nor, over time, too slow?
+    pub(super) fn note_content_progress(&mut self, cx: &mut Context<'_>, octets: usize, end: bool) {
+        let Patience { content, min_rate, .. } = self.session.patience;
+        self.await_client(cx.now.instant, content);
+        if self.session.pace.is_slow(cx.now.instant, octets, min_rate) && !end {
+            self.note_slow(cx, Awaited::Content);
             self.say_and_close(cx, &Reply::new(421, "4.4.2", "content comes too slowly, closing"));
         }
     }
 
     pub(super) fn take_data(&mut self, cx: &mut Context<'_>, input: &[u8]) -> usize {
         let Some((consumed, end)) = self.take_content(cx, input) else { return 0 };
-        self.note_content_progress(cx, consumed);
+        self.note_content_progress(cx, consumed, end);
         if self.stage != Stage::Data {
             return 0;
         }
@@ -160,7 +163,7 @@ impl Relay {
             // A fault settles the transaction; the octets are consumed all the same.
             let _ = self.take_content(cx, &input[..taken]);
         }
-        self.note_content_progress(cx, taken);
+        self.note_content_progress(cx, taken, left == taken as u64);
         let Stage::Chunk { left, .. } = self.stage else { return 0 };
         let left = left - taken as u64;
         self.stage = Stage::Chunk { left, last };

@@ -49,6 +49,7 @@ impl Session {
             client.tests.insert(test.name().into());
         }
         client.listener = Known::new(config.listeners[self.listener].name.clone());
+        client.conduct = Known::new(self.conduct.name());
     }
 
     /// Looks for the lane, by what is known at `phase` of the client alone.
@@ -122,7 +123,7 @@ impl Relay {
 
 impl Shared {
     /// What becomes of one of this lane now.
-    pub(super) fn treatment(&mut self, lane: Lane) -> Treatment {
+    pub fn treatment(&mut self, lane: Lane) -> Treatment {
         if !self.bar.is_lowered() {
             return Treatment::Serve;
         }

@@ -21,6 +21,7 @@ use crate::policy::first_contact::{
 };
 use crate::smtp::command::{Command, Refused};
 use crate::smtp::reply::Reply;
+use crate::traffic::conduct::Deed;
 
 /// What lasts from connect to close.
 #[derive(Debug, Default)]
@@ -179,16 +180,16 @@ impl Relay {
         true
     }
 
-    fn fail(&mut self, cx: &Context<'_>, test: Test) {
-        if self.of_strangers(&cx.shared.config).is_some() {
-            self.session.manners.failed.insert(test);
+    fn fail(&mut self, cx: &mut Context<'_>, test: Test) {
+        if self.of_strangers(&cx.shared.config).is_some() && self.session.manners.failed.insert(test) {
+            self.note_deed(cx, Deed::Junk);
         }
     }
 
     /// Looks at how a command came: `line` with its end, and whether more came with it.
     pub(super) fn test_command(
         &mut self,
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
         line: &[u8],
         parsed: &Result<Command<'_>, Refused>,
         is_last: bool,

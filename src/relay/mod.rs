@@ -4,7 +4,7 @@
 //! [`Actions`]. The files, in the order in which a message meets them:
 //!
 //! * `session`: greeting, PROXY header, commands outside of mail; `auth`: AUTH; `manners`: who waits for us;
-//! * `lane`: who is served first;
+//!   `conduct`: who behaves how; `lane`: who is served first;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
 //! * `lookup`: where a recipient's mail goes, if the DNS has to say it;
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
@@ -22,6 +22,7 @@
 pub mod action;
 pub mod ahead;
 pub mod auth;
+pub mod conduct;
 mod content;
 mod decision;
 pub mod disposition;
@@ -46,6 +47,7 @@ mod transaction;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::spare::Spare;
 use crate::base::time::{Instant, Moment};
@@ -58,9 +60,13 @@ use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
 use crate::traffic::lane::{Lane, Used};
 use crate::traffic::overload::Bar;
+use crate::traffic::patience::{HURRIED, Pace};
+use crate::traffic::register::Register;
+use crate::traffic::table::Seed;
 
 use action::{Action, Actions};
 use ahead::Foresight;
+use conduct::Tally;
 use content::Stand;
 use event::{Event, Side};
 use question::Query;
@@ -83,6 +89,11 @@ pub struct Shared {
     pub bar: Bar,
     /// Clients whose next command is held back.
     pub tarpits: usize,
+    /// Who has behaved how, and who is here.
+    pub register: Register,
+    pub tally: Tally,
+    /// Places for clients are short: who does nothing has less time for it.
+    pub hurried: bool,
     /// For each upstream: whether DATA may be said ahead.
     pub foresight: Vec<Foresight>,
     pub random: fastrand::Rng,
@@ -94,6 +105,7 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(config: Arc<Config>, worker: usize, seed: u64) -> Self {
+        let secret = Seed::new(fastrand::Rng::with_seed(!seed).u128(..));
         let mut shared = Self {
             capabilities: config.upstreams.iter().map(lookup::promised).collect(),
             offer: Offer::default(),
@@ -101,6 +113,9 @@ impl Shared {
             bar: Bar::new(config.policy.lanes.shares().count()),
             tarpits: 0,
             foresight: config.upstreams.iter().map(|up| Foresight::new(up.data_ahead)).collect(),
+            register: Register::new(config.conduct.entries, config.conduct.thresholds, secret),
+            tally: Tally::default(),
+            hurried: false,
             random: fastrand::Rng::with_seed(seed),
             date: DateCache::default(),
             spare: Spare::default(),
@@ -195,6 +210,8 @@ pub struct Relay {
     /// So many of them were queued at this instant, that is in this turn.
     upstream_queued: (Instant, usize),
     client_deadline: Instant,
+    /// Since when the client's next step is awaited.
+    awaited_since: Instant,
     hop_deadline: Option<Instant>,
 }
 
@@ -203,6 +220,8 @@ impl Relay {
     pub fn new(now: Instant, config: &Config, listener: usize, peer: SocketAddr, local: SocketAddr) -> Self {
         let session = Session::new(config, listener, peer, local);
         let stage = if session.must_speak_proxy { Stage::ProxyHeader } else { Stage::Command };
+        let limit = session.patience.command;
+        let limit = if session.must_speak_proxy { limit.min(session::PROXY_HEADER) } else { limit };
         Self {
             session,
             stage,
@@ -217,7 +236,8 @@ impl Relay {
             downstream_unsent: 0,
             upstream_unsent: 0,
             upstream_queued: (now, 0),
-            client_deadline: now + config.workers.timeout.command,
+            client_deadline: now + limit,
+            awaited_since: now,
             hop_deadline: None,
         }
     }
@@ -259,20 +279,40 @@ impl Relay {
         }
     }
 
-    /// When [`Event::Expired`] is due.
-    pub fn deadline(&self) -> Option<Instant> {
+    /// When [`Event::Expired`] is due; `hurried` as in [`Shared`].
+    pub fn deadline(&self, hurried: bool) -> Option<Instant> {
         if self.stage == Stage::Over {
             return None;
         }
         // A client that waits for us is not late.
         let waits = self.session.manners.until();
-        let client = waits.or_else(|| (!self.awaits_next_hop()).then_some(self.client_deadline));
+        let client = waits.or_else(|| (!self.awaits_next_hop()).then(|| self.client_due(hurried)));
         client.into_iter().chain(self.hop_deadline).min()
+    }
+
+    /// When the client's next step is due.
+    fn client_due(&self, hurried: bool) -> Instant {
+        let is_idle = self.transaction.is_none() && matches!(self.stage, Stage::Command | Stage::Response);
+        if hurried && is_idle {
+            return self.client_deadline.min(self.awaited_since + HURRIED);
+        }
+        self.client_deadline
+    }
+
+    /// The client has so long for its next step.
+    fn await_client(&mut self, now: Instant, limit: Duration) {
+        self.awaited_since = now;
+        self.client_deadline = now + limit;
     }
 
     /// Whether a transaction is under way: such a session is not cut short by a drain.
     pub const fn is_busy(&self) -> bool {
         self.transaction.is_some()
+    }
+
+    /// Whether it wants to hear more of its client.
+    pub const fn reads(&self) -> bool {
+        self.reading
     }
 
     /// Input and content that wait in memory.
@@ -365,7 +405,7 @@ impl Relay {
         }
         cx.actions.downstream.extend_from_slice(wire);
         self.downstream_unsent += wire.len();
-        self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.command;
+        self.await_client(cx.now.instant, self.session.patience.command);
     }
 
     /// Says a last reply and closes.
@@ -409,8 +449,8 @@ impl Relay {
             self.reading = wanted;
             cx.actions.push(if wanted { Action::Resume } else { Action::Pause });
             // The client was not slow while we did not listen.
-            self.session.restart_rate(cx.now.instant);
-            self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.command;
+            self.session.pace = Pace::default();
+            self.await_client(cx.now.instant, self.session.patience.command);
         }
     }
 
@@ -477,7 +517,7 @@ impl Relay {
             if until <= now {
                 self.on_waited(cx);
             }
-        } else if !self.awaits_next_hop() && self.client_deadline <= now {
+        } else if !self.awaits_next_hop() && self.client_due(cx.shared.hurried) <= now {
             self.on_client_late(cx);
         }
     }

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::auth::Dialogue;
+use super::conduct::{Awaited, Doings};
 use super::event::Ending;
 use super::manners::Manners;
 use super::{Action, Context, Relay, Stage};
-use crate::base::time::Instant;
 use crate::limits::{COMMAND_LINE_BYTES_MAX, REPLIES_PENDING_BYTES_MAX};
 use crate::policy::condition::Phase;
 use crate::policy::route::Submitter;
@@ -24,16 +24,17 @@ use crate::smtp::reply::Reply;
 use crate::smtp::server;
 use crate::smtp::xforward::{self, Identity, Proto};
 use crate::tls::secured::Secured;
+use crate::traffic::conduct::{Conduct, Deed};
 use crate::traffic::lane::Lane;
+use crate::traffic::patience::{Pace, Patience};
+use crate::traffic::register::Seat;
 
-/// Commands that failed before a client is sent away (Postfix: smtpd_hard_error_limit).
-const ERRORS_MAX: u32 = 20;
 /// How long a client may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How long a drained client may take for its next command before it hears 421 unasked.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
-/// How often the data rate is looked at.
-const RATE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a balancer may take for its PROXY header (Postfix: smtpd_upstream_proxy_timeout, 5 s).
+pub(super) const PROXY_HEADER: Duration = Duration::from_secs(10);
 
 /// What lasts from connect to close.
 #[derive(Debug)]
@@ -66,10 +67,17 @@ pub(super) struct Session {
     pub(super) transactions: u32,
     pub(super) errors: u32,
     pub(super) manners: Manners,
+    pub(super) doings: Doings,
+    /// What is to be expected of the client.
+    pub(super) conduct: Conduct,
+    /// Where its connection is counted.
+    pub(super) seat: Option<Seat>,
+    /// How long it may take.
+    pub(super) patience: Patience,
+    /// How fast content comes.
+    pub(super) pace: Pace,
     /// As far as it is known.
     pub(super) lane: Lane,
-    rate_since: Instant,
-    rate_octets: u64,
 }
 
 impl Session {
@@ -93,9 +101,12 @@ impl Session {
             transactions: 0,
             errors: 0,
             manners: Manners::default(),
+            doings: Doings::default(),
+            conduct: Conduct::default(),
+            seat: None,
+            patience: config.workers.patience(),
+            pace: Pace::default(),
             lane: config.policy.lanes.others(),
-            rate_since: Instant::default(),
-            rate_octets: 0,
         };
         session.set_client(config, peer);
         if !session.must_speak_proxy {
@@ -125,21 +136,9 @@ impl Session {
         self.find_lane(config, Phase::Connect);
     }
 
-    pub(super) const fn restart_rate(&mut self, now: Instant) {
-        self.rate_since = now;
-        self.rate_octets = 0;
-    }
-
-    /// Whether content comes slower than `octets_per_second_min`, looked at each interval.
-    pub(super) fn is_slow(&mut self, now: Instant, octets: usize, octets_per_second_min: u64) -> bool {
-        self.rate_octets += octets as u64;
-        let elapsed = now.since(self.rate_since);
-        if elapsed < RATE_INTERVAL {
-            return false;
-        }
-        let slow = self.rate_octets < octets_per_second_min.saturating_mul(elapsed.as_secs());
-        self.restart_rate(now);
-        slow
+    /// Nobody but the connection, and PROXY in front of it, says who the client is.
+    pub(super) fn is_as_connected(&self) -> bool {
+        self.client == self.peer && self.forwarded.is_none()
     }
 
     /// Whose address it is that the client comes from: its own, or the one it speaks for.
@@ -181,6 +180,9 @@ impl Relay {
 
     /// The first word is ours, or TLS comes before it. `early` came behind a PROXY header.
     fn begin(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
+        if !self.welcome(cx) {
+            return;
+        }
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
             self.start_tls(cx, early);
         } else {
@@ -190,7 +192,7 @@ impl Relay {
 
     fn start_tls(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
         self.stage = Stage::Handshake;
-        self.client_deadline = cx.now.instant + HANDSHAKE;
+        self.await_client(cx.now.instant, HANDSHAKE.min(self.session.patience.command));
         cx.actions.push(Action::StartTls { early });
     }
 
@@ -198,6 +200,7 @@ impl Relay {
     pub(super) fn on_secured(&mut self, cx: &mut Context<'_>, secured: Box<Secured>) {
         self.session.forget(&cx.shared.config);
         self.session.secured = Some(secured);
+        self.learn_conduct(cx.now.instant, cx.shared);
         self.await_command(cx);
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
             self.greet_in_time(cx);
@@ -258,6 +261,7 @@ impl Relay {
         let (line, consumed) = match next_line(input, COMMAND_LINE_BYTES_MAX) {
             Line::Partial => return 0,
             Line::TooLong => {
+                self.note_deed(cx, Deed::Junk);
                 self.say_and_close(cx, &Reply::new(500, "5.5.6", "command line too long"));
                 return 0;
             }
@@ -322,6 +326,9 @@ impl Relay {
             Command::Expn(_) | Command::Etrn => {
                 self.complain(cx, &Reply::new(502, "5.5.1", "command not implemented"));
             }
+        }
+        if leads_nowhere(verb) {
+            self.note_idle_command(cx);
         }
     }
 
@@ -399,9 +406,8 @@ impl Relay {
     pub(super) fn complain(&mut self, cx: &mut Context<'_>, reply: &Reply) {
         self.session.errors += 1;
         self.say(cx, reply);
-        if self.session.errors > ERRORS_MAX {
-            self.say_and_close(cx, &Reply::new(421, "4.7.0", "too many errors"));
-        }
+        self.note_error(cx, reply);
+        self.end_if_erring(cx);
     }
 
     /// RFC 3030 §2: the octets of a chunk are consumed whatever becomes of it.
@@ -415,13 +421,13 @@ impl Relay {
         }
         self.swallow_reply = Some(reply);
         self.stage = Stage::Swallow { left: bdat.octets };
-        self.session.restart_rate(cx.now.instant);
+        self.await_content(cx);
     }
 
     pub(super) fn swallow(&mut self, cx: &mut Context<'_>, input: &[u8], left: u64) -> usize {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         let left = left - taken as u64;
-        self.note_content_progress(cx, taken);
+        self.note_content_progress(cx, taken, left == 0);
         if !matches!(self.stage, Stage::Swallow { .. }) {
             return 0;
         }
@@ -458,7 +464,7 @@ impl Relay {
         let begin = cx.actions.downstream.len();
         offer.ehlo_reply(&cx.shared.config.hostname, &mut cx.actions.downstream);
         self.downstream_unsent += cx.actions.downstream.len() - begin;
-        self.client_deadline = cx.now.instant + cx.shared.config.workers.timeout.command;
+        self.await_client(cx.now.instant, self.session.patience.command);
     }
 
     fn on_rset(&mut self, cx: &mut Context<'_>) {
@@ -483,6 +489,7 @@ impl Relay {
             return;
         }
         let mut identity = self.session.forwarded.take().unwrap_or_default();
+        self.session.doings = Doings::default();
         let parsed = xforward::parse_xforward(arguments, &mut identity);
         self.session.forwarded = Some(identity);
         match parsed {
@@ -510,8 +517,12 @@ impl Relay {
         // Whoever logged in before was the client before.
         let user = identity.login.and_then(|login| String::from_utf8(login).ok());
         self.session.user = user.map(String::into_boxed_str);
+        self.session.doings = Doings::default();
+        self.give_seat_back(cx.shared);
         self.session.find_lane(&cx.shared.config, Phase::Helo);
-        self.greet(cx);
+        if self.welcome(cx) {
+            self.greet(cx);
+        }
     }
 
     fn may_tell_identity(&mut self, cx: &mut Context<'_>) -> bool {
@@ -550,6 +561,9 @@ impl Relay {
     }
 
     pub(super) fn on_client_late(&mut self, cx: &mut Context<'_>) {
+        if !self.draining {
+            self.note_slow(cx, self.awaited());
+        }
         if matches!(self.stage, Stage::ProxyHeader | Stage::Handshake) {
             let in_proxy = self.stage == Stage::ProxyHeader;
             let why = if in_proxy { "no PROXY header in time" } else { "no TLS handshake in time" };
@@ -565,6 +579,19 @@ impl Relay {
         self.say_and_close(cx, &reply);
     }
 
+    /// What the client is to do next.
+    const fn awaited(&self) -> Awaited {
+        match self.stage {
+            Stage::ProxyHeader => Awaited::Proxy,
+            Stage::Handshake => Awaited::Handshake,
+            Stage::Response => Awaited::Auth,
+            Stage::Data | Stage::Chunk { .. } | Stage::Swallow { .. } => Awaited::Content,
+            Stage::Greeting | Stage::Command | Stage::Proving | Stage::Verdict | Stage::Over => {
+                Awaited::Command
+            }
+        }
+    }
+
     pub(super) fn on_drain(&mut self, cx: &mut Context<'_>) {
         self.draining = true;
         if self.transaction.is_none()
@@ -577,7 +604,12 @@ impl Relay {
     /// The next command is awaited; a client that drains has little time for it.
     pub(super) fn await_command(&mut self, cx: &Context<'_>) {
         self.stage = Stage::Command;
-        let limit = if self.draining { DRAIN_GRACE } else { cx.shared.config.workers.timeout.command };
-        self.client_deadline = cx.now.instant + limit;
+        let limit = if self.draining { DRAIN_GRACE } else { self.session.patience.command };
+        self.await_client(cx.now.instant, limit);
     }
+}
+
+/// Commands that some of are needed, and many of are for nothing (Postfix: smtpd_junk_command_limit).
+const fn leads_nowhere(verb: Verb) -> bool {
+    matches!(verb, Verb::Helo | Verb::Ehlo | Verb::Noop | Verb::Rset | Verb::Vrfy | Verb::Help)
 }

@@ -9,7 +9,7 @@
 //! * `quarantine`: messages held back, on disk;
 //! * `sender`: inquiries about who sends;
 //! * `store`: what is remembered from one message to the next;
-//! * `event_log`, `notice`: records, and words to people.
+//! * `event_log`, `notice`, `watch`: records, and words to people.
 
 pub mod answer;
 pub mod authenticator;
@@ -23,6 +23,7 @@ pub mod notice;
 pub mod quarantine;
 pub mod sender;
 pub mod store;
+pub mod watch;
 
 use std::io;
 use std::sync::mpsc;

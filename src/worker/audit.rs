@@ -13,6 +13,8 @@ pub struct Audit {
     pub window_taken: usize,
     /// Content, input and output that is not in the reactor's hands.
     pub held_bytes: usize,
+    /// Connections that are counted by address.
+    pub seats: usize,
     /// Questions to the service side whose last answer has not come.
     pub questions: usize,
     pub pools: Vec<PoolAudit>,
@@ -49,6 +51,7 @@ impl<R> Worker<R> {
             hops: self.hops.len(),
             window_taken: self.shared.windows.total(),
             held_bytes: clients.sum::<usize>() + hops.sum::<usize>(),
+            seats: self.shared.register.here(),
             questions: self.asker.open(),
             pools: pools.collect(),
         }

@@ -8,10 +8,17 @@ use std::time::Duration;
 
 use crate::policy::settings::Config;
 use crate::relay::action::DiscardReason;
+use crate::relay::conduct::Tally;
 use crate::relay::disposition::Disposition;
 use crate::relay::record::Record;
+use crate::traffic::conduct::Conduct;
 use crate::traffic::lag::Lag;
 use crate::traffic::lane::Lane;
+use crate::traffic::register::Register;
+
+/// Why sessions are ended: two of them for what clients did, and what was awaited of those that were too slow.
+const ENDS: [&str; 7] =
+    ["harvest", "junk", "slow_proxy", "slow_handshake", "slow_command", "slow_auth", "slow_content"];
 
 /// A number with one writer.
 #[derive(Debug, Default)]
@@ -46,6 +53,12 @@ pub struct Counters {
     pub sessions: Counter,
     pub sessions_now: Counter,
     pub sessions_refused_full: Counter,
+    pub sessions_refused_address: Counter,
+    pub sessions_refused_network: Counter,
+    pub sessions_ended: [Counter; ENDS.len()],
+    pub clients: [Counter; Conduct::ALL.len()],
+    pub register_entries: Counter,
+    pub register_evicted: Counter,
     pub tls_handshakes: Counter,
     pub tls_failures: Counter,
 
@@ -172,6 +185,17 @@ impl Counters {
         }
     }
 
+    /// What relays counted themselves.
+    pub fn count_conduct(&self, tally: &Tally, register: &Register) {
+        self.sessions_refused_address.set(tally.full_address);
+        self.sessions_refused_network.set(tally.full_network);
+        let ends = [tally.harvests, tally.junk].into_iter().chain(tally.slow);
+        self.sessions_ended.iter().zip(ends).for_each(|(counter, value)| counter.set(value));
+        self.clients.iter().zip(tally.conducts).for_each(|(counter, value)| counter.set(value));
+        self.register_entries.set(register.len() as u64);
+        self.register_evicted.set(register.evicted());
+    }
+
     /// Tells how long turns take. Plain stores into lines of our own: nothing that a turn would feel.
     pub fn count_turn(&self, lag: &Lag) {
         self.busy_us.set(micros(lag.busy()));
@@ -254,6 +278,21 @@ const fn recipient(answer: &'static str, read: fn(&Counters) -> &Counter) -> Met
         .with("answer", answer)
 }
 
+const fn turned_away(why: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
+    let help = "Connections turned away with 421: no room, or too many from that address or network.";
+    Metric::counter("sessions_refused_total", help, read).with("why", why)
+}
+
+const fn ended(place: usize, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
+    let help = "Sessions ended for what their clients did, or did too slowly.";
+    Metric::counter("sessions_ended_total", help, read).with("why", ENDS[place])
+}
+
+const fn client(conduct: Conduct, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
+    let help = "Sessions of strangers, by what was to be expected of them when they came.";
+    Metric::counter("clients_total", help, read).with("conduct", conduct.name())
+}
+
 const fn turn(took: &'static str, read: fn(&Counters) -> &Counter) -> Metric<Counters> {
     Metric::counter(
         "turns_total",
@@ -274,12 +313,29 @@ const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) 
 }
 
 /// All of [`Counters`] but its upstreams and lanes.
-pub static METRICS: [Metric<Counters>; 37] = [
+pub static METRICS: [Metric<Counters>; 52] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
-    Metric::counter("sessions_refused_total", "Connections turned away with 421: no room.", |c| {
-        &c.sessions_refused_full
-    }),
+    turned_away("full", |c| &c.sessions_refused_full),
+    turned_away("address", |c| &c.sessions_refused_address),
+    turned_away("network", |c| &c.sessions_refused_network),
+    ended(0, |c| &c.sessions_ended[0]),
+    ended(1, |c| &c.sessions_ended[1]),
+    ended(2, |c| &c.sessions_ended[2]),
+    ended(3, |c| &c.sessions_ended[3]),
+    ended(4, |c| &c.sessions_ended[4]),
+    ended(5, |c| &c.sessions_ended[5]),
+    ended(6, |c| &c.sessions_ended[6]),
+    client(Conduct::Good, |c| &c.clients[0]),
+    client(Conduct::Unknown, |c| &c.clients[1]),
+    client(Conduct::Suspect, |c| &c.clients[2]),
+    client(Conduct::Bad, |c| &c.clients[3]),
+    Metric::gauge("conduct_entries", "Addresses whose conduct is remembered.", |c| &c.register_entries),
+    Metric::counter(
+        "conduct_evicted_total",
+        "Addresses forgotten for others, with something to remember.",
+        |c| &c.register_evicted,
+    ),
     Metric::counter("tls_handshakes_total", "TLS handshakes with clients.", |c| &c.tls_handshakes),
     Metric::counter("tls_failures_total", "TLS handshakes and sessions with clients that failed.", |c| {
         &c.tls_failures

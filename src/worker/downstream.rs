@@ -11,15 +11,20 @@ use crate::base::slab::{Key, Slab};
 use crate::base::time::{Instant, Moment};
 use crate::reactor::{Chunk, Listener, Reactor, Socket};
 use crate::relay::action::{Action, Actions};
+use crate::relay::conduct::crowded;
 use crate::relay::event::{Ending, Event, Side};
 use crate::relay::record::Record;
 use crate::relay::{Relay, Shared};
 use crate::smtp::reply::Reply;
 use crate::traffic::lane::Lane;
+use crate::traffic::overload::Treatment;
+use crate::traffic::register::Seat;
 
 /// How long a client that was sent away may take to read our last reply. Seed 3202 of the simulation has one that
 /// is three seconds away.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long it may take before that, to read what was said earlier. Who reads nothing at all would stay for ever.
+const FAREWELL: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Downstream {
@@ -34,16 +39,21 @@ pub(super) struct Downstream {
     pub(super) waits: bool,
     /// On which way it waits or got its connection.
     pub(super) way: Option<Key>,
-    /// As which it is counted.
-    pub(super) lane: Lane,
+    /// Where it was counted by its relay.
+    seat: Option<Seat>,
+    /// As whose it has a place; None: it was turned away, and has none.
+    pub(super) lane: Option<Lane>,
     pub(super) since: Instant,
+    /// It is not read, because its lane has read more than it may.
+    pub(super) sits_out: bool,
     linger: bool,
+    /// When it is closed, whatever is still under way.
     linger_until: Option<Instant>,
     armed: Option<Instant>,
 }
 
 impl Downstream {
-    const fn new(socket: Socket, relay: Option<Box<Relay>>, lane: Lane, since: Instant) -> Self {
+    const fn new(socket: Socket, relay: Option<Box<Relay>>, lane: Option<Lane>, since: Instant) -> Self {
         Self {
             pipe: Pipe::new(socket),
             relay,
@@ -51,16 +61,18 @@ impl Downstream {
             number: 0,
             waits: false,
             way: None,
+            seat: None,
             lane,
             since,
+            sits_out: false,
             linger: false,
             linger_until: None,
             armed: None,
         }
     }
 
-    fn deadline(&self) -> Option<Instant> {
-        self.linger_until.or_else(|| self.relay.as_ref().and_then(|relay| relay.deadline()))
+    fn deadline(&self, hurried: bool) -> Option<Instant> {
+        self.linger_until.or_else(|| self.relay.as_ref().and_then(|relay| relay.deadline(hurried)))
     }
 }
 
@@ -73,30 +85,60 @@ impl<R: Reactor> Worker<R> {
         local: SocketAddr,
     ) {
         self.counters.sessions.increment();
+        // Before anything is made for it.
         let now = self.now();
-        let relay = Relay::new(now, &self.shared.config, self.listeners[listener.0], peer, local);
+        let admitted = self.shared.admit(now, self.listeners[listener.0], peer.ip());
+        let seat = match admitted {
+            Ok(seat) => seat,
+            Err(full) => {
+                return self.turn_away(
+                    listener,
+                    socket,
+                    self.shared.config.policy.lanes.others(),
+                    &crowded(full),
+                );
+            }
+        };
+        let mut relay = Relay::new(now, &self.shared.config, self.listeners[listener.0], peer, local);
+        relay.sit(seat);
+        relay.learn_conduct(now, &self.shared);
         let lane = relay.lane();
         if !self.has_room_for(lane) {
-            return self.turn_away(listener, socket, lane);
+            self.shared.leave(seat);
+            self.counters.sessions_refused_full.increment();
+            let reply = Reply::new(421, "4.3.2", "too many connections, come again");
+            return self.turn_away(listener, socket, lane, &reply);
         }
-        let key = self.insert_client(Downstream::new(socket, Some(Box::new(relay)), lane, now));
+        let key = self.insert_client(Downstream::new(socket, Some(Box::new(relay)), Some(lane), now));
+        if self.shared.treatment(lane) != Treatment::Serve {
+            self.reactor.narrow(socket);
+        }
         self.reactor.receive(socket);
         self.tell(key, Event::Opened);
     }
 
+    /// How many there are changed. Who does nothing has less time for it while nearly all places are taken.
+    fn note_clients(&mut self) {
+        let clients = self.clients.len();
+        self.counters.sessions_now.set(clients as u64);
+        let places = self.shared.config.workers.connections;
+        self.shared.hurried = is_hurried(self.shared.hurried, clients, places);
+    }
+
     /// No room: 421 is kinder than silence (RFC 5321 §3.8), where it can be said in clear.
-    fn turn_away(&mut self, listener: Listener, socket: Socket, lane: Lane) {
-        self.counters.sessions_refused_full.increment();
+    fn turn_away(&mut self, listener: Listener, socket: Socket, lane: Lane, reply: &Reply) {
         self.counters.lanes[lane.index()].turned_away.increment();
         if self.shared.config.listeners[self.listeners[listener.0]].tls.is_implicit() {
             return self.reactor.close(socket);
         }
-        let mut client = Downstream::new(socket, None, lane, self.now());
+        let mut client = Downstream::new(socket, None, None, self.now());
         let mut farewell = Vec::new();
-        Reply::new(421, "4.3.2", "too many connections, come again").write(&mut farewell);
+        reply.write(&mut farewell);
         client.pipe.queue(&mut farewell);
         client.pipe.close = Close::WhenSent;
+        client.linger_until = Some(self.now() + FAREWELL);
         let key = self.insert_client(client);
+        self.arm_client(key);
         self.dirty.push(Owner::Client(key));
     }
 
@@ -104,8 +146,8 @@ impl<R: Reactor> Worker<R> {
         let (socket, lane) = (client.pipe.socket, client.lane);
         let key = self.clients.insert(client);
         self.own(socket, Owner::Client(key));
-        self.lanes.enter(lane, &self.counters);
-        self.counters.sessions_now.set(self.clients.len() as u64);
+        lane.into_iter().for_each(|lane| self.lanes.enter(lane, &self.counters));
+        self.note_clients();
         key
     }
 
@@ -164,7 +206,7 @@ impl<R: Reactor> Worker<R> {
 
     fn arm_client(&mut self, key: Key) {
         let Some(client) = self.clients.at(key) else { return };
-        let (deadline, armed) = (client.deadline(), client.armed);
+        let (deadline, armed) = (client.deadline(self.shared.hurried), client.armed);
         let armed = self.arm(Owner::Client(key), deadline, armed);
         if let Some(client) = self.clients.at_mut(key) {
             client.armed = armed;
@@ -218,6 +260,7 @@ impl<R: Reactor> Worker<R> {
             }
             Action::StartTls { early } => self.start_client_tls(key, early),
             Action::Pause => self.on_socket(key, R::pause),
+            Action::Resume if self.sits_out(key) => {}
             Action::Resume => self.on_socket(key, R::receive),
             Action::Finish { linger } => self.finish(key, linger),
             Action::Abort => self.close_client(key),
@@ -225,7 +268,7 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    fn on_socket(&mut self, key: Key, operation: impl FnOnce(&mut R, Socket)) {
+    pub(super) fn on_socket(&mut self, key: Key, operation: impl FnOnce(&mut R, Socket)) {
         if let Some(client) = self.clients.at(key) {
             operation(&mut self.reactor, client.pipe.socket);
         }
@@ -242,9 +285,11 @@ impl<R: Reactor> Worker<R> {
 
     fn finish(&mut self, key: Key, linger: bool) {
         self.asker.forget_all(key);
+        let until = self.now() + FAREWELL;
         let Some(client) = self.clients.at_mut(key) else { return };
-        client.relay = None;
+        client.seat = client.relay.take().and_then(|relay| relay.seat());
         client.linger = linger;
+        client.linger_until = Some(until);
         client.pipe.end();
         self.dirty.push(Owner::Client(key));
     }
@@ -275,8 +320,9 @@ impl<R: Reactor> Worker<R> {
         self.asker.forget_all(key);
         self.disown(client.pipe.socket);
         self.reactor.close(client.pipe.socket);
-        self.lanes.leave(client.lane, &self.counters);
-        self.counters.sessions_now.set(self.clients.len() as u64);
+        self.shared.leave(client.relay.as_ref().map_or(client.seat, |relay| relay.seat()));
+        client.lane.into_iter().for_each(|lane| self.lanes.leave(lane, &self.counters));
+        self.note_clients();
     }
 
     pub(super) fn look_at_client(&mut self, key: Key, look: Instant) {
@@ -286,7 +332,7 @@ impl<R: Reactor> Worker<R> {
             return;
         }
         client.armed = None;
-        match client.deadline() {
+        match client.deadline(self.shared.hurried) {
             Some(deadline) if deadline <= now && client.linger_until.is_some() => self.close_client(key),
             Some(deadline) if deadline <= now => self.tell(key, Event::Expired),
             _ => self.arm_client(key),
@@ -302,6 +348,11 @@ impl<R: Reactor> Worker<R> {
             self.dirty.push(Owner::Client(key));
         }
     }
+}
+
+/// Whether places are short: from nine tenths of them, until four fifths are left.
+const fn is_hurried(hurried: bool, clients: usize, places: usize) -> bool {
+    clients * 10 >= places * if hurried { 8 } else { 9 }
 }
 
 /// Calls the relay. A panic in it is a bug of ours, and ends this connection only.

@@ -4,14 +4,18 @@
 //! lane beyond its own goes for it; nobody goes who is in a transaction.
 
 use super::counters::Counters;
+use std::time::Duration;
+
 use super::downstream::Downstream;
 use super::{Owner, Worker};
 use crate::base::slab::Key;
 use crate::base::time::Instant;
 use crate::reactor::{Completion, Reactor};
 use crate::relay::event::Event;
-use crate::traffic::lane::{Lane, Used};
+use crate::traffic::lane::{LANES_MAX, Lane, Used};
 
+/// Turns that take so long, at the mean, are a reason to look whom time is spent on.
+const SHORT_OF_TIME: Duration = Duration::from_millis(1);
 /// Clients that one round of housekeeping sheds.
 const SHED_MAX: usize = 64;
 
@@ -54,9 +58,9 @@ impl<R: Reactor> Worker<R> {
     pub(super) fn note_lane(&mut self, key: Key) {
         let Some(client) = self.clients.at_mut(key) else { return };
         let Some(relay) = &client.relay else { return };
-        let (before, now) = (client.lane, relay.lane());
+        let (Some(before), now) = (client.lane, relay.lane()) else { return };
         if before != now {
-            client.lane = now;
+            client.lane = Some(now);
             self.lanes.leave(before, &self.counters);
             self.lanes.enter(now, &self.counters);
         }
@@ -95,13 +99,68 @@ impl<R: Reactor> Worker<R> {
         let is_idle = |client: &Downstream| client.relay.as_ref().is_some_and(|relay| relay.is_idle());
         let mut found = Vec::new();
         for lane in shares.lanes().rev().filter(|lane| beyond(*lane) > 0) {
-            let of_lane = self.clients.iter().filter(|(_, client)| client.lane == lane && is_idle(client));
+            let of_lane =
+                self.clients.iter().filter(|(_, client)| client.lane == Some(lane) && is_idle(client));
             let mut idle: Vec<(Instant, Key)> = of_lane.map(|(key, client)| (client.since, key)).collect();
             idle.sort_unstable_by(|a, b| b.cmp(a));
             let left = (count - found.len()).min(beyond(lane));
             found.extend(idle.into_iter().take(left).map(|(_, key)| (lane, key)));
         }
         found
+    }
+
+    /// So much was read of a client. Where its lane has read more than it may, it sits out for a while: its own
+    /// kernel holds what it sends then.
+    pub(super) fn note_intake(&mut self, key: Key, octets: usize) {
+        if self.shared.config.policy.lanes.is_one() {
+            return;
+        }
+        let Some(client) = self.clients.at_mut(key) else { return };
+        let Some(lane) = client.lane else { return };
+        if self.intake.take(lane, octets) && self.is_short_of_time() && !self.sits_out(key) {
+            self.on_socket(key, R::pause);
+            self.sitting_out.push(key);
+            if let Some(client) = self.clients.at_mut(key) {
+                client.sits_out = true;
+            }
+        }
+    }
+
+    pub(super) fn sits_out(&self, key: Key) -> bool {
+        self.clients.at(key).is_some_and(|client| client.sits_out)
+    }
+
+    /// Turns are long: each keeps all others waiting.
+    fn is_short_of_time(&self) -> bool {
+        self.lag.mean() > SHORT_OF_TIME
+    }
+
+    /// A new turn: some of those who sat out are read again.
+    pub(super) fn refill_intake(&mut self) {
+        let lanes = &self.shared.config.policy.lanes;
+        if lanes.is_one() {
+            return;
+        }
+        let mut waiting = [false; LANES_MAX];
+        for lane in self.sitting_out.iter().filter_map(|key| self.clients.at(*key)?.lane) {
+            waiting[lane.index()] = true;
+        }
+        self.intake.refill(lanes.shares(), self.is_short_of_time(), |lane| waiting[lane.index()]);
+        for key in std::mem::take(&mut self.sitting_out) {
+            self.read_again(key);
+        }
+    }
+
+    fn read_again(&mut self, key: Key) {
+        let Some(client) = self.clients.at_mut(key) else { return };
+        if client.lane.is_some_and(|lane| self.intake.is_overdrawn(lane)) {
+            return self.sitting_out.push(key);
+        }
+        client.sits_out = false;
+        // Who was sent away meanwhile is listened to until it has gone.
+        if client.relay.as_ref().is_none_or(|relay| relay.reads()) {
+            self.on_socket(key, R::receive);
+        }
     }
 
     /// Completions of this turn, those of better lanes first; of one socket in their order.
@@ -127,6 +186,6 @@ impl<R: Reactor> Worker<R> {
             None => None,
         };
         // Nobody's are short, and others may wait for them.
-        client.and_then(|key| self.clients.at(key)).map_or(Lane(0), |client| client.lane)
+        client.and_then(|key| self.clients.at(key)?.lane).unwrap_or_default()
     }
 }

@@ -45,6 +45,7 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::sasl::client::Derived;
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::intake::Intake;
 use crate::traffic::lag::Lag;
 use crate::traffic::lane::Lane;
 
@@ -118,6 +119,9 @@ pub struct Worker<R> {
     owners: Vec<Option<(Socket, Owner)>>,
     timers: TimerWheel<(Owner, Instant)>,
     housekeeping: Instant,
+    /// What lanes may read, and who sits out.
+    intake: Intake,
+    sitting_out: Vec<Key>,
     /// Completions of a turn that are being looked at.
     reaped: Vec<(Lane, Completion)>,
     /// How long turns take.
@@ -173,6 +177,8 @@ impl<R: Reactor> Worker<R> {
             owners: Vec::new(),
             timers: TimerWheel::new(now, TIMER_TICK),
             housekeeping: now,
+            intake: Intake::default(),
+            sitting_out: Vec::new(),
             reaped: Vec::new(),
             lag: Lag::new(now),
             dirty: Vec::new(),
@@ -230,6 +236,7 @@ impl<R: Reactor> Worker<R> {
 
     /// Waits for the kernel once, and does all that follows.
     pub fn turn(&mut self) {
+        self.refill_intake();
         let deadline = self.next_deadline();
         let confirming = std::mem::take(&mut self.confirming);
         self.reactor.turn(Some(deadline));
@@ -271,7 +278,7 @@ impl<R: Reactor> Worker<R> {
     }
 
     fn next_deadline(&mut self) -> Instant {
-        if !self.confirming.is_empty() {
+        if !self.confirming.is_empty() || !self.sitting_out.is_empty() {
             return self.now();
         }
         let asked = self.asker.next_deadline(self.now());
@@ -320,7 +327,7 @@ impl<R: Reactor> Worker<R> {
     }
 
     fn on_received(&mut self, socket: Socket, chunk: Chunk) {
-        let owner = self.owner(socket);
+        let (owner, octets) = (self.owner(socket), chunk.len as usize);
         let has_tls = owner.and_then(|owner| self.pipe(owner)).is_some_and(|pipe| pipe.has_tls());
         match owner {
             Some(owner) if has_tls => self.on_records(owner, &chunk),
@@ -329,6 +336,9 @@ impl<R: Reactor> Worker<R> {
             None => {}
         }
         self.reactor.release(chunk);
+        if let Some(Owner::Client(key)) = owner {
+            self.note_intake(key, octets);
+        }
     }
 
     fn on_ended(&mut self, socket: Socket, error: Option<Errno>) {
@@ -428,6 +438,7 @@ impl<R: Reactor> Worker<R> {
         self.carry_out_pool_orders();
         self.forget_unused(WAY_UNUSED);
         self.count_pools();
+        self.counters.count_conduct(&self.shared.tally, &self.shared.register);
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stopping = true;
         }

@@ -8,6 +8,7 @@
 //! replaced by its default so that what follows it is checked as well.
 
 mod auth;
+mod conduct;
 mod contact;
 mod inspect;
 mod lane;

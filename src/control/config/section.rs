@@ -11,7 +11,7 @@ use super::Outside;
 use super::inspect::{ReadInspect, inspect, quarantine};
 use super::policy::{Surroundings, policy};
 use super::sender::sender;
-use super::{auth, contact, login, mx, tls, unit};
+use super::{auth, conduct, contact, login, mx, tls, unit};
 use crate::base::document::{Item, Position, Section};
 use crate::control::patterns::Source;
 use crate::limits::LIST_FILE_BYTES_MAX;
@@ -76,6 +76,7 @@ pub(super) fn config(
     let ReadInspect { inspect, limit, sources } =
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
     let sender = sender(root.section("sender"), inspect.enabled, outside);
+    let conduct = conduct::conduct(root.section("conduct"));
     let contacts = contact::contacts(&mut root, &listeners, sender.as_ref());
     let validates = sender.as_ref().is_some_and(|sender| sender.validates);
     let mut upstreams = upstreams(&mut root, validates, outside);
@@ -118,6 +119,7 @@ pub(super) fn config(
         inspect,
         engine,
         sender: sender.map(Arc::new),
+        conduct,
         first_contact: contacts.first_contact.map(Arc::new),
         reputation: contacts.reputation,
         store: contacts.store,

@@ -427,6 +427,7 @@ impl<'a> Evaluation<'a, '_> {
             TextFact::Ptr => (&client.ptr, Phase::End),
             TextFact::Asn => (&client.asn, Phase::Connect),
             TextFact::Listener => (&client.listener, Phase::Connect),
+            TextFact::Conduct => (&client.conduct, Phase::Connect),
             TextFact::Helo => (&client.helo, Phase::Helo),
             TextFact::Tls => (&client.tls, Phase::Mail),
             TextFact::AuthUser => (&client.auth_user, Phase::Mail),

@@ -40,6 +40,7 @@ pub(super) enum TextFact {
     Tls,
     AuthUser,
     Listener,
+    Conduct,
     SenderAddress,
     SenderDomain,
     Spf,
@@ -145,6 +146,7 @@ pub(super) const FACTS: &[Fact] = &[
     text("client.ptr", Phase::End, TextFact::Ptr),
     text("client.asn", Phase::Connect, TextFact::Asn),
     text("client.listener", Phase::Connect, TextFact::Listener),
+    text("client.conduct", Phase::Connect, TextFact::Conduct),
     text("client.helo", Phase::Helo, TextFact::Helo),
     // STARTTLS and AUTH come between EHLO and MAIL.
     text("client.tls", Phase::Mail, TextFact::Tls),

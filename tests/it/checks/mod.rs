@@ -9,11 +9,13 @@
     reason = "the peers of the product are plain blocking programs"
 )]
 
+mod abuse;
 mod auth;
 mod contact;
 mod dialogue;
 mod faults;
 mod framing;
+mod lanes;
 mod login;
 mod mx;
 mod process;

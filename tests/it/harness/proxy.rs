@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     sections: String,
     /// Files beside the configuration.
     files: Vec<(String, String)>,
+    /// Open files that the program is allowed.
+    descriptors: Option<usize>,
 }
 
 impl Setup {
@@ -70,6 +72,7 @@ impl Setup {
             upstream: empty(),
             sections: empty(),
             files: Vec::new(),
+            descriptors: None,
         }
     }
 
@@ -106,6 +109,12 @@ impl Setup {
     /// A file beside the configuration.
     pub(crate) fn file(mut self, name: &str, content: &str) -> Self {
         self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    /// RLIMIT_NOFILE of the program.
+    pub(crate) fn descriptors(mut self, count: usize) -> Self {
+        self.descriptors = Some(count);
         self
     }
 
@@ -155,13 +164,13 @@ impl Proxy {
         for (name, content) in &setup.files {
             std::fs::write(folder.join(name), content).unwrap();
         }
-        let program = launch(&folder);
+        let program = launch(&folder, setup.descriptors);
         Self { program, folder, address, admin }
     }
 
     /// The same configuration and addresses again, after the program ended.
     pub(crate) fn restart(&mut self) {
-        self.program = launch(&self.folder);
+        self.program = launch(&self.folder, None);
     }
 
     /// A client that has read the greeting.
@@ -193,6 +202,15 @@ impl Proxy {
     pub(crate) fn rss_bytes(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.id())).unwrap();
         statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * rustix::param::page_size() as u64
+    }
+
+    /// Time that it had of processors.
+    pub(crate) fn busy(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+        // proc(5): utime and stime, in hundredths of a second.
+        let ticks: u64 = [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(10 * ticks)
     }
 
     pub(crate) fn descriptors(&self) -> usize {
@@ -276,10 +294,17 @@ impl Proxy {
     }
 }
 
-fn launch(folder: &Folder) -> Program {
-    let mut program = Program::start(
-        Command::new(BINARY).arg("run").arg("--config").arg("postern.toml").current_dir(folder.path()),
-    );
+fn launch(folder: &Folder, descriptors: Option<usize>) -> Program {
+    let mut command = match descriptors {
+        None => Command::new(BINARY),
+        Some(count) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\""), BINARY]);
+            shell
+        }
+    };
+    let mut program =
+        Program::start(command.args(["run", "--config", "postern.toml"]).current_dir(folder.path()));
     if let Err(said) = program.await_line("serving on") {
         panic!("no start: {said}");
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::conduct;
 use postern::policy::first_contact::{self, Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
@@ -22,9 +23,12 @@ use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::verdict::Verdict;
 use postern::scan;
 use postern::tls::client_policy::{Authentication, ClientPolicy};
+use postern::traffic::conduct::{Bounds, Thresholds};
+use postern::traffic::register::Capacity;
 
 use super::checker::{Fate, Tag, Transaction};
 use super::client::{Client, Kind, Manner, Misdeed, Step, What};
+use super::flood;
 use super::network::{MICROS, MILLIS, SECONDS, Weather};
 use super::next_hop::{Announced, At, IDLE, STEPS, Server, TROUBLES, Trouble};
 use super::service::{inquiring, sealer};
@@ -40,6 +44,8 @@ pub(crate) enum Mood {
     Clients,
     /// Both, the kernel, and a drain.
     Storm,
+    /// Far more clients than there is room for, and a few whose lane has a share: nothing of theirs may suffer.
+    Flood,
 }
 
 impl Mood {
@@ -65,6 +71,8 @@ pub(crate) struct Scenario {
     pub(crate) drain_at: Option<u64>,
     /// Servers of each upstream, where they are looked up.
     pub(crate) hosts: Vec<Vec<SocketAddr>>,
+    /// Turns may take long.
+    pub(crate) is_slow: bool,
 }
 
 type Random = fastrand::Rng;
@@ -77,6 +85,9 @@ impl Scenario {
     }
 
     pub(crate) fn with_mood(random: &mut Random, mood: Mood) -> Self {
+        if mood == Mood::Flood {
+            return flood::scenario(random);
+        }
         let upstreams = if random.u8(..4) == 0 { 2 } else { 1 };
         let servers = servers(random, mood, upstreams);
         let config = config(random, mood, &servers, upstreams);
@@ -93,6 +104,7 @@ impl Scenario {
             drain_at: (storm && random.u8(..4) == 0).then(|| random.u64(..10) * SECONDS),
             config,
             hosts: Vec::new(),
+            is_slow: false,
         };
         // A die of its own, as for inquiries.
         if random.clone().u8(..5) == 1 {
@@ -168,7 +180,7 @@ fn rule(when: &str, then: Verdict) -> Rule {
     Rule { name: then.name().to_owned(), when, then, reply: None, shadow: false }
 }
 
-fn weather(random: &mut Random, mood: Mood) -> Weather {
+pub(super) fn weather(random: &mut Random, mood: Mood) -> Weather {
     let calm = mood == Mood::Calm;
     let latency_steps_max = [1, 20, 400][random.usize(..3)];
     let late_one_in = [0, 10, 100][random.usize(..3)];
@@ -188,7 +200,7 @@ fn chance(random: &mut Random, one_in: u32) -> bool {
     random.u32(..one_in) == 0
 }
 
-fn servers(random: &mut Random, mood: Mood, upstreams: usize) -> Vec<Server> {
+pub(super) fn servers(random: &mut Random, mood: Mood, upstreams: usize) -> Vec<Server> {
     let count = upstreams + random.usize(..2);
     let troubles = if mood.servers() { troubles(random) } else { Vec::new() };
     let xforward = random.u8(..4) > 0;
@@ -266,7 +278,7 @@ fn sender(mut random: Random) -> Option<Arc<Settings>> {
     asks.then(|| Arc::new(Settings { seal: seals.then(sealer), ..inquiring() }))
 }
 
-fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize) -> Config {
+pub(super) fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize) -> Config {
     let patterns = (0..upstreams).map(|index| (Pattern::Domain(domain(index).into()), UpstreamIndex(index)));
     let addresses = |index: usize| servers.iter().filter(move |server| server.upstream == index);
     let identity = if random.u8(..4) > 0 { IdentityMode::Xforward } else { IdentityMode::None };
@@ -298,12 +310,26 @@ fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize)
         sender: sender(random.clone()),
         first_contact: strangers(&mut random.clone(), mood).map(Arc::new),
         reputation: None,
+        conduct: conduct(&mut random.clone(), mood),
         store: Store::default(),
         quarantine: None,
         admin: None,
         records: RecordSink::Off,
         hash: "sim".to_owned(),
     }
+}
+
+/// In some worlds where clients misbehave few may come at a time, and little is suspect already.
+fn conduct(random: &mut Random, mood: Mood) -> conduct::Settings {
+    let settings = conduct::Settings { exempt: Vec::new(), ..conduct::Settings::default() };
+    if !mood.clients() || random.u8(..3) > 0 {
+        return settings;
+    }
+    let bounds = Bounds { suspect: 1, bad: 2 };
+    let thresholds =
+        Thresholds { harvest: bounds, junk: bounds, slow: bounds, refused: bounds, ..Thresholds::default() };
+    let capacity = Capacity { address: random.u32(1..4), network: random.u32(4..9) };
+    conduct::Settings { entries: 8, capacity, unknown: 2, thresholds, ..settings }
 }
 
 /// What is asked of strangers, in some worlds. Where all is to go well, nobody has to come again.
@@ -398,7 +424,7 @@ fn clients(
         .collect()
 }
 
-fn manner(random: &mut Random, mood: Mood) -> Manner {
+pub(super) fn manner(random: &mut Random, mood: Mood) -> Manner {
     let misdeed = mood.clients() && random.bool();
     let misdeeds = [Misdeed::HalfClose, Misdeed::Close, Misdeed::Reset, Misdeed::Stall];
     let at = [300, 3000, 100_000][random.usize(..3)];
@@ -414,16 +440,16 @@ fn manner(random: &mut Random, mood: Mood) -> Manner {
 }
 
 /// Writes what clients are going to say.
-struct Scripter<'a> {
-    mood: Mood,
-    config: &'a Config,
-    servers: &'a [Server],
-    transactions: &'a mut Vec<Transaction>,
-    pace: u8,
+pub(super) struct Scripter<'a> {
+    pub(super) mood: Mood,
+    pub(super) config: &'a Config,
+    pub(super) servers: &'a [Server],
+    pub(super) transactions: &'a mut Vec<Transaction>,
+    pub(super) pace: u8,
 }
 
 impl Scripter<'_> {
-    fn session(&mut self, random: &mut Random, index: usize) -> Vec<Step> {
+    pub(super) fn session(&mut self, random: &mut Random, index: usize) -> Vec<Step> {
         let mut steps = Vec::new();
         let esmtp = random.u8(..5) > 0;
         let pipelines = esmtp && random.bool();

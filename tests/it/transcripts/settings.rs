@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use postern::limits::TARPITS_MAX;
 use postern::policy::condition::{Condition, Scope};
+use postern::policy::conduct;
 use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
@@ -30,6 +31,7 @@ use postern::sender::dns::{self, Kind, Known, Missing, Name, Record};
 use postern::smtp::sasl::Mechanism;
 use postern::tls::client_policy::{Authentication, ClientPolicy};
 use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
+use postern::traffic::conduct::Deed;
 
 use super::script::duration;
 use crate::harness::authority::world;
@@ -71,6 +73,12 @@ pub(super) struct Settings {
     pub(super) full_trace: bool,
     /// Clients of the worker that are held back already.
     pub(super) tarpits: usize,
+    /// Places for clients are short.
+    pub(super) hurried: bool,
+    /// What clients at the same address have done before.
+    pub(super) deeds: Vec<(Deed, u16)>,
+    /// How many of them are here already.
+    pub(super) here: usize,
     /// So many times the worker was overloaded.
     pub(super) overload: u64,
     /// Records show where the message went.
@@ -93,6 +101,9 @@ impl Settings {
             pool: Pool::Ready,
             full_trace: false,
             tarpits: 0,
+            hurried: false,
+            deeds: Vec::new(),
+            here: 0,
             overload: 0,
             shows_next_hop: false,
             patterns: String::new(),
@@ -136,6 +147,11 @@ impl Settings {
             "rule" => self.take_rule(value)?,
             "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
             "reputation" => self.config.reputation = Some(reputation::Settings::default()),
+            "hurried" => self.hurried = true,
+            "unknown" => self.config.conduct.unknown = value.parse().ok()?,
+            "connections" => self.config.conduct.capacity.address = value.parse().ok()?,
+            "here" => self.here = value.parse().ok()?,
+            "did" => self.deeds.push(deed(value)?),
             "lane" => self.take_lane(value)?,
             "overload" => self.overload = value.parse().ok()?,
             "tarpits" => self.tarpits = TARPITS_MAX,
@@ -364,6 +380,19 @@ impl Settings {
     }
 }
 
+/// `guesses 30`.
+fn deed(value: &str) -> Option<(Deed, u16)> {
+    let (word, count) = value.split_once(' ')?;
+    let deed = match word {
+        "unknown" => Deed::UnknownRecipient,
+        "junk" => Deed::Junk,
+        "guesses" => Deed::Guessed,
+        "mail" => Deed::Delivered,
+        _ => return None,
+    };
+    Some((deed, count.parse().ok()?))
+}
+
 fn config() -> Config {
     Config {
         hostname: "mx.example.net".to_owned(),
@@ -387,6 +416,7 @@ fn config() -> Config {
         sender: None,
         first_contact: None,
         reputation: None,
+        conduct: conduct::Settings::default(),
         store: Store::default(),
         quarantine: None,
         admin: None,

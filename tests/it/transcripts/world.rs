@@ -3,6 +3,7 @@
 //! It does with the relay's actions what a worker does, and nothing more: bytes first, then the
 //! list in order; a turn is over when a step of the transcript is.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use postern::relay::{Relay, Shared};
 use postern::smtp::client::{Client, Expect};
 use postern::smtp::extension::Capabilities;
 use postern::tls::secured::{Secured, Version};
+use postern::traffic::register::Capacity;
 
 use super::script::{Dialogue, Input, Step};
 use super::settings::{Opening, Pool, Settings};
@@ -165,11 +167,18 @@ impl World {
         }
         shared.announce();
         shared.tarpits = settings.tarpits;
+        shared.hurried = settings.hurried;
         for turn in 0..settings.overload {
             // Behind each other, before the dialogue.
             shared.bar.update(Instant::from_nanos(turn * 100_000_000), true);
         }
-        let peer = settings.client.parse().expect("an address");
+        let peer: SocketAddr = settings.client.parse().expect("an address");
+        for (deed, count) in &settings.deeds {
+            shared.register.note(now.instant, peer.ip(), *deed, *count);
+        }
+        for _ in 0..settings.here {
+            let _seat = shared.register.enter(now.instant, peer.ip(), Capacity { address: 0, network: 0 });
+        }
         let local = "198.51.100.25:25".parse().expect("an address");
         Self {
             relay: Relay::new(now.instant, &config, 0, peer, local),
@@ -507,7 +516,9 @@ impl World {
     fn wait(&mut self, duration: Duration) {
         let end = self.now.instant + duration;
         let mut events = 0;
-        while let Some(deadline) = self.relay.deadline().filter(|due| *due <= end && !self.over) {
+        while let Some(deadline) =
+            self.relay.deadline(self.shared.hurried).filter(|due| *due <= end && !self.over)
+        {
             self.pass(deadline.max(self.now.instant));
             self.deliver(Event::Expired);
             self.finish_turn();
