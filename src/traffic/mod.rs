@@ -2,8 +2,12 @@
 //!
 //! Pure: time is an argument, and nothing here knows SMTP or the kernel. The files:
 //!
+//! * `limit`: what a limit says; `limiter`: a worker's end of all of them; `bank`: who lends it tokens;
 //! * `lane`: classes of mail, each with a share that is its own under pressure;
 //! * `table`: what is remembered of many, in a memory that is fixed and that nobody can flood.
 
+pub mod bank;
 pub mod lane;
+pub mod limit;
+pub mod limiter;
 pub mod table;
