@@ -20,7 +20,7 @@ fn limit(tokens: u64) -> Limit {
         by: By::ClientNet,
         count: Count::Messages,
         amount: Amount::Rate { tokens, per: Duration::from_secs(86_400), burst: tokens },
-        entries: NETWORKS + NETWORKS / 2,
+        entries: 2 * NETWORKS,
         alerts: false,
     }
 }
