@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::worker::counters::{
-    Counter, Counters, Kind, LANE_METRICS, METRICS, Metric, SERVER_METRICS, UPSTREAM_METRICS,
+    Counter, Counters, Kind, LANE_METRICS, LIMIT_METRICS, METRICS, Metric, SERVER_METRICS, UPSTREAM_METRICS,
 };
 
 /// The content type that goes with [`render`].
@@ -40,6 +40,7 @@ struct Series<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names<'a> {
     pub lanes: &'a [&'a str],
+    pub limits: &'a [&'a str],
     pub upstreams: &'a [OfUpstream<'a>],
 }
 
@@ -59,6 +60,16 @@ pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], names: Names<'_
             lanes
                 .map(|(n, lane)| {
                     series(("lane", lane), metric.label, |w| (metric.read)(&w.lanes[n]), workers)
+                })
+                .collect()
+        });
+    }
+    for rows in LIMIT_METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| {
+            let limits = names.limits.iter().enumerate();
+            limits
+                .map(|(n, limit)| {
+                    series(("limit", limit), metric.label, |w| (metric.read)(&w.limits[n]), workers)
                 })
                 .collect()
         });
@@ -176,7 +187,8 @@ mod tests {
 
     #[test]
     fn sums_and_workers_have_their_own_names() {
-        let text = render(&[], &two_workers(), Names { lanes: &["all"], upstreams: &upstreams() });
+        let text =
+            render(&[], &two_workers(), Names { lanes: &["all"], limits: &[], upstreams: &upstreams() });
         for wanted in [
             "postern_sessions_total 7\n",
             "postern_worker_sessions_total{worker=\"0\"} 3\n",
@@ -205,7 +217,7 @@ mod tests {
     fn the_text_is_well_formed() {
         let (mut families, mut series) = (HashSet::new(), HashSet::new());
         let mut family = String::new();
-        let names = Names { lanes: &["all"], upstreams: &upstreams() };
+        let names = Names { lanes: &["all"], limits: &[], upstreams: &upstreams() };
         for line in render(&[], &two_workers(), names).lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 family = help.split_once(' ').unwrap().0.to_owned();
@@ -223,6 +235,7 @@ mod tests {
         }
         let all = METRICS.chunk_by(|a, b| a.name == b.name).count()
             + LANE_METRICS.chunk_by(|a, b| a.name == b.name).count()
+            + LIMIT_METRICS.chunk_by(|a, b| a.name == b.name).count()
             + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count()
             + SERVER_METRICS.chunk_by(|a, b| a.name == b.name).count();
         assert_eq!(families.len(), 2 * all, "sums and workers");

@@ -12,6 +12,7 @@ mod conduct;
 mod contact;
 mod inspect;
 mod lane;
+mod limit;
 mod login;
 mod mx;
 mod policy;

@@ -17,6 +17,7 @@ mod dialogue;
 mod faults;
 mod framing;
 mod lanes;
+mod limits;
 mod login;
 mod mx;
 mod process;
