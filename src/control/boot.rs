@@ -193,10 +193,10 @@ async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), St
         tokio_uring::spawn(store.keep_house());
     }
     let authenticators = Authenticators::new(&config)?;
-    let remembered = opened.map(store::Store::new);
-    if let Some(remembered) = remembered.clone() {
-        tokio_uring::spawn(remembered.keep_house());
-    }
+    let remembered = match opened {
+        Some(opened) => Some(store::Memory::begin(opened).await),
+        None => None,
+    };
     let answerers = Answerers { quarantine: store, sender, next_hops, store: remembered, authenticators };
     tokio_uring::spawn(answer::serve(asked, answerers));
     let admin = match config.admin {

@@ -21,6 +21,8 @@ use super::route::Routes;
 use super::sender;
 use super::tls::{DownstreamTls, UpstreamTls};
 use super::users::DownstreamAuth;
+use crate::smtp::sasl::Secret;
+use crate::tls::client_policy::ClientPolicy;
 
 /// One configuration. A transaction is judged by exactly one of these.
 #[derive(Clone, Debug)]
@@ -308,11 +310,30 @@ pub struct Store {
     pub path: Option<PathBuf>,
     /// Entries of each of its tables.
     pub entries_max: usize,
+    /// `None`: it is this process' own.
+    pub shared: Option<Arc<SharedStore>>,
+}
+
+/// Where Redis or Valkey is, which several machines have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedStore {
+    /// One server; of a cluster at least one, which tells of the others.
+    pub nodes: Vec<(String, u16)>,
+    pub is_cluster: bool,
+    /// `None`: in clear.
+    pub tls: Option<ClientPolicy>,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub database: u16,
+    /// Where the names of all keys begin.
+    pub prefix: String,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: None, entries_max: 200_000 }
+        Self { path: None, entries_max: 200_000, shared: None }
     }
 }
 

@@ -11,7 +11,7 @@ use super::authenticator::{Authenticator, Origin};
 use super::mx::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
-use super::store;
+use super::store::Memory;
 use crate::policy::settings::Config;
 use crate::policy::users::Source;
 use crate::relay::auth::{Attempt, Claim, Outcome};
@@ -27,7 +27,7 @@ pub struct Answerers {
     pub quarantine: Option<Store>,
     pub sender: Option<Inquirer>,
     pub next_hops: Option<Finder>,
-    pub store: Option<store::Store>,
+    pub store: Option<Memory>,
     pub authenticators: Authenticators,
 }
 
@@ -80,7 +80,7 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
         answerers.answer(asked);
     }
     if let Some(store) = answerers.store {
-        store.close();
+        store.close().await;
     }
 }
 
@@ -95,8 +95,13 @@ impl Answerers {
                 let answering = async move { finder.answer(&inquiry).await };
                 tokio_uring::spawn(later(answering, waiting, freight, interest));
             }
-            (Question::Recall(keys), Self { store: Some(store), .. }) => {
-                waiting.1.push(ticket, Answer::Recalled(store.recall(&keys)));
+            (Question::Recall(asked), Self { store: Some(Memory::Own(store)), .. }) => {
+                waiting.1.push(ticket, Answer::Recalled(store.recall(&asked)));
+            }
+            (Question::Recall(asked), Self { store: Some(Memory::Shared(shared, _)), .. }) => {
+                let shared = shared.clone();
+                let answering = async move { shared.recall(&asked).await };
+                tokio_uring::spawn(later(answering, waiting, freight, interest));
             }
             (Question::Learn(lessons), Self { store: Some(store), .. }) => store.learn(&lessons),
             (Question::Quarantine(word), Self { quarantine: Some(store), .. }) => {

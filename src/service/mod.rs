@@ -7,6 +7,7 @@
 //! * `lately`: what happened a moment ago;
 //! * `mx`, `mta_sts`: where mail for a domain goes;
 //! * `quarantine`: messages held back, on disk;
+//! * `redis`: the way to a store that several machines share;
 //! * `sender`: inquiries about who sends;
 //! * `store`: what is remembered from one message to the next;
 //! * `event_log`, `notice`: records, and words to people.
@@ -21,6 +22,7 @@ mod mta_sts;
 pub mod mx;
 pub mod notice;
 pub mod quarantine;
+pub mod redis;
 pub mod sender;
 pub mod store;
 
