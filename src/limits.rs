@@ -167,6 +167,21 @@ pub const SHARED_LESSONS_MAX: usize = 64 * 1024;
 /// Clients of one worker whose replies are held back; more, and nobody else's are.
 pub const TARPITS_MAX: usize = 2000;
 
+/// Limits of one configuration.
+pub const LIMITS_MAX: usize = 64;
+/// Tokens of a limit are lent in blocks: each worker has this part of its own share of the burst at a time.
+pub const LIMIT_BLOCKS: u64 = 16;
+/// And never more than this, whatever the burst is.
+pub const LIMIT_BLOCK_MAX: u64 = 1 << 30;
+/// So few tokens may all come to one worker before it has heard what the others did.
+pub const LIMIT_FEW: u64 = 10;
+/// Claims of one worker that wait for their way to the bank; more, and keys are asked for when they come again.
+pub const CLAIMS_WAITING_MAX: usize = 65_536;
+/// Claims that go there together.
+pub const CLAIMS_PER_QUESTION_MAX: usize = 4096;
+/// Alerts of one worker that wait with them; more are not told.
+pub const ALERTS_WAITING_MAX: usize = 1024;
+
 // Sums.
 
 /// How much an administrator allows one worker.

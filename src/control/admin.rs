@@ -19,8 +19,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use super::balance::Balance;
 use super::boot::Notice;
-use super::metrics::{self, Single};
+use super::metrics::{self, Names, Single};
 use super::quarantine_pages;
 use crate::limits::QUARANTINE_ENTRIES_MAX;
 use crate::policy::ledger::Table;
@@ -186,9 +187,12 @@ fn text(state: &Inner) -> String {
             ..gauge("records_lost_total", "Records that could not be written.", state.log.lost())
         },
     ];
+    singles.extend(Balance::of(&state.counters).singles());
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
-    metrics::render(&singles, &state.counters, &upstream_names(&state.config))
+    let lanes: Vec<_> = state.config.policy.lanes.names().collect();
+    let names = Names { lanes: &lanes, upstreams: &upstream_names(&state.config) };
+    metrics::render(&singles, &state.counters, names)
 }
 
 fn quarantine(counts: Counts) -> [Single<'static>; 7] {
@@ -259,6 +263,7 @@ fn status(state: &Inner) -> Value {
         "resident_memory_bytes": resident_bytes(),
         "records_lost": state.log.lost(),
         "quarantine": quarantine_status(state),
+        "imbalance": Balance::of(&state.counters).status(),
         "workers": state.counters.iter().enumerate().map(worker).collect::<Vec<_>>(),
     })
 }
@@ -334,7 +339,7 @@ mod tests {
     fn state() -> (State, mpsc::Receiver<Notice>) {
         let config = read("demo.toml", include_str!("../../appliance/demo.toml")).unwrap();
         let (notices, inbox) = mpsc::channel();
-        let counters = vec![Arc::new(Counters::new(config.upstreams.len()))];
+        let counters = vec![Arc::new(Counters::of(&config))];
         counters[0].sessions.add(7);
         counters[0].sessions_now.add(2);
         counters[0].upstreams[0].connections_idle.set(3);
@@ -352,6 +357,11 @@ mod tests {
         assert_eq!(worker["upstreams"][0]["name"], json!("sink"));
         assert_eq!(worker["upstreams"][0]["connections_idle_now"], json!(3));
         assert_eq!(status["state"], json!("starting"));
+        assert_eq!(status["imbalance"], json!({ "busy": 1.0, "sessions": 1.0, "transactions": 1.0 }));
+        assert_eq!(
+            (&worker["turn_lag_microseconds_now"], &worker["busy_permille_now"]),
+            (&json!(0), &json!(0))
+        );
     }
 
     #[test]

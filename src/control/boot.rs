@@ -111,7 +111,7 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     let mut opened = config.remembers().then(|| store::open(&config.store));
     let store_end = opened.as_mut().and_then(|opened| opened.end.take());
     let (notices, inbox) = mpsc::channel();
-    let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::new(config.upstreams.len()))).collect();
+    let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::of(&config))).collect();
     let phase = Arc::new(Phase::default());
     let (questions, asked) = QuestionQueue::new();
     let basis = Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened };

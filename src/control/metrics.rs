@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::worker::counters::{Counters, Kind, METRICS, Metric, UPSTREAM_METRICS};
+use crate::worker::counters::{Counters, Kind, LANE_METRICS, METRICS, Metric, UPSTREAM_METRICS};
 
 /// The content type that goes with [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,8 +27,15 @@ struct Series<'a> {
     values: Vec<u64>,
 }
 
-/// All of it. `upstreams` are names, in the order of the counters.
-pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], upstreams: &[&str]) -> String {
+/// What has counters of its own, by name and in their order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    pub lanes: &'a [&'a str],
+    pub upstreams: &'a [&'a str],
+}
+
+/// All of it.
+pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], names: Names<'_>) -> String {
     let mut out = String::with_capacity(16 * 1024);
     for single in singles {
         head(&mut out, single.name, "", single.help, single.kind);
@@ -37,15 +44,20 @@ pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], upstreams: &[&s
     for rows in METRICS.chunk_by(|a, b| a.name == b.name) {
         family(&mut out, rows, |metric| vec![total(metric, workers)]);
     }
+    for rows in LANE_METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| {
+            of_named(
+                ("lane", names.lanes),
+                metric.label,
+                |w: &Counters, n| (metric.read)(&w.lanes[n]).value(),
+                workers,
+            )
+        });
+    }
     for rows in UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name) {
         family(&mut out, rows, |metric| {
-            upstreams
-                .iter()
-                .enumerate()
-                .map(|(n, name)| {
-                    upstream(metric.label, name, |w| (metric.read)(&w.upstreams[n]).value(), workers)
-                })
-                .collect()
+            let read = |w: &Counters, n: usize| (metric.read)(&w.upstreams[n]).value();
+            of_named(("upstream", names.upstreams), metric.label, read, workers)
         });
     }
     out
@@ -56,14 +68,18 @@ fn total<'a>(metric: &Metric<Counters>, workers: &[Arc<Counters>]) -> Series<'a>
     Series { labels: metric.label.into_iter().collect(), values }
 }
 
-fn upstream<'a>(
-    label: Option<(&'a str, &'a str)>,
-    name: &'a str,
-    read: impl Fn(&Counters) -> u64,
+/// A series for each of what has a name.
+fn of_named<'a>(
+    (label, names): (&'a str, &[&'a str]),
+    further: Option<(&'a str, &'a str)>,
+    read: impl Fn(&Counters, usize) -> u64,
     workers: &[Arc<Counters>],
-) -> Series<'a> {
-    let labels = std::iter::once(("upstream", name)).chain(label).collect();
-    Series { labels, values: workers.iter().map(|worker| read(worker)).collect() }
+) -> Vec<Series<'a>> {
+    let series = |(n, name): (usize, &&'a str)| Series {
+        labels: std::iter::once((label, *name)).chain(further).collect(),
+        values: workers.iter().map(|worker| read(worker, n)).collect(),
+    };
+    names.iter().enumerate().map(series).collect()
 }
 
 /// A family's sums, then the same for each worker.
@@ -111,6 +127,8 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
+    const NAMES: Names<'_> = Names { lanes: &["all"], upstreams: &["a", "b"] };
+
     fn two_workers() -> Vec<Arc<Counters>> {
         let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(2))).collect();
         workers[0].sessions.add(3);
@@ -121,7 +139,7 @@ mod tests {
 
     #[test]
     fn sums_and_workers_have_their_own_names() {
-        let text = render(&[], &two_workers(), &["a", "b"]);
+        let text = render(&[], &two_workers(), NAMES);
         for wanted in [
             "postern_sessions_total 7\n",
             "postern_worker_sessions_total{worker=\"0\"} 3\n",
@@ -138,7 +156,10 @@ mod tests {
     fn labels_are_escaped() {
         let labels = [("version", "a\"b\\c\nd")];
         let single = Single { name: "info", labels: &labels, help: "x", kind: Kind::Gauge, value: 1 };
-        assert!(render(&[single], &[], &[]).contains("postern_info{version=\"a\\\"b\\\\c\\nd\"} 1\n"));
+        assert!(
+            render(&[single], &[], Names::default())
+                .contains("postern_info{version=\"a\\\"b\\\\c\\nd\"} 1\n")
+        );
     }
 
     /// The format: each family once, HELP and TYPE before its lines, each series once.
@@ -146,7 +167,7 @@ mod tests {
     fn the_text_is_well_formed() {
         let (mut families, mut series) = (HashSet::new(), HashSet::new());
         let mut family = String::new();
-        for line in render(&[], &two_workers(), &["a", "b"]).lines() {
+        for line in render(&[], &two_workers(), NAMES).lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 family = help.split_once(' ').unwrap().0.to_owned();
                 assert!(families.insert(family.clone()), "{family} comes twice");
@@ -162,6 +183,7 @@ mod tests {
             }
         }
         let all = METRICS.chunk_by(|a, b| a.name == b.name).count()
+            + LANE_METRICS.chunk_by(|a, b| a.name == b.name).count()
             + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count();
         assert_eq!(families.len(), 2 * all, "sums and workers");
     }

@@ -1,6 +1,7 @@
 //! Configuration, boot, the admin plane: what an administrator holds on to.
 
 pub mod admin;
+mod balance;
 pub mod boot;
 pub mod check;
 mod check_patterns;

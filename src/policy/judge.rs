@@ -13,6 +13,7 @@
 
 use super::condition::{Phase, Undecided, World};
 use super::facts::Facts;
+use super::lane::Lanes;
 use super::lists::Lists;
 use super::rule::{RuleIndex, Rules};
 use super::score::{Scores, Thresholds};
@@ -22,6 +23,7 @@ use super::symbol::RULE_ERROR;
 use super::verdict::{Refusal, Verdict};
 use crate::sender::dmarc;
 use crate::smtp::reply::Reply;
+use crate::traffic::lane::Lane;
 
 /// All that decides.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Policy {
     pub scores: Scores,
     pub thresholds: Thresholds,
     pub lists: Lists,
+    /// Who is served first.
+    pub lanes: Lanes,
     /// What an author's domain asks for is done, if no rule decides otherwise.
     pub enforces_dmarc: bool,
     /// There is a quarantine.
@@ -49,6 +53,7 @@ impl Default for Policy {
             scores: Scores::default(),
             thresholds: Thresholds::default(),
             lists: Lists::default(),
+            lanes: Lanes::default(),
             enforces_dmarc: false,
             keeps: false,
             greylists_all: false,
@@ -109,6 +114,11 @@ impl Policy {
             Cause::Dmarc => Some("dmarc"),
             Cause::Contact => Some("first-contact"),
         }
+    }
+
+    /// The lane of who and what `facts` tell, as far as they are known at `phase`.
+    pub fn lane(&self, facts: &Facts, phase: Phase) -> Lane {
+        self.lanes.find(&self.world(facts, phase))
     }
 
     fn world<'a>(&'a self, facts: &'a Facts, phase: Phase) -> World<'a> {

@@ -5,6 +5,7 @@ pub mod facts;
 pub mod first_contact;
 pub mod inspect;
 pub mod judge;
+pub mod lane;
 pub mod ledger;
 pub mod links;
 pub mod lists;

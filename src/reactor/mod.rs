@@ -24,7 +24,8 @@ mod socket;
 mod token;
 mod unsupported;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 use std::{fmt, io};
 
 use crate::base::slab::Key;
@@ -92,12 +93,26 @@ pub trait Reactor {
     /// Both clocks, as read at the end of the last [`turn`](Self::turn).
     fn now(&self) -> Moment;
 
+    /// What was done between the end of the [`turn`](Self::turn) before and that of the last one, waiting
+    /// for something to happen left out. Where time passes only while nothing is done, that is nothing.
+    fn took(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Starts to connect; [`Completion::Connected`] tells the end. Nothing is received until
     /// [`receive`](Self::receive).
     ///
     /// # Errors
     /// When no socket can be made (EMFILE, ENOBUFS).
     fn connect(&mut self, to: SocketAddr) -> Result<Socket, Errno>;
+
+    /// The same from one of this machine's addresses.
+    ///
+    /// # Errors
+    /// When that is none of its addresses. A reactor without addresses of its own refuses them all.
+    fn connect_from(&mut self, _from: IpAddr, _to: SocketAddr) -> Result<Socket, Errno> {
+        Err(Errno(libc::EADDRNOTAVAIL))
+    }
 
     /// Begins, or after [`pause`](Self::pause) goes on, to receive. Idempotent.
     fn receive(&mut self, socket: Socket);

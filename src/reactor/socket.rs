@@ -2,8 +2,8 @@
 //!
 //! All are blocking ones: with `O_NONBLOCK` the ring would answer EAGAIN instead of waiting.
 
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::thread;
 use std::time::Duration;
 use std::{io, slice};
@@ -63,6 +63,23 @@ pub(super) fn for_connect(address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = stream(address)?;
     socket.set_tcp_nodelay(true)?;
     Ok(socket.into())
+}
+
+/// The same, from an address of ours. The port is chosen by the connect, which sees the other side as well:
+/// tens of thousands of connections from one address to different ones find a port each.
+pub(super) fn for_connect_from(from: IpAddr, address: SocketAddr) -> io::Result<OwnedFd> {
+    let fd = for_connect(address)?;
+    set_option(&fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
+    SockRef::from(&fd).bind(&SocketAddr::new(from, 0).into())?;
+    Ok(fd)
+}
+
+fn set_option(fd: &OwnedFd, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
+    let (at, len) = (&raw const value, size_of_val(&value));
+    #[expect(clippy::cast_possible_truncation, reason = "the length of an int")]
+    // SAFETY: `at` points to `len` bytes that live until the call returns.
+    let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, at.cast(), len as libc::socklen_t) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn stream(address: SocketAddr) -> io::Result<Socket> {

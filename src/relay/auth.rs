@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::question::{Answer, Query, Question};
 use super::{Context, Relay, Stage};
 use crate::limits::AUTH_LINE_BYTES_MAX;
+use crate::policy::condition::Phase;
 use crate::policy::settings::Config;
 use crate::policy::users::DownstreamAuth;
 use crate::smtp::command::Verb;
@@ -261,6 +262,7 @@ impl Relay {
 
     fn on_right(&mut self, cx: &mut Context<'_>, user: String) {
         self.session.user = Some(user.into());
+        self.session.find_lane(&cx.shared.config, Phase::Mail);
         self.end_exchange(cx, &Reply::new(235, "2.7.0", "authenticated"));
     }
 

@@ -59,15 +59,8 @@ impl Relay {
     pub(super) fn tell_envelope(&self, config: &Config, facts: &mut Facts) {
         let Some(transaction) = self.transaction.as_deref() else { return };
         let session = &self.session;
-        facts.client = facts::Client::at(session.client);
-        facts.client.helo = session.helo.as_deref().map(facts::text).unwrap_or_default();
-        let tls = session.secured.as_ref().map_or("off", |secured| secured.version.name());
-        facts.client.tls = Known::new(tls.to_owned());
-        facts.client.auth_user = Known::new(session.user.as_deref().unwrap_or_default().to_owned());
-        for test in session.manners.failed().iter() {
-            facts.client.tests.insert(test.name().into());
-        }
-        facts.client.listener = Known::new(config.listeners[session.listener].name.clone());
+        session.tell_client(config, &mut facts.client);
+        facts.lane = Known::new(config.policy.lanes.name(session.lane).to_owned());
         facts.sender.address = facts::text(&transaction.path);
         facts.sender.owned = self.owns(config, &transaction.path);
         facts.sender.domain = facts::text(&domain(&transaction.path));

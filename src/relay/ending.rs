@@ -84,7 +84,7 @@ impl Relay {
         Self::break_off_copy(cx, &mut transaction);
         Self::break_off_inquiries(cx, &mut transaction);
         Self::break_off_seal(cx, &transaction);
-        cx.shared.window_left += std::mem::take(&mut self.window_taken);
+        cx.shared.give_window_back(std::mem::take(&mut self.window_taken));
         give_back(cx, &mut transaction);
     }
 
@@ -162,7 +162,8 @@ impl Relay {
             reply: String::new(),
             next_hop: None,
             seal: None,
-            lane: None,
+            lane: (!config.policy.lanes.is_one())
+                .then(|| config.policy.lanes.name(self.session.lane).to_owned()),
             window: false,
             ms: Millis::default(),
             config: config.hash.clone(),
@@ -175,7 +176,7 @@ impl Relay {
         actions.upstream.clear();
         actions.list.clear();
         // Where it came to grief is not known: what it has is given back from what it had taken.
-        shared.window_left += std::mem::take(&mut self.window_taken);
+        shared.give_window_back(std::mem::take(&mut self.window_taken));
         self.let_go(shared);
         self.transaction = None;
         // The worker knows whether there is a connection; the pool must not get it back.

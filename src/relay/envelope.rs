@@ -12,6 +12,7 @@ use ulid::Ulid;
 
 use super::action::{Action, DiscardReason};
 use super::ahead::{Ahead, Foresight};
+use super::disposition::Disposition;
 use super::event::Lease;
 use super::session::Session;
 use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
@@ -23,7 +24,6 @@ use crate::smtp::command::{Mail, Rcpt};
 use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::parameter::{self, Declared, Parameters, append};
 use crate::smtp::reply::Reply;
-use crate::traffic::lane::Standing;
 
 impl Relay {
     pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
@@ -34,11 +34,25 @@ impl Relay {
                 let parameters = self.kept_parameters(cx, mail.parameters);
                 let transaction = Transaction::new(id, cx.now, mail.path.text, parameters, declared);
                 self.transaction = Some(Box::new(transaction));
+                self.find_lane_of_sender(cx);
+                if self.is_deferred(cx.shared) {
+                    return self.defer_mail(cx);
+                }
                 self.say_wire(cx, b"250 2.1.0 sender ok\r\n");
                 self.ask_about_client(cx);
             }
             Err(reply) => self.complain(cx, &reply),
         }
+    }
+
+    /// Others come first; nothing was promised yet.
+    fn defer_mail(&mut self, cx: &mut Context<'_>) {
+        let reply = Reply::new(450, "4.3.2", "busy with others, come again");
+        let id = self.transaction.as_deref().map(|transaction| transaction.id.to_string());
+        let reply = reply.with_id(&id.unwrap_or_default());
+        self.settle(reply.clone(), Disposition::Deferred);
+        self.abandon_transaction(cx, &reply.first_line());
+        self.say(cx, &reply);
     }
 
     fn check_mail(&self, cx: &Context<'_>, mail: &Mail<'_>) -> Result<Declared, Reply> {
@@ -126,7 +140,7 @@ impl Relay {
             upstream: upstream.0,
             hosts,
             fresh,
-            standing: Standing::default(),
+            standing: self.standing(),
             identity,
         });
     }

@@ -60,4 +60,6 @@ pub enum Event<'a> {
     Expired,
     /// Finish what runs, begin nothing new.
     Drain,
+    /// Others need the place of a client that is in the middle of nothing.
+    Shed,
 }

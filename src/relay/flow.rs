@@ -80,11 +80,10 @@ impl Relay {
     fn begin_content(&mut self, cx: &mut Context<'_>, framing: Framing) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let workers = &cx.shared.config.workers;
-        let window = workers.window.min(cx.shared.window_left);
+        let (line_max, wanted) = (workers.line, workers.window);
+        let window = cx.shared.take_window(self.session.lane, wanted);
         let mut held = cx.shared.spare.take_medium();
-        cx.shared.window_left -= window;
-        self.window_taken = window;
-        let line_max = workers.line;
+        self.window_taken = (self.session.lane, window);
         let session = &self.session;
         let identity = session.forwarded.as_deref();
         let mut id = [0; ulid::ULID_LEN];

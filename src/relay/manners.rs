@@ -8,6 +8,8 @@
 //! What must always hold: nobody waits but by the relay's own deadline; how many are held back at a time is
 //! bounded for each worker; what nobody could say makes nobody wait.
 
+use std::time::Duration;
+
 use super::action::Action;
 use super::question::{Answer, Query, Question, Recall};
 use super::recall::PATIENCE;
@@ -74,12 +76,20 @@ impl Manners {
 impl Relay {
     /// Greets: at once, or, if the client is to wait and not known, when it has waited.
     pub(super) fn greet_in_time(&mut self, cx: &mut Context<'_>) {
-        let Some(greeting) = self.greeting(cx) else { return self.greet(cx) };
+        let slowness = self.slowness(cx.shared);
+        let Some(greeting) = self.greeting(cx) else { return self.greet_slowly(cx, slowness) };
         self.stage = Stage::Greeting;
-        let until = cx.now.instant + greeting.delay;
+        let until = cx.now.instant + greeting.delay.max(slowness.unwrap_or_default());
         let recall = Recall { now: cx.now.wall.as_secs(), keys: vec![client_key(self.session.client_ip())] };
         let asked = Some(cx.actions.ask(&mut self.queries, Question::Recall(recall), PATIENCE));
         self.session.manners.wait = Wait::Greeting { until, asked };
+    }
+
+    /// Others come first: whoever that concerns waits, known or not.
+    fn greet_slowly(&mut self, cx: &mut Context<'_>, slowness: Option<Duration>) {
+        let Some(delay) = slowness else { return self.greet(cx) };
+        self.stage = Stage::Greeting;
+        self.session.manners.wait = Wait::Greeting { until: cx.now.instant + delay, asked: None };
     }
 
     fn greeting(&self, cx: &Context<'_>) -> Option<Greeting> {

@@ -4,6 +4,7 @@
 //! [`Actions`]. The files, in the order in which a message meets them:
 //!
 //! * `session`: greeting, PROXY header, commands outside of mail; `auth`: AUTH; `manners`: who waits for us;
+//! * `lane`: who is served first;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
 //! * `lookup`: where a recipient's mail goes, if the DNS has to say it;
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
@@ -29,6 +30,7 @@ mod envelope;
 pub mod event;
 mod exchange;
 mod flow;
+mod lane;
 mod lookup;
 mod manners;
 pub mod quarantine;
@@ -54,6 +56,8 @@ use crate::policy::inspect::Bench;
 use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
+use crate::traffic::lane::{Lane, Used};
+use crate::traffic::overload::Bar;
 
 use action::{Action, Actions};
 use ahead::Foresight;
@@ -73,8 +77,10 @@ pub struct Shared {
     pub capabilities: Vec<Option<Capabilities>>,
     /// What we announce.
     pub offer: Offer,
-    /// Bytes of window that no message holds.
-    pub window_left: usize,
+    /// Bytes of windows, by the lane of the messages that hold them.
+    pub windows: Used,
+    /// Whom to send away.
+    pub bar: Bar,
     /// Clients whose next command is held back.
     pub tarpits: usize,
     /// For each upstream: whether DATA may be said ahead.
@@ -91,7 +97,8 @@ impl Shared {
         let mut shared = Self {
             capabilities: config.upstreams.iter().map(lookup::promised).collect(),
             offer: Offer::default(),
-            window_left: config.workers.window_budget,
+            windows: Used::default(),
+            bar: Bar::new(config.policy.lanes.shares().count()),
             tarpits: 0,
             foresight: config.upstreams.iter().map(|up| Foresight::new(up.data_ahead)).collect(),
             random: fastrand::Rng::with_seed(seed),
@@ -173,8 +180,8 @@ pub struct Relay {
     /// Input that cannot be consumed yet.
     input: Vec<u8>,
     transaction: Option<Box<Transaction>>,
-    /// What of the worker's window budget its content has.
-    window_taken: usize,
+    /// What of the worker's window budget its content has, and as whose.
+    window_taken: (Lane, usize),
     /// Reply owed when a swallowed chunk is over.
     swallow_reply: Option<Reply>,
     reading: bool,
@@ -201,7 +208,7 @@ impl Relay {
             stage,
             input: Vec::new(),
             transaction: None,
-            window_taken: 0,
+            window_taken: (Lane(0), 0),
             swallow_reply: None,
             reading: true,
             draining: false,
@@ -242,6 +249,7 @@ impl Relay {
             Event::Answered(query, answer) => self.on_answered(cx, query, &answer),
             Event::Expired => self.on_expired(cx),
             Event::Drain => self.on_drain(cx),
+            Event::Shed => self.on_shed(cx),
         }
         self.consume_input(cx);
         self.close_after_end(cx);

@@ -12,6 +12,7 @@ use super::manners::Manners;
 use super::{Action, Context, Relay, Stage};
 use crate::base::time::Instant;
 use crate::limits::{COMMAND_LINE_BYTES_MAX, REPLIES_PENDING_BYTES_MAX};
+use crate::policy::condition::Phase;
 use crate::policy::route::Submitter;
 use crate::policy::settings::Config;
 use crate::smtp::command::{self, Bdat, Command, Refused, Verb};
@@ -23,6 +24,7 @@ use crate::smtp::reply::Reply;
 use crate::smtp::server;
 use crate::smtp::xforward::{self, Identity, Proto};
 use crate::tls::secured::Secured;
+use crate::traffic::lane::Lane;
 
 /// Commands that failed before a client is sent away (Postfix: smtpd_hard_error_limit).
 const ERRORS_MAX: u32 = 20;
@@ -64,6 +66,8 @@ pub(super) struct Session {
     pub(super) transactions: u32,
     pub(super) errors: u32,
     pub(super) manners: Manners,
+    /// As far as it is known.
+    pub(super) lane: Lane,
     rate_since: Instant,
     rate_octets: u64,
 }
@@ -89,10 +93,14 @@ impl Session {
             transactions: 0,
             errors: 0,
             manners: Manners::default(),
+            lane: config.policy.lanes.others(),
             rate_since: Instant::default(),
             rate_octets: 0,
         };
         session.set_client(config, peer);
+        if !session.must_speak_proxy {
+            session.find_lane(config, Phase::Connect);
+        }
         session
     }
 
@@ -114,6 +122,7 @@ impl Session {
         self.user = None;
         self.exchange = None;
         self.manners.forget();
+        self.find_lane(config, Phase::Connect);
     }
 
     pub(super) const fn restart_rate(&mut self, now: Instant) {
@@ -228,6 +237,7 @@ impl Relay {
                     self.session.is_trusted = listener.may_xclient(source.ip());
                     self.session.set_client(&cx.shared.config, source);
                 }
+                self.session.find_lane(&cx.shared.config, Phase::Connect);
                 self.session.local = destination.unwrap_or(self.session.local);
                 self.stage = Stage::Command;
                 if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
@@ -499,6 +509,7 @@ impl Relay {
         // Whoever logged in before was the client before.
         let user = identity.login.and_then(|login| String::from_utf8(login).ok());
         self.session.user = user.map(String::into_boxed_str);
+        self.session.find_lane(&cx.shared.config, Phase::Helo);
         self.greet(cx);
     }
 

@@ -80,6 +80,10 @@ impl Shares {
         (0..self.lanes).map(Lane)
     }
 
+    pub const fn count(&self) -> u8 {
+        self.lanes
+    }
+
     pub const fn percent(&self, lane: Lane) -> u32 {
         self.percent[lane.index() % LANES_MAX]
     }
@@ -101,6 +105,11 @@ impl Shares {
     /// How much must be free for lanes other than this one.
     pub fn kept_from(&self, lane: Lane, used: &Used, capacity: usize) -> usize {
         self.lanes().filter(|other| *other != lane).map(|other| self.kept_for(other, used, capacity)).sum()
+    }
+
+    /// How much is to be free for all lanes that have taken little.
+    pub fn kept(&self, used: &Used, capacity: usize) -> usize {
+        self.lanes().map(|lane| self.kept_for(lane, used, capacity)).sum()
     }
 
     fn kept_for(&self, lane: Lane, used: &Used, capacity: usize) -> usize {

@@ -9,8 +9,8 @@ pub struct Audit {
     pub clients: usize,
     /// Upstream connections in whatever state.
     pub hops: usize,
-    /// Bytes of the window budget that no message holds.
-    pub window_left: usize,
+    /// Bytes of the window budget that messages hold.
+    pub window_taken: usize,
     /// Content, input and output that is not in the reactor's hands.
     pub held_bytes: usize,
     /// Questions to the service side whose last answer has not come.
@@ -47,7 +47,7 @@ impl<R> Worker<R> {
         Audit {
             clients: self.clients.len(),
             hops: self.hops.len(),
-            window_left: self.shared.window_left,
+            window_taken: self.shared.windows.total(),
             held_bytes: clients.sum::<usize>() + hops.sum::<usize>(),
             questions: self.asker.open(),
             pools: pools.collect(),

@@ -15,6 +15,7 @@ use crate::relay::event::{Ending, Event, Side};
 use crate::relay::record::Record;
 use crate::relay::{Relay, Shared};
 use crate::smtp::reply::Reply;
+use crate::traffic::lane::Lane;
 
 /// How long a client that was sent away may take to read our last reply. Seed 3202 of the simulation has one that
 /// is three seconds away.
@@ -33,13 +34,16 @@ pub(super) struct Downstream {
     pub(super) waits: bool,
     /// On which way it waits or got its connection.
     pub(super) way: Option<Key>,
+    /// As which it is counted.
+    pub(super) lane: Lane,
+    pub(super) since: Instant,
     linger: bool,
     linger_until: Option<Instant>,
     armed: Option<Instant>,
 }
 
 impl Downstream {
-    const fn new(socket: Socket, relay: Option<Box<Relay>>) -> Self {
+    const fn new(socket: Socket, relay: Option<Box<Relay>>, lane: Lane, since: Instant) -> Self {
         Self {
             pipe: Pipe::new(socket),
             relay,
@@ -47,6 +51,8 @@ impl Downstream {
             number: 0,
             waits: false,
             way: None,
+            lane,
+            since,
             linger: false,
             linger_until: None,
             armed: None,
@@ -67,32 +73,40 @@ impl<R: Reactor> Worker<R> {
         local: SocketAddr,
     ) {
         self.counters.sessions.increment();
-        if self.clients.len() >= self.shared.config.workers.connections {
-            return self.turn_away(listener, socket);
-        }
         let now = self.now();
         let relay = Relay::new(now, &self.shared.config, self.listeners[listener.0], peer, local);
-        let key = self.clients.insert(Downstream::new(socket, Some(Box::new(relay))));
-        self.own(socket, Owner::Client(key));
-        self.counters.sessions_now.set(self.clients.len() as u64);
+        let lane = relay.lane();
+        if !self.has_room_for(lane) {
+            return self.turn_away(listener, socket, lane);
+        }
+        let key = self.insert_client(Downstream::new(socket, Some(Box::new(relay)), lane, now));
         self.reactor.receive(socket);
         self.tell(key, Event::Opened);
     }
 
     /// No room: 421 is kinder than silence (RFC 5321 §3.8), where it can be said in clear.
-    fn turn_away(&mut self, listener: Listener, socket: Socket) {
+    fn turn_away(&mut self, listener: Listener, socket: Socket, lane: Lane) {
         self.counters.sessions_refused_full.increment();
+        self.counters.lanes[lane.index()].turned_away.increment();
         if self.shared.config.listeners[self.listeners[listener.0]].tls.is_implicit() {
             return self.reactor.close(socket);
         }
-        let mut client = Downstream::new(socket, None);
+        let mut client = Downstream::new(socket, None, lane, self.now());
         let mut farewell = Vec::new();
         Reply::new(421, "4.3.2", "too many connections, come again").write(&mut farewell);
         client.pipe.queue(&mut farewell);
         client.pipe.close = Close::WhenSent;
+        let key = self.insert_client(client);
+        self.dirty.push(Owner::Client(key));
+    }
+
+    fn insert_client(&mut self, client: Downstream) -> Key {
+        let (socket, lane) = (client.pipe.socket, client.lane);
         let key = self.clients.insert(client);
         self.own(socket, Owner::Client(key));
-        self.dirty.push(Owner::Client(key));
+        self.lanes.enter(lane, &self.counters);
+        self.counters.sessions_now.set(self.clients.len() as u64);
+        key
     }
 
     pub(super) fn on_client_bytes(&mut self, key: Key, chunk: &Chunk) {
@@ -144,6 +158,7 @@ impl<R: Reactor> Worker<R> {
         }
         self.recycle(&mut actions);
         self.actions = actions;
+        self.note_lane(key);
         self.arm_client(key);
     }
 
@@ -206,7 +221,7 @@ impl<R: Reactor> Worker<R> {
             Action::Resume => self.on_socket(key, R::receive),
             Action::Finish { linger } => self.finish(key, linger),
             Action::Abort => self.close_client(key),
-            Action::Record(record) => self.record(&record),
+            Action::Record(record) => self.record(key, &record),
         }
     }
 
@@ -216,8 +231,9 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    fn record(&mut self, record: &Record) {
-        self.counters.count(record);
+    fn record(&mut self, key: Key, record: &Record) {
+        let relay = self.clients.at(key).and_then(|client| client.relay.as_ref());
+        self.counters.count(record, relay.map_or(Lane(0), |relay| relay.lane()));
         if self.records.is_open() {
             record.write_json_line(&mut self.batch);
             self.housekeeping = self.housekeeping.min(self.now() + RECORDS_DELAY);
@@ -259,6 +275,7 @@ impl<R: Reactor> Worker<R> {
         self.asker.forget_all(key);
         self.disown(client.pipe.socket);
         self.reactor.close(client.pipe.socket);
+        self.lanes.leave(client.lane, &self.counters);
         self.counters.sessions_now.set(self.clients.len() as u64);
     }
 

@@ -7,6 +7,7 @@
 //! * `upstream`: connections to next hops, and what the pools ask for;
 //! * `tls`: records between chunks and what is heard, on both legs;
 //! * `ask`: questions to the service side, and its answers;
+//! * `lane`: who has room, who is shed, who is first;
 //! * `conn`, `hop`, `pool`, `way`: the things themselves.
 //!
 //! What must always hold: every socket has at most one owner in the table; a relay has at most one
@@ -19,6 +20,7 @@ pub mod control;
 pub mod counters;
 mod downstream;
 mod hop;
+mod lane;
 mod login;
 pub mod pool;
 pub mod record_queue;
@@ -43,6 +45,8 @@ use crate::relay::action::Actions;
 use crate::relay::event::{Ending, Event, Side};
 use crate::smtp::sasl::client::Derived;
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::lag::Lag;
+use crate::traffic::lane::Lane;
 
 use ask::Asker;
 use conn::Pipe;
@@ -50,6 +54,7 @@ use control::Order;
 use counters::Counters;
 use downstream::Downstream;
 use hop::Hop;
+use lane::Occupancy;
 use pool::Pool;
 use record_queue::RecordQueue;
 use way::{Share, Way};
@@ -62,6 +67,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const HOUSEKEEPING_PRESSED: Duration = Duration::from_millis(20);
 /// How long a way to a domain is remembered that nobody uses; what its servers did wrong is, too.
 const WAY_UNUSED: Duration = Duration::from_secs(120);
+/// Turns that take so long, at the mean, are a load that cannot be carried: each client waits so long for each step.
+const OVERLOADED: Duration = Duration::from_millis(10);
 /// How long records are gathered before they are handed over.
 const RECORDS_DELAY: Duration = Duration::from_millis(100);
 
@@ -95,6 +102,8 @@ pub struct Worker<R> {
     /// The configured listener behind each of the reactor's.
     listeners: Vec<usize>,
     clients: Slab<Downstream>,
+    /// How many of them each lane has.
+    lanes: Occupancy,
     hops: Slab<Hop>,
     ways: Slab<Way>,
     /// The one that each upstream of the configuration has.
@@ -109,6 +118,10 @@ pub struct Worker<R> {
     owners: Vec<Option<(Socket, Owner)>>,
     timers: TimerWheel<(Owner, Instant)>,
     housekeeping: Instant,
+    /// Completions of a turn that are being looked at.
+    reaped: Vec<(Lane, Completion)>,
+    /// How long turns take.
+    lag: Lag,
     /// Who has something to send, or ends, after this turn.
     dirty: Vec<Owner>,
     /// Orders of pools not carried out yet.
@@ -155,10 +168,13 @@ impl<R: Reactor> Worker<R> {
             orders: parts.orders,
             listeners: Vec::new(),
             clients: Slab::new(),
+            lanes: Occupancy::default(),
             hops: Slab::new(),
             owners: Vec::new(),
             timers: TimerWheel::new(now, TIMER_TICK),
             housekeeping: now,
+            reaped: Vec::new(),
+            lag: Lag::new(now),
             dirty: Vec::new(),
             orders_of_pools: VecDeque::new(),
             confirming: Vec::new(),
@@ -217,10 +233,8 @@ impl<R: Reactor> Worker<R> {
         let deadline = self.next_deadline();
         let confirming = std::mem::take(&mut self.confirming);
         self.reactor.turn(Some(deadline));
-        while let Some(completion) = self.reactor.next() {
-            self.on_completion(completion);
-            self.carry_out_pool_orders();
-        }
+        self.measure();
+        self.on_completions();
         for key in confirming {
             self.tell(key, Event::Confirmed);
             self.carry_out_pool_orders();
@@ -232,6 +246,24 @@ impl<R: Reactor> Worker<R> {
             self.stop();
         }
         self.flush();
+    }
+
+    /// How long the turn before took, and whether turns take too long.
+    fn measure(&mut self) {
+        let now = self.now();
+        self.lag.observe(now, self.reactor.took());
+        self.counters.count_turn(&self.lag);
+        self.shared.bar.update(now, self.lag.mean() > OVERLOADED);
+    }
+
+    fn on_completions(&mut self) {
+        let mut reaped = std::mem::take(&mut self.reaped);
+        self.reap(&mut reaped);
+        for (_, completion) in reaped.drain(..) {
+            self.on_completion(completion);
+            self.carry_out_pool_orders();
+        }
+        self.reaped = reaped;
     }
 
     fn now(&self) -> Instant {
@@ -399,7 +431,7 @@ impl<R: Reactor> Worker<R> {
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stopping = true;
         }
-        let pressed = self.ways.iter().any(|(_, way)| way.pool.is_pressed());
+        let pressed = self.shed() || self.ways.iter().any(|(_, way)| way.pool.is_pressed());
         self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
     }
 

@@ -10,6 +10,7 @@
 mod auth;
 mod contact;
 mod inspect;
+mod lane;
 mod login;
 mod mx;
 mod policy;

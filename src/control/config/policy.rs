@@ -1,7 +1,8 @@
-//! `[[rule]]`, `[score]` and `[lists]`: what decides over a message.
+//! `[[rule]]`, `[[lane]]`, `[score]` and `[lists]`: what decides over a message.
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::lane::lanes;
 use super::section::{Names, known_upstream, set};
 use crate::base::document::{Item, Section};
 use crate::limits::{RULES_MAX, SCORE_GROUP_NAMES_MAX, SCORE_GROUPS_MAX, SCORE_MAX};
@@ -61,7 +62,9 @@ pub(super) fn policy(
     let symbols = around.symbols.filter(|_| around.inspect.enabled);
     let scope = Scope { lists: &lists, symbols, kinds: around.kinds };
     let rules = sections.into_iter().filter_map(|section| rule(section, &mut names, scope, around));
-    Policy { limit, rules: Rules::new(rules.collect()), scores, thresholds, lists, ..Policy::default() }
+    let rules = Rules::new(rules.collect());
+    let lanes = lanes(root, scope, around);
+    Policy { limit, rules, scores, thresholds, lanes, lists, ..Policy::default() }
 }
 
 fn rule(
@@ -91,7 +94,7 @@ fn rule(
 pub(super) const NO_QUARANTINE: &str = "there is no quarantine: add [quarantine] with a `path`";
 
 /// The expression of `when`; each fault is told where it stands, if the text can be found in the file.
-fn condition(item: Item<'_>, scope: Scope<'_>, around: Surroundings<'_>) -> Option<Condition> {
+pub(super) fn condition(item: Item<'_>, scope: Scope<'_>, around: Surroundings<'_>) -> Option<Condition> {
     let text = item.text()?;
     match Condition::compile(text, scope) {
         Ok(condition) if condition.reads().content && !around.inspect.enabled => {

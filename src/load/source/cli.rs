@@ -1,12 +1,15 @@
 //! The source's command line: smtp-source(1)'s options, and ours.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use ipnet::IpNet;
 
+use super::clients::Addresses;
 use super::options::{Content, Options, Pause, Tls};
 use super::{Report, run};
 use crate::load::address::{self, Family};
@@ -14,6 +17,11 @@ use crate::load::console;
 use crate::reactor::uring::{Uring, UringConfig};
 
 const PROGRAM: &str = "postern source";
+/// Sessions of an open loop: enough for a thousand messages a second that take a second each.
+const OPEN_SESSIONS: u32 = 1000;
+const RATE_MIN: f64 = 0.001;
+const RATE_MAX: f64 = 1e6;
+const SECONDS_MAX: f64 = 1e6;
 
 /// Sends messages over SMTP or LMTP, in sequence or in parallel, and tells how it went.
 ///
@@ -52,9 +60,9 @@ struct Cli {
     /// Speak LMTP.
     #[arg(short = 'L')]
     lmtp: bool,
-    /// Messages to send.
-    #[arg(short = 'm', value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
-    messages: u64,
+    /// Messages to send (default: 1; with --seconds, without end).
+    #[arg(short = 'm', value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    messages: Option<u64>,
     /// Name for HELO and the default addresses.
     #[arg(short = 'M', value_name = "HOSTNAME")]
     hostname: Option<String>,
@@ -70,9 +78,10 @@ struct Cli {
     /// Wait a random time of at most so many seconds between the messages of a session.
     #[arg(short = 'R', value_name = "SECONDS", conflicts_with = "fixed_pause")]
     random_pause: Option<u32>,
-    /// Sessions in parallel.
-    #[arg(short = 's', value_name = "COUNT", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
-    sessions: u32,
+    /// Sessions in parallel (default: 1). With --rate (default: 1000) the most there may be: a message that finds
+    /// none free waits, and its latency tells.
+    #[arg(short = 's', value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    sessions: Option<u32>,
     /// Subject.
     #[arg(short = 'S', value_name = "SUBJECT", allow_hyphen_values = true)]
     subject: Option<String>,
@@ -109,9 +118,34 @@ struct Cli {
     /// --mix or -o an X-Load-Id header field carries it.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
+    /// Begin so many messages a second, whatever the answers take; latency counts from when a message was to
+    /// begin. Errors are counted, as with -A.
+    #[arg(long, value_name = "N", value_parser = parse_rate, conflicts_with_all = ["fixed_pause", "random_pause"])]
+    rate: Option<f64>,
+    /// Begin no message after so long. Errors are counted, as with -A.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    seconds: Option<Duration>,
+    /// Seconds without an answer after which a connection is given up.
+    #[arg(long, value_name = "SECONDS", default_value = "300", value_parser = parse_seconds)]
+    timeout: Duration,
+    /// Connect from the addresses of this network, which must be this machine's (127.1.0.0/16), in turn.
+    #[arg(long, visible_alias = "from-addresses", value_name = "NET", value_parser = parse_net)]
+    clients: Option<IpNet>,
+    /// Begin each connection with a PROXY header (version 2) for an address of this network, in turn.
+    #[arg(long, value_name = "NET", value_parser = parse_net)]
+    proxy_header: Option<IpNet>,
+    /// Say XCLIENT for an address of this network, in turn (says EHLO; the server must announce it).
+    #[arg(long, value_name = "NET", value_parser = parse_net)]
+    xclient: Option<IpNet>,
+    /// Take the addresses of these networks at random, not in turn.
+    #[arg(long)]
+    random_clients: bool,
     /// The report as one JSON object on stdout.
     #[arg(long)]
     json: bool,
+    /// With --json: what happened in each interval of so many milliseconds.
+    #[arg(long, value_name = "MS", requires = "json", value_parser = clap::value_parser!(u64).range(1..))]
+    series: Option<u64>,
 
     /// Where to connect: [inet:]host[:port]
     #[arg(value_name = "HOST[:PORT]")]
@@ -135,6 +169,25 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
+/// A finite number above zero.
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate =
+        text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate >= RATE_MIN && *rate <= RATE_MAX);
+    rate.ok_or_else(|| format!("{text}: not a rate of {RATE_MIN} to {RATE_MAX} messages a second"))
+}
+
+/// Seconds, with a fraction if wanted.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0 && *seconds <= SECONDS_MAX);
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("{text}: not a number of seconds"))
+}
+
+/// A network, or one address.
+fn parse_net(text: &str) -> Result<IpNet, String> {
+    let one = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(one).ok_or_else(|| format!("{text}: not a network like 127.1.0.0/16"))
+}
+
 fn send(options: Options) -> Result<Report, String> {
     let reactor = Uring::new(UringConfig::default()).map_err(|error| error.to_string())?;
     run(options, reactor)
@@ -150,8 +203,13 @@ impl Cli {
                 "-L goes with none of -o, --bdat, --pipeline",
             ),
             (
-                self.old && (self.bdat || self.pipeline || self.tls),
-                "-o says no EHLO, so it goes with none of --bdat, --pipeline, --tls",
+                self.clients.is_some_and(|net| net.addr().is_ipv6()) && self.v4
+                    || self.clients.is_some_and(|net| net.addr().is_ipv4()) && self.v6,
+                "--clients is of another family than the server",
+            ),
+            (
+                self.old && (self.bdat || self.pipeline || self.tls || self.xclient.is_some()),
+                "-o says no EHLO, so it goes with none of --bdat, --pipeline, --tls, --xclient",
             ),
         ];
         missing.iter().find(|(asked, _)| *asked).map(|(_, text)| (*text).to_owned())
@@ -173,15 +231,23 @@ impl Cli {
             (None, None) => Pause::None,
         };
         options.content = self.content();
-        options.sessions = self.sessions as usize;
-        options.messages = self.messages;
+        let open = self.rate.is_some();
+        options.sessions = self.sessions.unwrap_or(if open { OPEN_SESSIONS } else { 1 }) as usize;
+        let usual = if self.seconds.is_some() { u64::MAX } else { 1 };
+        options.messages = self.messages.unwrap_or(usual);
+        (options.rate, options.lasts, options.timeout) = (self.rate, self.seconds, self.timeout);
+        let addresses = |net: Option<IpNet>| net.map(|net| Addresses::new(net, self.random_clients));
+        options.clients = addresses(self.clients);
+        options.proxy_header = addresses(self.proxy_header);
+        options.xclient = addresses(self.xclient);
+        options.series = self.series.map(Duration::from_millis);
         options.recipients = self.recipients;
         options.number_recipients = self.number;
         options.subject.clone_from(&self.subject);
         options.old = self.old;
         options.lmtp = self.lmtp;
         options.keep_session = self.keep_session;
-        options.keep_going = self.keep_going;
+        options.keep_going = self.keep_going || open || self.seconds.is_some();
         options.connect_tries = self.connect_tries;
         options.tls = match (self.tls, self.tls_implicit) {
             (true, _) => Tls::Starttls,
@@ -245,8 +311,30 @@ mod tests {
     }
 
     #[test]
+    fn an_open_loop_counts_errors() {
+        let options = parse("--rate 2.5 --seconds 0.5 --clients 127.1.0.0/16 --proxy-header ::1 127.0.0.1");
+        let options = options.options().unwrap();
+        assert_eq!((options.rate, options.lasts), (Some(2.5), Some(Duration::from_millis(500))));
+        assert_eq!((options.sessions, options.messages, options.keep_going), (1000, u64::MAX, true));
+        assert!(options.clients.is_some() && options.proxy_header.is_some() && options.xclient.is_none());
+        let options = parse("-s 3 -m 7 --rate 1 127.0.0.1").options().unwrap();
+        assert_eq!((options.sessions, options.messages, options.lasts), (3, 7, None));
+        let options = parse("--seconds 3 --json --series 100 127.0.0.1").options().unwrap();
+        assert_eq!((options.sessions, options.messages, options.keep_going), (1, u64::MAX, true));
+        assert_eq!(options.series, Some(Duration::from_millis(100)));
+    }
+
+    #[test]
     fn what_is_missing_is_said() {
-        for line in ["-T 1024 x", "-o --tls x", "-o --bdat x", "-L --pipeline x"] {
+        for line in [
+            "-4 --clients ::1 x",
+            "-6 --clients 127.1.0.0/16 x",
+            "-o --xclient ::1 x",
+            "-T 1024 x",
+            "-o --tls x",
+            "-o --bdat x",
+            "-L --pipeline x",
+        ] {
             assert!(parse(line).missing().is_some(), "{line}");
         }
         for line in [
@@ -258,6 +346,16 @@ mod tests {
             "-F a --mix b x",
             "-Z x",
             "--tls --tls-implicit x",
+            "--rate 0 x",
+            "--rate inf x",
+            "--rate 1 -w 1 x",
+            "--seconds 0 x",
+            "--seconds -1 x",
+            "--seconds inf x",
+            "--series 100 x",
+            "--json --series 0 x",
+            "--clients 127.1 x",
+            "--proxy-header 10.0.0.0/33 x",
         ] {
             assert!(
                 Cli::try_parse_from(["source"].into_iter().chain(line.split_whitespace())).is_err(),

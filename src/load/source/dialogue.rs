@@ -7,6 +7,7 @@
 
 use std::io::Write as _;
 
+use super::clients::xclient;
 use super::message::{Bag, Cursor};
 use super::options::{Options, Tls};
 use crate::load::console;
@@ -18,6 +19,7 @@ pub(super) enum Step {
     Greeting,
     Hello,
     Starttls,
+    Xclient,
     Mail,
     Rcpt,
     Data,
@@ -33,6 +35,7 @@ impl Step {
             Self::Greeting => "bad startup",
             Self::Hello => "HELO rejected",
             Self::Starttls => "STARTTLS rejected",
+            Self::Xclient => "XCLIENT rejected",
             Self::Mail => "sender rejected",
             Self::Rcpt => "recipient rejected",
             Self::Data => "DATA rejected",
@@ -48,6 +51,7 @@ enum State {
     Greeting,
     Hello,
     Starttls,
+    Xclient,
     /// None: no transaction is under way.
     Idle,
     Mail,
@@ -95,6 +99,7 @@ pub(super) struct Plan {
     pub(super) bag: Bag,
     /// The next number of `-N`.
     pub(super) serial: u64,
+    pub(super) rng: fastrand::Rng,
 }
 
 /// What the server announced, as far as we use it.
@@ -104,6 +109,7 @@ struct Announced {
     chunking: bool,
     eight_bit_mime: bool,
     starttls: bool,
+    xclient: bool,
 }
 
 #[derive(Debug)]
@@ -112,6 +118,8 @@ pub(super) struct Dialogue {
     announced: Announced,
     /// Hands were shaken behind STARTTLS.
     secured: bool,
+    /// XCLIENT was said, and taken.
+    introduced: bool,
     message: u64,
     /// Recipients accepted.
     accepted: u32,
@@ -126,6 +134,7 @@ impl Dialogue {
             state: State::Greeting,
             announced: Announced::default(),
             secured: false,
+            introduced: false,
             message: 0,
             accepted: 0,
             broken: false,
@@ -153,6 +162,8 @@ impl Dialogue {
         self.announced.chunking |= keyword.eq_ignore_ascii_case(b"CHUNKING");
         self.announced.eight_bit_mime |= keyword.eq_ignore_ascii_case(b"8BITMIME");
         self.announced.starttls |= keyword.eq_ignore_ascii_case(b"STARTTLS");
+        let word = keyword.split(|byte| *byte == b' ').next().unwrap_or_default();
+        self.announced.xclient |= word.eq_ignore_ascii_case(b"XCLIENT");
     }
 
     /// Takes a reply, given its code, and appends what is said next to `out`.
@@ -167,6 +178,7 @@ impl Dialogue {
             State::Hello => self.welcomed(good, plan, out),
             State::Starttls if good => Heard { progress: Progress::StartTls, failed: None },
             State::Starttls => self.over(),
+            State::Xclient => self.introduced(good, plan, out),
             State::Mail => self.mail_heard(good, plan, out),
             State::Rcpt { left } => self.rcpt_heard(good, left, plan, out),
             State::Data => self.data_heard(code == 354, plan, out),
@@ -230,6 +242,7 @@ impl Dialogue {
             State::Greeting => Step::Greeting,
             State::Hello => Step::Hello,
             State::Starttls => Step::Starttls,
+            State::Xclient => Step::Xclient,
             State::Mail => Step::Mail,
             State::Rcpt { .. } => Step::Rcpt,
             State::Data => Step::Data,
@@ -257,7 +270,8 @@ impl Dialogue {
 
     fn say_hello(&mut self, plan: &Plan, out: &mut Vec<u8>) {
         let options = &plan.options;
-        let extends = options.bdat || options.pipeline || options.tls == Tls::Starttls;
+        let extends =
+            options.bdat || options.pipeline || options.tls == Tls::Starttls || options.xclient.is_some();
         let hello = match (options.lmtp, extends) {
             (true, _) => "LHLO",
             (false, true) => "EHLO",
@@ -267,21 +281,40 @@ impl Dialogue {
         say(plan, out, format_args!("{hello} {}", options.hostname));
     }
 
-    fn welcomed(&mut self, good: bool, plan: &Plan, out: &mut Vec<u8>) -> Heard {
+    fn welcomed(&mut self, good: bool, plan: &mut Plan, out: &mut Vec<u8>) -> Heard {
         if plan.options.tls == Tls::Starttls && !self.secured && good && self.announced.starttls {
             self.state = State::Starttls;
             say(plan, out, format_args!("STARTTLS"));
+            return Heard { progress: Progress::More, failed: None };
+        }
+        let Plan { options, rng, .. } = plan;
+        let client = options.xclient.as_mut().filter(|_| good && self.announced.xclient && !self.introduced);
+        if let Some(client) = client.map(|clients| clients.next(rng)) {
+            self.state = State::Xclient;
+            say(plan, out, format_args!("{}", xclient(client)));
             return Heard { progress: Progress::More, failed: None };
         }
         let can = self.can(plan);
         if good && can { self.at_ease(Progress::Ready) } else { self.over() }
     }
 
+    /// XCLIENT begins the session anew: the reply to it is a greeting.
+    fn introduced(&mut self, good: bool, plan: &Plan, out: &mut Vec<u8>) -> Heard {
+        if !good {
+            return self.over();
+        }
+        self.introduced = true;
+        self.announced = Announced::default();
+        self.say_hello(plan, out);
+        Heard { progress: Progress::More, failed: None }
+    }
+
     /// Whether the server announced what the options need.
     fn can(&self, plan: &Plan) -> bool {
         let Announced { pipelining, chunking, .. } = self.announced;
         let secure = self.secured || plan.options.tls != Tls::Starttls;
-        secure && (chunking || !plan.options.bdat) && (pipelining || !plan.options.pipeline)
+        let introduced = self.introduced || plan.options.xclient.is_none();
+        secure && introduced && (chunking || !plan.options.bdat) && (pipelining || !plan.options.pipeline)
     }
 
     fn mail_heard(&mut self, good: bool, plan: &mut Plan, out: &mut Vec<u8>) -> Heard {

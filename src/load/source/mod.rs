@@ -2,6 +2,9 @@
 //!
 //! [`run`] joins a [`Reactor`] and one dialogue per session. What a turn has to say to one server
 //! goes in one write; content is made ready before the first connect.
+//!
+//! With a rate the loop is open: messages begin when they are planned to, and one that finds no session
+//! free waits for one, which its latency tells.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -16,23 +19,29 @@ use crate::tls::client_policy::{Authentication, ClientPolicy};
 use crate::tls::session as tls;
 
 mod cli;
+mod clients;
 mod dialogue;
 mod message;
 mod options;
 mod replies;
 mod report;
+mod schedule;
 mod secure;
+mod series;
 #[cfg(test)]
 mod tests;
 
 pub use cli::main;
+pub use clients::Addresses;
 pub use options::{Content, Options, Pause, Tls};
 pub use report::{Quantiles, Report};
+pub use series::Interval;
 
 use dialogue::{Dialogue, Plan, Progress, Step};
 use message::Bag;
 use replies::{Line, Replies};
 use report::Tally;
+use schedule::Schedule;
 
 /// Connects under way at a time: more would only overflow the other side's queue.
 const CONNECTS_MAX: usize = 64;
@@ -68,6 +77,12 @@ struct Session {
     tries_left: u32,
     /// The message was taken from the count, and not begun yet.
     owes: bool,
+    /// When that message was to begin, if that was planned.
+    planned: Option<Instant>,
+    /// Has no message, and waits for one of the plan.
+    parked: bool,
+    /// The last reply to this message that was no good.
+    code: u16,
     /// When the connect began; `None` once its first message is through.
     connect_began: Option<Instant>,
     greeted: bool,
@@ -85,8 +100,16 @@ struct Source<R: Reactor> {
     sessions: Vec<Session>,
     /// Session by index of its socket.
     owners: Vec<usize>,
-    /// Messages not taken by a session yet.
+    /// Messages not taken by a session yet, where no plan has them.
     left: u64,
+    plan_of: Option<Schedule>,
+    /// No message begins after this.
+    until: Option<Instant>,
+    /// Planned messages that found no session free, the oldest first.
+    due: VecDeque<Instant>,
+    /// Sessions that wait for a planned message; whoever waits longest is next, so all get their share.
+    idle: VecDeque<usize>,
+    connects_max: usize,
     next: u64,
     running: usize,
     connecting: usize,
@@ -116,10 +139,11 @@ pub fn run<R: Reactor>(options: Options, reactor: R) -> Result<Report, String> {
             console::show(format!("{shown}\r").as_bytes());
         }
     }
-    let elapsed = source.reactor.now().instant.since(began);
+    let now = source.reactor.now().instant;
+    let elapsed = now.since(began);
     source.tally.report.aborted = source.aborted;
     let cpu = cpu.zip(console::cpu_time()).map(|(before, after)| after.saturating_sub(before));
-    Ok(source.tally.finish(elapsed, cpu))
+    Ok(source.tally.finish(now, elapsed, cpu))
 }
 
 impl Session {
@@ -135,6 +159,9 @@ impl Session {
             sending: false,
             tries_left,
             owes: false,
+            planned: None,
+            parked: false,
+            code: 0,
             connect_began: None,
             greeted: false,
             began: Instant::default(),
@@ -155,12 +182,20 @@ impl<R: Reactor> Source<R> {
         let mut rng = fastrand::Rng::new();
         let now = reactor.now();
         let bag = Bag::open(&options, &date(now.wall.as_secs()), rng.u64(..))?;
+        let start = now.instant;
+        let plan_of = options.rate.map(|rate| Schedule::new(start, rate, options.lasts, options.messages));
         let mut sessions = Vec::new();
         sessions.resize_with(options.sessions, || Session::new(options.connect_tries));
         Ok(Self {
             reactor,
             policy: ClientPolicy::new(Authentication::None, None)?,
-            tally: Tally::new()?,
+            tally: Tally::new(start, options.series)?,
+            // What is to begin on time does not wait for others to be connected.
+            connects_max: if plan_of.is_some() { usize::MAX } else { CONNECTS_MAX },
+            until: options.lasts.map(|lasts| start + lasts),
+            due: VecDeque::new(),
+            idle: VecDeque::new(),
+            plan_of,
             running: sessions.len(),
             sessions,
             owners: Vec::new(),
@@ -169,18 +204,20 @@ impl<R: Reactor> Source<R> {
             connecting: 0,
             to_connect: VecDeque::new(),
             timers: BinaryHeap::new(),
-            sweep: now.instant + SWEEP,
+            sweep: start + SWEEP,
             spares: Vec::new(),
             journal: journal.transpose()?,
-            rng,
+            rng: rng.fork(),
             aborted: false,
-            plan: Plan { options, bag, serial: 0 },
+            plan: Plan { options, bag, serial: 0, rng },
         })
     }
 
     fn turn(&mut self) {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
-        self.reactor.turn(Some(timer.map_or(self.sweep, |at| at.min(self.sweep))));
+        let planned = self.plan_of.as_ref().and_then(Schedule::next);
+        let deadline = timer.into_iter().chain(planned).fold(self.sweep, Instant::min);
+        self.reactor.turn(Some(deadline));
         let now = self.reactor.now().instant;
         while let Some(completion) = self.reactor.next() {
             self.complete(completion, now);
@@ -189,6 +226,7 @@ impl<R: Reactor> Source<R> {
             self.timers.pop();
             self.go_on(session);
         }
+        self.begin_planned(now);
         self.connect_next();
         if now >= self.sweep {
             self.end_silent(now);
@@ -209,15 +247,74 @@ impl<R: Reactor> Source<R> {
         }
     }
 
-    /// Takes the next message of the count for `session`, or finishes it.
-    fn start_up(&mut self, session: usize) {
-        if self.left == 0 {
-            self.sessions[session].standing = Standing::Finished;
-            self.running -= 1;
-            return;
+    /// Begins what is to begin by now, as far as sessions are free; ends those when nothing more is.
+    fn begin_planned(&mut self, now: Instant) {
+        while let Some(planned) = self.plan_of.as_mut().and_then(|plan| plan.take(now)) {
+            self.tally.planned(now);
+            match self.idle.pop_front() {
+                Some(session) => self.take_up(session, Some(planned)),
+                None => self.due.push_back(planned),
+            }
         }
-        self.left -= 1;
-        self.sessions[session].owes = true;
+        if self.is_over(now) {
+            self.tally.report.unstarted += std::mem::take(&mut self.due).len() as u64;
+        }
+        if self.due.is_empty() && self.plan_of.as_ref().is_some_and(|plan| plan.next().is_none()) {
+            std::mem::take(&mut self.idle).into_iter().for_each(|session| self.leave(session));
+        }
+    }
+
+    /// Whether the time in which messages begin is over.
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// Whether a session that is free now has another message to send, or may have one later.
+    fn has_more(&self) -> bool {
+        let now = self.reactor.now().instant;
+        match &self.plan_of {
+            Some(plan) => !self.due.is_empty() || plan.next().is_some(),
+            None => self.left > 0 && !self.is_over(now),
+        }
+    }
+
+    /// Takes the next message for `session`, or finishes it.
+    fn start_up(&mut self, session: usize) {
+        if !self.has_more() {
+            return self.leave(session);
+        }
+        if self.plan_of.is_none() {
+            self.left -= 1;
+            return self.take_up(session, None);
+        }
+        match self.due.pop_front() {
+            Some(planned) => self.take_up(session, Some(planned)),
+            None => {
+                self.sessions[session].parked = true;
+                self.idle.push_back(session);
+            }
+        }
+    }
+
+    /// Nothing is left to do for `session` but to say goodbye.
+    fn leave(&mut self, session: usize) {
+        let state = &mut self.sessions[session];
+        state.parked = false;
+        if state.socket.is_some() {
+            state.dialogue.quit(&self.plan, &mut state.out);
+            return self.flush(session);
+        }
+        state.standing = Standing::Finished;
+        self.running -= 1;
+    }
+
+    /// Sends a message by `session`, over a connection of its own if there is none.
+    fn take_up(&mut self, session: usize, planned: Option<Instant>) {
+        let now = self.reactor.now().instant;
+        self.tally.begun(now, planned.map(|planned| now.since(planned)));
+        let state = &mut self.sessions[session];
+        (state.owes, state.parked, state.planned, state.code) = (true, false, planned, 0);
+        state.began = planned.unwrap_or(now);
         if self.sessions[session].socket.is_some() {
             self.begin(session);
             self.flush(session);
@@ -253,7 +350,7 @@ impl<R: Reactor> Source<R> {
     }
 
     fn connect_next(&mut self) {
-        while self.connecting < CONNECTS_MAX
+        while self.connecting < self.connects_max
             && !self.aborted
             && let Some(session) = self.to_connect.pop_front()
         {
@@ -263,7 +360,7 @@ impl<R: Reactor> Source<R> {
 
     fn connect(&mut self, session: usize) {
         let now = self.reactor.now().instant;
-        match self.reactor.connect(self.plan.options.server) {
+        match self.open_connection() {
             Ok(socket) => {
                 self.connecting += 1;
                 self.own(session, socket);
@@ -273,6 +370,14 @@ impl<R: Reactor> Source<R> {
                 session.active = now;
             }
             Err(error) => self.connect_failed(session, error),
+        }
+    }
+
+    fn open_connection(&mut self) -> Result<Socket, Errno> {
+        let options = &mut self.plan.options;
+        match &mut options.clients {
+            Some(clients) => self.reactor.connect_from(clients.next(&mut self.rng), options.server),
+            None => self.reactor.connect(options.server),
         }
     }
 
@@ -310,10 +415,16 @@ impl<R: Reactor> Source<R> {
         self.sessions[session].standing = Standing::Connected;
         self.sessions[session].active = now;
         self.reactor.receive(socket);
-        if self.plan.options.tls == Tls::Implicit {
-            self.start_tls(session);
-            self.flush(session);
+        let options = &mut self.plan.options;
+        if let Some(clients) = &mut options.proxy_header {
+            let client = clients.next(&mut self.rng);
+            let header = clients::proxy_header(client, self.rng.u16(1024..), options.server);
+            self.sessions[session].records.extend_from_slice(&header);
         }
+        if options.tls == Tls::Implicit {
+            self.start_tls(session);
+        }
+        self.flush(session);
     }
 
     fn connect_failed(&mut self, session: usize, error: Errno) {
@@ -332,11 +443,16 @@ impl<R: Reactor> Source<R> {
 
     /// The message of `session` will not be sent.
     fn give_up(&mut self, session: usize) {
-        self.tally.report.failed += 1;
+        self.count_refused(session);
         self.sessions[session].owes = false;
         if !self.aborted {
             self.start_another(session);
         }
+    }
+
+    fn count_refused(&mut self, session: usize) {
+        let (now, state) = (self.reactor.now().instant, &self.sessions[session]);
+        self.tally.refused(now, state.code, now.since(state.began));
     }
 
     fn failed(&mut self, name: &str, text: impl FnOnce() -> String) {
@@ -399,7 +515,9 @@ impl<R: Reactor> Source<R> {
             state.out = self.spares.pop().unwrap_or_default();
         }
         let heard = state.dialogue.hear(code, &mut self.plan, &mut state.out);
-        if let Some(step) = heard.failed {
+        // A server may close what waits for a message of the plan.
+        if let Some(step) = heard.failed.filter(|_| !state.parked) {
+            state.code = code;
             let (name, text) = self.complaint(session, step, code);
             self.failed(&name, || text);
         }
@@ -427,7 +545,8 @@ impl<R: Reactor> Source<R> {
     fn begin(&mut self, session: usize) {
         let now = self.reactor.now().instant;
         let state = &mut self.sessions[session];
-        (state.owes, state.began) = (false, now);
+        state.owes = false;
+        state.began = state.planned.take().unwrap_or(now);
         if state.out.capacity() == 0 {
             state.out = self.spares.pop().unwrap_or_default();
         }
@@ -438,7 +557,8 @@ impl<R: Reactor> Source<R> {
     fn delivered(&mut self, session: usize, now: Instant) {
         let state = &mut self.sessions[session];
         let since_connect = state.connect_began.take().map(|began| now.since(began));
-        self.tally.delivered(state.dialogue.octets(&self.plan), now.since(state.began), since_connect);
+        let octets = state.dialogue.octets(&self.plan);
+        self.tally.delivered(now, octets, now.since(state.began), since_connect);
         let message = state.dialogue.message();
         if let Err(error) = self.note(message) {
             self.failed("journal", || format!("journal: {error}"));
@@ -456,13 +576,13 @@ impl<R: Reactor> Source<R> {
     }
 
     fn refused(&mut self, session: usize) {
-        self.tally.report.failed += 1;
+        self.count_refused(session);
         self.sessions[session].connect_began = None;
         self.after_message(session);
     }
 
     fn after_message(&mut self, session: usize) {
-        if self.plan.options.keep_session && self.left > 0 {
+        if self.plan.options.keep_session && self.has_more() {
             return self.start_another(session);
         }
         let state = &mut self.sessions[session];
@@ -476,7 +596,8 @@ impl<R: Reactor> Source<R> {
         if lost {
             return self.give_up(session);
         }
-        if !self.aborted {
+        // Who waits for a message of the plan goes on waiting, and connects for it anew.
+        if !self.aborted && !self.sessions[session].parked {
             self.start_another(session);
         }
     }
@@ -487,7 +608,7 @@ impl<R: Reactor> Source<R> {
         if state.standing == Standing::Connecting {
             self.connecting -= 1;
         }
-        if !state.dialogue.is_leaving() {
+        if !state.dialogue.is_leaving() && !state.parked {
             let text = format!("{name} connection: {}", state.dialogue.step().trouble());
             self.failed(name, || text);
         }

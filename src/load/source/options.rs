@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::clients::Addresses;
+
 /// What is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -42,6 +44,19 @@ pub struct Options {
     pub server: SocketAddr,
     pub sessions: usize,
     pub messages: u64,
+    /// Messages a second, begun on time whatever comes of them; without it a session begins its next
+    /// message when the one before has ended.
+    pub rate: Option<f64>,
+    /// No message is begun after so long.
+    pub lasts: Option<Duration>,
+    /// Where connections come from.
+    pub clients: Option<Addresses>,
+    /// Each connection begins with a PROXY header (version 2) for one of these.
+    pub proxy_header: Option<Addresses>,
+    /// Each session says XCLIENT for one of these.
+    pub xclient: Option<Addresses>,
+    /// The report is told in intervals, too.
+    pub series: Option<Duration>,
     pub content: Content,
     pub hostname: String,
     pub sender: String,
@@ -82,6 +97,12 @@ impl Options {
             server,
             sessions: 1,
             messages: 1,
+            rate: None,
+            lasts: None,
+            clients: None,
+            proxy_header: None,
+            xclient: None,
+            series: None,
             content: Content::Short,
             sender: format!("foo@{hostname}"),
             recipient: format!("foo@{hostname}"),

@@ -90,7 +90,14 @@ fn open(state: &mut Session, wire: &mut [u8]) -> Option<(usize, Result<Opened, T
 /// What a session has to send, as it goes over the wire. Before hands are shaken the dialogue has
 /// nothing to say.
 pub(super) fn sealed(state: &mut Session) -> Vec<u8> {
-    let Some(tls) = &mut state.tls else { return std::mem::take(&mut state.out) };
+    let Some(tls) = &mut state.tls else {
+        // What goes before all else, a PROXY header, goes first.
+        if !state.records.is_empty() {
+            state.records.append(&mut state.out);
+            std::mem::swap(&mut state.records, &mut state.out);
+        }
+        return std::mem::take(&mut state.out);
+    };
     // No key of ours is spent by a test: a session that could not go on hears nothing, and times out.
     if !state.out.is_empty() && tls.send(&state.out, &mut state.records).is_ok() {
         state.out.clear();

@@ -20,7 +20,7 @@ fn options() -> Options {
 /// One message with the replies of `server` (`~` is CRLF): what was said, and what became of it.
 fn talk(options: &Options, pieces: &[&[u8]]) -> (String, Vec<Step>, Vec<Progress>) {
     let bag = Bag::open(options, "now", 7).unwrap();
-    let mut plan = Plan { options: options.clone(), bag, serial: 0 };
+    let mut plan = Plan { options: options.clone(), bag, serial: 0, rng: fastrand::Rng::with_seed(7) };
     let (mut dialogue, mut replies) = (Dialogue::new(), Replies::default());
     let (mut out, mut failed, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for mut piece in pieces.iter().copied() {
@@ -93,6 +93,19 @@ fn a_pipelined_group_is_one_write() {
     );
 }
 
+#[test]
+fn xclient_begins_the_session_anew() {
+    let mut options = options();
+    (options.old, options.content) = (false, Content::File("/dev/null".into()));
+    options.xclient = Some(super::Addresses::new("2001:db8::1/128".parse().unwrap(), false));
+    let hello = "220 x~250-x~250 XCLIENT NAME ADDR~220 x~250-x~250 XCLIENT NAME ADDR~";
+    let said = "EHLO me~XCLIENT ADDR=IPV6:2001:db8::1~EHLO me~MAIL FROM:<f@me>~RCPT TO:<t@me>~DATA~.~";
+    check(&options, &format!("{hello}250~250~354~250~"), said, &[], Progress::Delivered);
+    let refused = "EHLO me~XCLIENT ADDR=IPV6:2001:db8::1~";
+    check(&options, "220 x~250 XCLIENT ADDR~550 no~", refused, &[Step::Xclient], Progress::Over);
+    check(&options, "220 x~250 XCLIENTS~", "EHLO me~", &[Step::Hello], Progress::Over);
+}
+
 /// A sink and a source, joined by the kernel.
 fn loopback(sink: sink::Options, change: impl FnOnce(&mut Options)) -> (Report, sink::Totals, Vec<Kept>) {
     let (keep, kept) = channel();
@@ -160,6 +173,67 @@ fn errors_end_the_run_or_are_counted() {
         });
         assert_eq!((report.aborted, report.failed, report.errors["452"]), (false, 5, 5));
         assert_eq!((totals.rsets, totals.lost, totals.messages), (5, 0, 0));
+    }
+}
+
+#[test]
+fn what_is_planned_is_sent_whatever_comes_of_it() {
+    for keep_session in [false, true] {
+        let mut sink = chunking();
+        sink.rules.fail(sink::Step::Rcpt, Fault::Code(452), 50);
+        sink.seed = Some(7);
+        let (report, totals, kept) = loopback(sink, |options| {
+            (options.sessions, options.messages, options.rate) = (4, 200, Some(2000.0));
+            (options.keep_going, options.keep_session) = (true, keep_session);
+            options.clients = Some(super::Addresses::new("127.1.0.0/29".parse().unwrap(), false));
+            options.series = Some(std::time::Duration::from_millis(10));
+        });
+        assert_eq!((report.planned, report.unstarted), (200, 0));
+        assert_eq!((report.messages + report.deferred, report.failed), (200, report.deferred));
+        assert_eq!((report.messages, report.errors["452"]), (totals.messages, report.deferred));
+        assert!(report.messages > 20 && report.deferred > 20, "{report:?}");
+        assert_eq!((report.latency_us.count, report.refused_us.count), (report.messages, report.deferred));
+        assert_eq!((report.behind_us.count, report.connects), (200, if keep_session { 4 } else { 200 }));
+        let sum = |of: fn(&super::Interval) -> u64| report.series.iter().map(of).sum::<u64>();
+        assert_eq!((sum(|one| one.planned), sum(|one| one.begun)), (200, 200));
+        assert_eq!((sum(|one| one.accepted), sum(|one| one.deferred)), (report.messages, report.deferred));
+        let from: std::collections::HashSet<_> = kept.iter().map(|message| message.peer.ip()).collect();
+        assert_eq!(from.len(), if keep_session { 4 } else { 6 }, "{from:?}");
+    }
+}
+
+/// One session, and answers that never come: what is planned meanwhile is told as not begun.
+#[test]
+fn what_found_no_session_is_told() {
+    let mut sink = chunking();
+    sink.rules.fail(sink::Step::Dot, Fault::Hang, 100);
+    let (report, totals, _) = loopback(sink, |options| {
+        (options.rate, options.lasts) = (Some(1000.0), Some(std::time::Duration::from_millis(100)));
+        (options.messages, options.keep_going) = (u64::MAX, true);
+        options.timeout = std::time::Duration::from_millis(200);
+    });
+    assert_eq!((report.planned, report.messages, report.unstarted), (100, 0, 99));
+    assert_eq!((report.failed, report.deferred, report.errors["timeout"], totals.messages), (1, 0, 1, 0));
+}
+
+#[test]
+fn a_closed_loop_ends_by_time() {
+    let (report, totals, _) = loopback(chunking(), |options| {
+        options.lasts = Some(std::time::Duration::from_millis(50));
+        (options.sessions, options.messages, options.keep_session) = (3, u64::MAX, true);
+    });
+    assert!(report.messages > 0 && report.failed == 0, "{report:?}");
+    assert_eq!((report.messages, report.planned, totals.quits), (totals.messages, 0, 3));
+}
+
+#[test]
+fn a_proxy_header_goes_before_all_else() {
+    let mut session = super::Session::new(1);
+    for (header, said) in [("head", "EHLO"), ("", "MAIL"), ("", "")] {
+        session.records.extend_from_slice(header.as_bytes());
+        session.out.extend_from_slice(said.as_bytes());
+        assert_eq!(super::secure::sealed(&mut session), format!("{header}{said}").as_bytes());
+        assert!(session.records.is_empty() && session.out.is_empty());
     }
 }
 

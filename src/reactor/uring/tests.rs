@@ -202,6 +202,41 @@ fn addresses_of_both_ends_are_told() {
 }
 
 #[test]
+fn a_connection_comes_from_the_address_asked_for() {
+    let mut bench = Bench::new(small());
+    for from in ["127.0.0.1", "127.1.2.3", "127.255.255.254"] {
+        let from = from.parse().unwrap();
+        bench.uring.connect_from(from, bench.address).unwrap();
+        let peer = bench.until(|_, completion| match completion {
+            Completion::Accepted { peer, .. } => Some(*peer),
+            _ => None,
+        });
+        assert_eq!(peer.ip(), from);
+    }
+    let not_ours = "192.0.2.1".parse().unwrap();
+    assert_eq!(bench.uring.connect_from(not_ours, bench.address), Err(Errno(libc::EADDRNOTAVAIL)));
+}
+
+/// What the share of work is told by: whether a turn will find something done.
+#[test]
+fn a_turn_knows_whether_it_waits() {
+    let mut bench = Bench::new(small());
+    let (near, far) = bench.pair();
+    bench.uring.receive(far);
+    bench.settle();
+    assert!(!bench.uring.is_ready());
+    bench.uring.send(near, vec![1]);
+    assert!(bench.uring.is_ready(), "a send is done when it is asked for");
+    let before = bench.uring.now().instant;
+    bench.uring.turn(None);
+    assert_eq!(bench.uring.took(), bench.uring.now().instant.since(before), "nothing was waited for");
+    bench.settle();
+    assert!(!bench.uring.is_ready());
+    bench.uring.waker().wake();
+    assert!(bench.uring.is_ready(), "the kernel has left us work");
+}
+
+#[test]
 fn a_long_send_reaches_a_slow_reader_whole() {
     const LEN: usize = 8 << 20;
     let mut bench = Bench::new(small());

@@ -74,7 +74,6 @@ struct Run {
     worker: Worker<Simulated>,
     orders: mpsc::Sender<Order>,
     counters: Arc<Counters>,
-    window_budget: usize,
     pool_max: Vec<usize>,
     held_max: usize,
     mood: Mood,
@@ -110,7 +109,7 @@ impl Run {
         reactor.canary = extras.bug.map(|bug| Canary::new(bug, u32::try_from(seed % 3).unwrap_or(0)));
         reactor.fail_at = extras.fail_at;
         let (orders, receiver) = mpsc::channel();
-        let counters = Arc::new(Counters::new(config.upstreams.len()));
+        let counters = Arc::new(Counters::of(&config));
         let pool_max: Vec<usize> = config.upstreams.iter().map(|upstream| upstream.pool.max).collect();
         let upstreams = pool_max.iter().sum();
         let window_budget = config.workers.window_budget;
@@ -130,7 +129,6 @@ impl Run {
             worker,
             orders,
             counters,
-            window_budget,
             pool_max,
             held_max: held_max(window_budget, upstreams, clients),
             mood: scenario.mood,
@@ -266,9 +264,8 @@ impl Run {
 
     /// When all clients have gone.
     fn check_rest(&mut self) {
-        let budget = self.window_budget;
         self.check(|worker| worker.audit().clients == 0, "a client is not forgotten");
-        self.check(|worker| worker.audit().window_left == budget, "window is lost");
+        self.check(|worker| worker.audit().window_taken == 0, "window is lost");
         self.check(|worker| worker.audit().held_bytes == 0, "bytes are kept");
         self.check(|worker| worker.audit().questions == 0, "a question is kept");
         self.check(|worker| worker.audit().pools.iter().all(|pool| !pool.waits), "somebody waits at a pool");

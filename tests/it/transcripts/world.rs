@@ -530,7 +530,7 @@ pub(super) fn break_at_the_end(dialogue: &Dialogue) -> (Vec<Action>, usize) {
     world.open();
     let mut index = 0;
     dialogue.steps.iter().for_each(|step| world.play_step(step, Cut::AsWritten, &mut index));
-    assert!(world.shared.window_left < world.settings.config.workers.window_budget);
+    assert!(world.shared.windows.total() > 0);
     // A table without the row that every end looks up.
     world.shared.foresight.clear();
     let mut actions = Actions::default();
@@ -539,7 +539,7 @@ pub(super) fn break_at_the_end(dialogue: &Dialogue) -> (Vec<Action>, usize) {
     let broken = catch_unwind(AssertUnwindSafe(|| relay.handle(*now, event, shared, &mut actions)));
     assert!(broken.is_err(), "it did not panic");
     relay.on_panic(shared, &mut actions);
-    (actions.list, world.settings.config.workers.window_budget - world.shared.window_left)
+    (actions.list, world.shared.windows.total())
 }
 
 /// A question as it is written down.
