@@ -5,6 +5,7 @@
 //! * `conversation`: a connection to a next hop of the service's own;
 //! * `dns`: what evaluations of `sender` and `policy::mx` must know;
 //! * `lately`: what happened a moment ago;
+//! * `lender`: where tokens of limits come from that several machines share;
 //! * `mx`, `mta_sts`: where mail for a domain goes;
 //! * `quarantine`: messages held back, on disk;
 //! * `redis`: the way to a store that several machines share;
@@ -18,6 +19,7 @@ mod conversation;
 pub mod dns;
 pub mod event_log;
 mod lately;
+pub mod lender;
 mod mta_sts;
 pub mod mx;
 pub mod notice;
