@@ -329,6 +329,8 @@ pub struct SharedStore {
     pub prefix: String,
     /// How long an answer is waited for.
     pub timeout: Duration,
+    /// That have it in common: so finely are limits lent.
+    pub machines: u64,
 }
 
 impl Default for Store {

@@ -146,24 +146,25 @@ impl Rate {
     }
 }
 
-/// The time of workers, as it goes on when they say nothing.
+/// The time of workers, as they told it last, and since when it goes on; None: it stands still, as in tests.
 #[derive(Debug)]
-struct Clock(Cell<(Instant, time::Instant)>);
+struct Clock(Cell<(Instant, Option<time::Instant>)>);
 
 impl Clock {
     fn new() -> Self {
-        Self(Cell::new((Instant::default(), time::Instant::now())))
+        Self(Cell::new((Instant::default(), Some(time::Instant::now()))))
     }
 
     fn told(&self, now: Instant) {
         if now > self.now() {
-            self.0.set((now, time::Instant::now()));
+            let since = self.0.get().1.map(|_| time::Instant::now());
+            self.0.set((now, since));
         }
     }
 
     fn now(&self) -> Instant {
-        let (told, at) = self.0.get();
-        told + at.elapsed()
+        let (told, since) = self.0.get();
+        told + since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 

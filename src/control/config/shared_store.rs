@@ -31,7 +31,9 @@ const PREFIX_BYTES_MAX: usize = 64;
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(1);
 const TIMEOUT_DEFAULT: Duration = Duration::from_millis(500);
 /// Keys that say something of a shared store only.
-const KEYS: [&str; 5] = ["password_file", "in_clear", "ca", "prefix", "timeout"];
+const KEYS: [&str; 6] = ["password_file", "in_clear", "ca", "prefix", "timeout", "machines"];
+const MACHINES: RangeInclusive<u64> = 1..=1000;
+const MACHINES_DEFAULT: u64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Scheme {
@@ -117,6 +119,7 @@ pub(super) fn shared(
     }
     let prefix = section.item("prefix").map_or_else(|| Some(PREFIX.to_owned()), |item| item.parse(prefix));
     let timeout = section.item("timeout").map_or(Some(TIMEOUT_DEFAULT), |item| item.duration(TIMEOUT));
+    let machines = section.item("machines").map_or(Some(MACHINES_DEFAULT), |item| item.count(MACHINES));
     let tls = if has_tls { Some(policy(item, ca, outside)?) } else { None };
     Some(Arc::new(SharedStore {
         nodes: address.nodes,
@@ -127,6 +130,7 @@ pub(super) fn shared(
         database: address.database,
         prefix: prefix?,
         timeout: timeout?,
+        machines: machines?,
     }))
 }
 
@@ -218,7 +222,7 @@ mod tests {
     fn all_of_it_is_read() {
         let read = shared_of(
             "backend = \"redis+cluster://ann@10.0.0.1:7000\"\npassword_file = \"secret\"\nin_clear = true\n\
-             prefix = \"p1:\"\ntimeout = \"90ms\"\n",
+             prefix = \"p1:\"\ntimeout = \"90ms\"\nmachines = 7\n",
         );
         let want = SharedStore {
             nodes: vec![("10.0.0.1".to_owned(), 7000)],
@@ -229,6 +233,7 @@ mod tests {
             database: 0,
             prefix: "p1:".to_owned(),
             timeout: Duration::from_millis(90),
+            machines: 7,
         };
         assert_eq!(read, Ok(Arc::new(want)));
         let plain = shared_of("backend = \"redis://10.0.0.1\"\n").unwrap();

@@ -146,9 +146,9 @@ fn what_is_refused_is_put_once_more_and_then_lost() {
 fn what_is_left_is_put_before_the_end() {
     run(async {
         let world = World::new().await;
-        world.learn(5, (0..5000).map(good));
+        world.learn(5, (0..500).map(good));
         world.shared.close().await;
-        assert_eq!((world.goods(0..100).await, world.stats.written(), world.stats.lost()), (100, 5000, 0));
+        assert_eq!((world.goods(0..100).await, world.stats.written(), world.stats.lost()), (100, 500, 0));
     });
 }
 
