@@ -33,7 +33,7 @@ use link::Connection;
 pub use script::Script;
 
 /// To connect, with all that belongs to it: names, TLS, who we are.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_millis(2500);
 /// How often a store that nobody asks is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Between two trials to connect.
@@ -48,21 +48,29 @@ const WHY_CHARS_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub struct Health {
     is_there: AtomicBool,
-    /// The last question was answered by an error.
-    refuses: AtomicBool,
+    /// The last question of each kind was answered by an error.
+    refuses: [AtomicBool; 2],
     unanswered: AtomicU64,
 }
 
 impl Health {
     /// Whether questions are answered.
     pub fn is_well(&self) -> bool {
-        self.is_there.load(Ordering::Relaxed) && !self.refuses.load(Ordering::Relaxed)
+        let refuses = self.refuses.iter().any(|refuses| refuses.load(Ordering::Relaxed));
+        self.is_there.load(Ordering::Relaxed) && !refuses
     }
 
     /// Questions without an answer, or with an error for one.
     pub fn unanswered(&self) -> u64 {
         self.unanswered.load(Ordering::Relaxed)
     }
+}
+
+/// What is asked: a server that has no room refuses scripts and answers all else.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Command,
+    Script,
 }
 
 /// Why there is no answer.
@@ -141,7 +149,7 @@ impl Redis {
     /// # Errors
     /// Why there is none.
     pub async fn ask(&self, command: &Cmd) -> Result<Value, Trouble> {
-        self.within(async |connection: Connection| connection.ask(command).await).await
+        self.within(Kind::Command, async |connection: Connection| connection.ask(command).await).await
     }
 
     /// What `script` says of `key`.
@@ -149,11 +157,13 @@ impl Redis {
     /// # Errors
     /// As for [`ask`](Self::ask).
     pub async fn run(&self, script: &Script, key: &str, arguments: &[String]) -> Result<Value, Trouble> {
-        self.within(async |connection: Connection| script.run(connection, key, arguments).await).await
+        let running = async |connection: Connection| script.run(connection, key, arguments).await;
+        self.within(Kind::Script, running).await
     }
 
     async fn within(
         &self,
+        kind: Kind,
         asking: impl AsyncFnOnce(Connection) -> RedisResult<Value>,
     ) -> Result<Value, Trouble> {
         let connected = || self.0.connection.borrow().clone().ok_or(Trouble::Gone);
@@ -161,28 +171,28 @@ impl Redis {
             connected()?;
             let Ok(_place) = self.0.places.acquire().await else { return Err(Trouble::Gone) };
             // It may have gone while this one waited for its turn.
-            asking(connected()?).await.map_err(|error| self.trouble(&error))
+            asking(connected()?).await.map_err(|error| self.trouble(kind, &error))
         };
         let answer = timeout(self.0.settings.timeout, asking).await.unwrap_or(Err(Trouble::Silent));
         match answer {
-            Ok(_) => self.accept(),
+            Ok(_) => self.accept(kind),
             Err(Trouble::Silent) => self.0.doubt.notify_one(),
             Err(Trouble::Gone | Trouble::Refused) => {}
         }
         answer.inspect_err(|_| _ = self.0.health.unanswered.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn trouble(&self, error: &RedisError) -> Trouble {
+    fn trouble(&self, kind: Kind, error: &RedisError) -> Trouble {
         if link::code(error).is_none() {
             return Trouble::Silent;
         }
-        self.0.health.refuses.store(true, Ordering::Relaxed);
+        self.0.health.refuses[kind as usize].store(true, Ordering::Relaxed);
         self.0.words.bad(format_args!("the store that is shared refuses what it is asked: {}", shown(error)));
         Trouble::Refused
     }
 
-    fn accept(&self) {
-        if self.0.health.refuses.swap(false, Ordering::Relaxed) {
+    fn accept(&self, kind: Kind) {
+        if self.0.health.refuses[kind as usize].swap(false, Ordering::Relaxed) {
             self.0.words.good(format_args!("the store that is shared does again what it is asked"));
         }
     }

@@ -9,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClientBuilder;
@@ -20,12 +21,15 @@ use redis::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::limits::SHARED_ANSWER_BYTES_MAX;
 use crate::policy::settings::SharedStore;
 use crate::tls::client_policy::server_name;
 
+/// To connect to one server, with all that belongs to it.
+const CONNECT: Duration = Duration::from_secs(1);
 /// A command that a cluster answers only by a node that it moved to is put so often again.
 const RETRIES: u32 = 2;
 /// Behind so many milliseconds.
@@ -131,7 +135,19 @@ impl Drop for Driver {
 }
 
 impl Link {
+    /// One of a cluster's that is not there must not keep us from the others.
     async fn open(
+        host: &str,
+        port: u16,
+        login: &RedisConnectionInfo,
+        tls: Option<TlsConnector>,
+        config: AsyncConnectionConfig,
+    ) -> RedisResult<Self> {
+        let opening = timeout(CONNECT, Self::connect(host, port, login, tls, config)).await;
+        opening.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    }
+
+    async fn connect(
         host: &str,
         port: u16,
         login: &RedisConnectionInfo,

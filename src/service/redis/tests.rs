@@ -325,11 +325,17 @@ fn a_server_out_of_its_mind_holds_up_nobody() {
 #[test]
 fn an_error_is_told_and_the_store_is_there_all_the_same() {
     run(async {
-        let fake = Fake::start(|_, _| "-OOM command not allowed\r\n".to_owned(), None).await;
+        let is_full = |arguments: &[String], _: &mut Option<String>| match arguments[0].as_str() {
+            "x" => "-OOM command not allowed\r\n".to_owned(),
+            _ => ":1\r\n".to_owned(),
+        };
+        let fake = Fake::start(is_full, None).await;
         let (redis, health) = fake.redis().await;
         assert_eq!(append(&redis).await, Err(Trouble::Refused));
         assert!(redis.is_there() && !health.is_well());
         assert_eq!(look(&redis).await.map(drop), Ok(()));
+        assert!(!health.is_well(), "that it answers something else is no news");
+        assert_eq!(redis.run(&Script::new("less"), "p:a", &["y".to_owned()]).await, Ok(Value::Int(1)));
         assert!(health.is_well());
     });
 }
