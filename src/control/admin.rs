@@ -26,6 +26,7 @@ use super::quarantine_pages;
 use crate::limits::QUARANTINE_ENTRIES_MAX;
 use crate::policy::ledger::Table;
 use crate::policy::settings::{Config, Quarantine};
+use crate::service::bank;
 use crate::service::event_log;
 use crate::service::notice::say;
 use crate::service::quarantine::Counts;
@@ -69,6 +70,7 @@ struct Inner {
     phase: Arc<Phase>,
     quarantine: Option<Desk>,
     store: Option<Arc<store::Stats>>,
+    bank: Arc<bank::Stats>,
     begun: Instant,
 }
 
@@ -81,9 +83,10 @@ impl State {
         phase: Arc<Phase>,
         quarantine: Option<Desk>,
         store: Option<Arc<store::Stats>>,
+        bank: Arc<bank::Stats>,
     ) -> Self {
         let begun = Instant::now();
-        Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, store, begun }))
+        Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, store, bank, begun }))
     }
 }
 
@@ -190,8 +193,12 @@ fn text(state: &Inner) -> String {
     singles.extend(Balance::of(&state.counters).singles());
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
+    let limits: Vec<_> = state.config.policy.limits.names().collect();
+    if !limits.is_empty() {
+        singles.extend(counted(&state.bank, limits.len()));
+    }
     let lanes: Vec<_> = state.config.policy.lanes.names().collect();
-    let names = Names { lanes: &lanes, upstreams: &upstream_names(&state.config) };
+    let names = Names { lanes: &lanes, limits: &limits, upstreams: &upstream_names(&state.config) };
     metrics::render(&singles, &state.counters, names)
 }
 
@@ -206,6 +213,19 @@ fn quarantine(counts: Counts) -> [Single<'static>; 7] {
         counter("quarantine_expired_total", "Messages deleted because of their age.", counts.expired),
         counter("quarantine_released_total", "Messages sent on by order.", counts.released),
         counter("quarantine_deleted_total", "Messages deleted by order.", counts.deleted),
+    ]
+}
+
+fn counted(stats: &bank::Stats, limits: usize) -> [Single<'static>; 2] {
+    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
+    let sum = |read: fn(&bank::Stats, usize) -> u64| (0..limits).map(|limit| read(stats, limit)).sum();
+    let forgotten = sum(bank::Stats::forgotten);
+    [
+        gauge("limit_keys", "Keys that limits remember.", sum(bank::Stats::keys)),
+        Single {
+            kind: Kind::Counter,
+            ..gauge("limit_keys_forgotten_total", "Keys that had to go for others.", forgotten)
+        },
     ]
 }
 
@@ -345,7 +365,7 @@ mod tests {
         counters[0].upstreams[0].connections_idle.set(3);
         let log = Arc::new(event_log::Shared::default());
         let phase = Arc::new(Phase::default());
-        (State::new(Arc::new(config), counters, log, notices, phase, None, None), inbox)
+        (State::new(Arc::new(config), counters, log, notices, phase, None, None, Arc::default()), inbox)
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::reactor::uring::{Uring, UringConfig};
 use crate::reactor::{Reactor, cpu, memory};
 use crate::service;
 use crate::service::answer::{self, Answerers, Authenticators};
+use crate::service::bank::{self, Bank};
 use crate::service::dns::Resolver;
 use crate::service::event_log::{self, EventLog};
 use crate::service::mx::Finder;
@@ -35,6 +36,7 @@ use crate::service::quarantine::{NextHops, Store};
 use crate::service::sender::Inquirer;
 use crate::service::store;
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::table::Seed;
 use crate::worker::ask::{Asked, Asker, QuestionQueue};
 use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
 use crate::worker::counters::Counters;
@@ -65,7 +67,8 @@ pub type Reloaded = Result<usize, Rejected>;
 
 /// Runs until told to end. The exit code is the program's. Certificates are read again from beside
 /// `path`, if the configuration came from there.
-pub fn run(config: Config, path: Option<&Path>) -> ExitCode {
+pub fn run(mut config: Config, path: Option<&Path>) -> ExitCode {
+    share_limits(&mut config);
     match start(Arc::new(config), path) {
         Ok(running) => running.supervise(),
         Err(message) => {
@@ -73,6 +76,13 @@ pub fn run(config: Config, path: Option<&Path>) -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// All workers of this process share its limits, and count under keys that nobody else can make.
+fn share_limits(config: &mut Config) {
+    let workers = cores(config).map_or(1, |cores| cores.len());
+    config.policy.limits.workers = workers as u64;
+    config.policy.limits.seed = Seed::new(fastrand::u128(..));
 }
 
 /// The cores that get a worker.
@@ -114,7 +124,9 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::of(&config))).collect();
     let phase = Arc::new(Phase::default());
     let (questions, asked) = QuestionQueue::new();
-    let basis = Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened };
+    let bank = Bank::stats(&config.policy.limits);
+    let basis =
+        Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened, bank };
     start_service(basis, counters.clone(), Arc::clone(&phase))?;
 
     let (ready, started) = mpsc::channel();
@@ -144,6 +156,8 @@ struct Basis {
     asked: tokio::sync::mpsc::Receiver<Asked>,
     notices: Sender<Notice>,
     opened: Option<store::Opened>,
+    /// What the bank of tokens counts.
+    bank: Arc<bank::Stats>,
 }
 
 /// The service thread: signals, answers to workers and, if configured, the admin plane.
@@ -153,12 +167,13 @@ fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) 
         let (config, log, notices) =
             (Arc::clone(&basis.config), Arc::clone(&basis.log), basis.notices.clone());
         let stats = basis.opened.as_ref().map(|opened| Arc::clone(&opened.stats));
+        let bank = Arc::clone(&basis.bank);
         let begun = begin_service(basis).await;
         // The starter waits for this one word.
         let _ = ready.send(begun.as_ref().err().cloned());
         match begun {
             Ok((Some(admin), desk)) => {
-                admin.serve(State::new(config, counters, log, notices, phase, desk, stats)).await;
+                admin.serve(State::new(config, counters, log, notices, phase, desk, stats, bank)).await;
             }
             Ok((None, _)) => std::future::pending().await,
             Err(_) => {}
@@ -173,7 +188,7 @@ fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) 
 
 /// What runs beside the admin plane, which is bound last: who can ask it finds all the rest there.
 async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), String> {
-    let Basis { config, log, asked, notices, opened } = basis;
+    let Basis { config, log, asked, notices, opened, bank } = basis;
     signal::listen(&notices, &log).map_err(|error| format!("signals: {error}"))?;
     let resolver = resolver(&config)?;
     let both = config.sender.clone().zip(resolver.clone());
@@ -197,7 +212,10 @@ async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), St
         Some(opened) => Some(store::Memory::begin(opened).await),
         None => None,
     };
-    let answerers = Answerers { quarantine: store, sender, next_hops, store: remembered, authenticators };
+    let limits = &config.policy.limits;
+    let bank = (!limits.is_empty()).then(|| Bank::new(limits, &bank));
+    let answerers =
+        Answerers { quarantine: store, sender, next_hops, store: remembered, authenticators, bank };
     tokio_uring::spawn(answer::serve(asked, answerers));
     let admin = match config.admin {
         Some(address) => Some(Admin::bind(address).await?),

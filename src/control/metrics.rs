@@ -6,7 +6,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::worker::counters::{Counters, Kind, LANE_METRICS, METRICS, Metric, UPSTREAM_METRICS};
+use crate::worker::counters::{
+    Counters, Kind, LANE_METRICS, LIMIT_METRICS, METRICS, Metric, UPSTREAM_METRICS,
+};
 
 /// The content type that goes with [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -31,6 +33,7 @@ struct Series<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names<'a> {
     pub lanes: &'a [&'a str],
+    pub limits: &'a [&'a str],
     pub upstreams: &'a [&'a str],
 }
 
@@ -52,6 +55,12 @@ pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], names: Names<'_
                 |w: &Counters, n| (metric.read)(&w.lanes[n]).value(),
                 workers,
             )
+        });
+    }
+    for rows in LIMIT_METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| {
+            let read = |w: &Counters, n: usize| (metric.read)(&w.limits[n]).value();
+            of_named(("limit", names.limits), metric.label, read, workers)
         });
     }
     for rows in UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name) {
@@ -127,7 +136,7 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    const NAMES: Names<'_> = Names { lanes: &["all"], upstreams: &["a", "b"] };
+    const NAMES: Names<'_> = Names { lanes: &["all"], limits: &[], upstreams: &["a", "b"] };
 
     fn two_workers() -> Vec<Arc<Counters>> {
         let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(2))).collect();
@@ -184,6 +193,7 @@ mod tests {
         }
         let all = METRICS.chunk_by(|a, b| a.name == b.name).count()
             + LANE_METRICS.chunk_by(|a, b| a.name == b.name).count()
+            + LIMIT_METRICS.chunk_by(|a, b| a.name == b.name).count()
             + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count();
         assert_eq!(families.len(), 2 * all, "sums and workers");
     }

@@ -38,6 +38,9 @@ impl Relay {
                 if self.is_deferred(cx.shared) {
                     return self.defer_mail(cx);
                 }
+                if !self.admits_mail(cx) {
+                    return;
+                }
                 self.say_wire(cx, b"250 2.1.0 sender ok\r\n");
                 self.ask_about_client(cx);
             }
@@ -82,6 +85,9 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let index = transaction.recipients.len();
         let judged = check_rcpt(cx, &self.session, transaction, rcpt);
+        let judged =
+            judged.and_then(|upstream| self.admit_recipient(cx, rcpt.path.domain).map(|()| upstream));
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let state = match &judged {
             Ok(_) => RecipientState::Pending,
             Err(reply) => RecipientState::Answered(reply.clone()),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::auth::Dialogue;
 use super::event::Ending;
+use super::limits::Taken;
 use super::manners::Manners;
 use super::{Action, Context, Relay, Stage};
 use crate::base::time::Instant;
@@ -68,6 +69,8 @@ pub(super) struct Session {
     pub(super) manners: Manners,
     /// As far as it is known.
     pub(super) lane: Lane,
+    /// What the connection holds of limits.
+    pub(super) held: Vec<Taken>,
     rate_since: Instant,
     rate_octets: u64,
 }
@@ -94,6 +97,7 @@ impl Session {
             errors: 0,
             manners: Manners::default(),
             lane: config.policy.lanes.others(),
+            held: Vec::new(),
             rate_since: Instant::default(),
             rate_octets: 0,
         };
@@ -148,6 +152,11 @@ impl Session {
         forwarded.unwrap_or_else(|| self.client.ip())
     }
 
+    /// Nobody has said that the client is somebody else than who is connected.
+    pub(super) fn is_peer(&self) -> bool {
+        self.client == self.peer
+    }
+
     /// As routes see it. XFORWARD is for others' records: it opens no way.
     pub(super) const fn as_submitter(&self) -> Submitter {
         Submitter { ip: self.client.ip(), is_user: self.user.is_some() }
@@ -181,6 +190,9 @@ impl Relay {
 
     /// The first word is ours, or TLS comes before it. `early` came behind a PROXY header.
     fn begin(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
+        if !self.admits_connection(cx) {
+            return;
+        }
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
             self.start_tls(cx, early);
         } else {
@@ -510,7 +522,9 @@ impl Relay {
         let user = identity.login.and_then(|login| String::from_utf8(login).ok());
         self.session.user = user.map(String::into_boxed_str);
         self.session.find_lane(&cx.shared.config, Phase::Helo);
-        self.greet(cx);
+        if self.admits_connection(cx) {
+            self.greet(cx);
+        }
     }
 
     fn may_tell_identity(&mut self, cx: &mut Context<'_>) -> bool {

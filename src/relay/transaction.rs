@@ -10,6 +10,7 @@ use super::content::{Content, Stand};
 use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
+use super::limits::Taken;
 use super::question::Query;
 use super::recall::Memory;
 use super::seal::Sealing;
@@ -23,6 +24,7 @@ use crate::policy::verdict::Verdict;
 use crate::smtp::parameter::Declared;
 use crate::smtp::reply::Reply;
 use crate::tls::secured::Secured;
+use crate::traffic::limit::Index;
 
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -70,6 +72,10 @@ pub(super) struct Transaction {
     /// The next hop's last reply to content.
     pub(super) hop_reply: Option<Reply>,
     pub(super) ended_at: Option<Instant>,
+    /// What it has of limits.
+    pub(super) taken: Vec<Taken>,
+    /// The limit that stopped it, or one of its recipients.
+    pub(super) limited: Option<Index>,
 }
 
 /// How a transaction ends, known before it has ended.
@@ -153,6 +159,8 @@ impl Transaction {
             keeping: None,
             hop_reply: None,
             ended_at: None,
+            taken: Vec::new(),
+            limited: None,
         }
     }
 

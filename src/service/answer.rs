@@ -8,6 +8,7 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use super::authenticator::{Authenticator, Origin};
+use super::bank::Bank;
 use super::mx::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
@@ -29,6 +30,7 @@ pub struct Answerers {
     pub next_hops: Option<Finder>,
     pub store: Option<Memory>,
     pub authenticators: Authenticators,
+    pub bank: Option<Bank>,
 }
 
 /// For each listener who says whether its users' passwords are right. Listeners with the same source
@@ -103,6 +105,11 @@ impl Answerers {
                 let answering = async move { shared.recall(&asked).await };
                 tokio_uring::spawn(later(answering, waiting, freight, interest));
             }
+            (Question::Claims(claims), Self { bank: Some(bank), .. }) => {
+                bank.hear(ticket, waiting.1, &claims)
+            }
+            // Nobody waits for it: without an answer it is done without.
+            (Question::Claims(_), _) => {}
             (Question::Learn(lessons), Self { store: Some(store), .. }) => store.learn(&lessons),
             (Question::Quarantine(word), Self { quarantine: Some(store), .. }) => {
                 store.hear(ticket, &waiting.1, (word, freight));

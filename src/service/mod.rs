@@ -1,6 +1,7 @@
 //! What a worker must never wait for: one thread with tokio-uring's runtime, and the event log.
 //!
 //! * `answer`: takes the questions of workers, each to whom it concerns;
+//! * `bank`: tokens of limits, lent to workers;
 //! * `authenticator`: whether a password is right;
 //! * `conversation`: a connection to a next hop of the service's own;
 //! * `dns`: what evaluations of `sender` and `policy::mx` must know;
@@ -15,6 +16,7 @@
 
 pub mod answer;
 pub mod authenticator;
+pub mod bank;
 mod conversation;
 pub mod dns;
 pub mod event_log;

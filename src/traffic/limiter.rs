@@ -247,6 +247,11 @@ impl Limiter {
         self.seed
     }
 
+    /// Keys of one limit that something is remembered of.
+    pub fn tracked(&self, limit: Index) -> usize {
+        self.limits.get(usize::from(limit)).map_or(0, |leases| leases.table.len())
+    }
+
     /// Takes one token, or says until when there is none.
     pub fn take(&mut self, now: Instant, limit: Index, key: Key) -> Decision {
         self.decide(now, limit, key, 1)
@@ -278,7 +283,7 @@ impl Limiter {
         let (lease, terms) = leases.enter(now, key, outbox);
         lease.left = lease.left.saturating_sub(count);
         lease.flags.seen = true;
-        return_surplus(limit, key, lease, &terms, outbox);
+        return_surplus(now, limit, key, lease, &terms, outbox);
         let wanted = lease.wants(now, &terms);
         ask(now, (limit, key), lease, wanted, outbox);
     }
@@ -333,7 +338,7 @@ impl Limiter {
             return outbox.settle(grant.limit, grant.key, -signed(grant.tokens));
         };
         lease.accept(now, grant);
-        return_surplus(grant.limit, grant.key, lease, &terms, outbox);
+        return_surplus(now, grant.limit, grant.key, lease, &terms, outbox);
         if lease.left < 0 {
             let wanted = lease.wants(now, &terms);
             ask(now, place, lease, wanted, outbox);
@@ -489,11 +494,24 @@ fn ask(now: Instant, (limit, key): (Index, Key), lease: &mut Lease, wanted: u64,
 }
 
 /// More than a block need not lie here.
-fn return_surplus(limit: Index, key: Key, lease: &mut Lease, terms: &Terms, outbox: &mut Outbox) {
+fn return_surplus(
+    now: Instant,
+    limit: Index,
+    key: Key,
+    lease: &mut Lease,
+    terms: &Terms,
+    outbox: &mut Outbox,
+) {
     let surplus = lease.left.saturating_sub(signed(terms.block));
-    if surplus > 0 && !outbox.is_full() {
-        outbox.settle(limit, key, -surplus);
-        lease.left -= surplus;
+    if surplus <= 0 || outbox.is_full() {
+        return;
+    }
+    outbox.settle(limit, key, -surplus);
+    lease.left -= surplus;
+    if terms.is_concurrent() {
+        // Whatever was heard before: so many are there now.
+        lease.hope = lease.hope.saturating_add(u32::try_from(surplus).unwrap_or(u32::MAX));
+        lease.until = lease.until.min(now);
     }
 }
 

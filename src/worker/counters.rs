@@ -12,6 +12,7 @@ use crate::relay::disposition::Disposition;
 use crate::relay::record::Record;
 use crate::traffic::lag::Lag;
 use crate::traffic::lane::Lane;
+use crate::traffic::limiter::Stats;
 
 /// A number with one writer.
 #[derive(Debug, Default)]
@@ -89,6 +90,7 @@ pub struct Counters {
 
     /// In the order of the configuration, as is what follows.
     pub lanes: Box<[LaneCounters]>,
+    pub limits: Box<[LimitCounters]>,
     pub upstreams: Box<[UpstreamCounters]>,
 }
 
@@ -100,6 +102,26 @@ pub struct LaneCounters {
     pub shed: Counter,
     pub transactions: Counter,
     pub deferred: Counter,
+}
+
+/// What one worker counts of one limit.
+#[derive(Debug, Default)]
+pub struct LimitCounters {
+    pub passed: Counter,
+    pub refused: Counter,
+    pub on_credit: Counter,
+    pub alone: Counter,
+    pub evicted: Counter,
+}
+
+impl LimitCounters {
+    pub fn set(&self, stats: Stats) {
+        self.passed.set(stats.passed);
+        self.refused.set(stats.refused);
+        self.on_credit.set(stats.on_credit);
+        self.alone.set(stats.alone);
+        self.evicted.set(stats.evicted);
+    }
 }
 
 /// What one worker counts of one upstream.
@@ -151,7 +173,8 @@ impl Counters {
 
     /// With what it takes to count all that is named in `config`.
     pub fn of(config: &Config) -> Self {
-        Self { lanes: some(config.policy.lanes.shares().count().into()), ..Self::new(config.upstreams.len()) }
+        let lanes = some(config.policy.lanes.shares().count().into());
+        Self { lanes, limits: some(config.policy.limits.len()), ..Self::new(config.upstreams.len()) }
     }
 
     /// Counts a transaction of `lane` that ended.
@@ -339,6 +362,17 @@ pub static LANE_METRICS: [Metric<LaneCounters>; 5] = [
     Metric::counter("lane_deferred_total", "Those of them that have to come again.", |c| &c.deferred),
 ];
 
+/// All of [`LimitCounters`].
+pub static LIMIT_METRICS: [Metric<LimitCounters>; 5] = [
+    Metric::counter("limit_passed_total", "What a limit let pass.", |c| &c.passed),
+    Metric::counter("limit_refused_total", "What was beyond a limit.", |c| &c.refused),
+    Metric::counter("limit_on_credit_total", "What passed before the bank of tokens was heard.", |c| {
+        &c.on_credit
+    }),
+    Metric::counter("limit_alone_total", "What passed because the bank of tokens is silent.", |c| &c.alone),
+    Metric::counter("limit_evicted_total", "Leases that had to go for those of other keys.", |c| &c.evicted),
+];
+
 /// All of [`UpstreamCounters`].
 pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
@@ -372,7 +406,9 @@ const _: () = assert!(
         == METRICS.len() * size_of::<Counter>()
             + size_of::<Box<[UpstreamCounters]>>()
             + size_of::<Box<[LaneCounters]>>()
+            + size_of::<Box<[LimitCounters]>>()
 );
+const _: () = assert!(size_of::<LimitCounters>() == LIMIT_METRICS.len() * size_of::<Counter>());
 const _: () = assert!(size_of::<LaneCounters>() == LANE_METRICS.len() * size_of::<Counter>());
 const _: () = assert!(size_of::<UpstreamCounters>() == UPSTREAM_METRICS.len() * size_of::<Counter>());
 
@@ -398,6 +434,7 @@ mod tests {
     fn each_field_has_one_row() {
         check(&METRICS, &Counters::new(0));
         check(&LANE_METRICS, &LaneCounters::default());
+        check(&LIMIT_METRICS, &LimitCounters::default());
         check(&UPSTREAM_METRICS, &UpstreamCounters::default());
     }
 

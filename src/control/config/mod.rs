@@ -11,6 +11,7 @@ mod auth;
 mod contact;
 mod inspect;
 mod lane;
+mod limit;
 mod login;
 mod mx;
 mod policy;

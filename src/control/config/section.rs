@@ -35,7 +35,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Named in the language, not built in this version.
-const ABSENT: [&str; 2] = ["limit", "scanners"];
+const ABSENT: [&str; 1] = ["scanners"];
 
 const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("none", IdentityMode::None),

@@ -400,7 +400,6 @@ fn routes_lead_somewhere_and_can_be_reached() {
 #[test]
 fn what_is_not_built_is_said() {
     for (text, wanted) in [
-        ("[[limit]]\n", "11:3: [[limit]] is not available in this version"),
         ("[scanners]\n", "11:2: [scanners] is not available in this version"),
         (
             "[admin]\naddress = \"0.0.0.0:8025\"\n",

@@ -64,7 +64,7 @@ impl World {
         }
         let takes = self.random.u64(self.way.0..=self.way.1);
         self.sent += 1;
-        self.post.insert((self.now + takes as u32 * MICRO, self.sent), letter);
+        self.post.insert((self.now + Duration::from_micros(takes), self.sent), letter);
     }
 
     /// One message for `key` at a worker.
@@ -204,7 +204,7 @@ fn small_limits_are_exact_to_one_for_each_worker() {
 #[test]
 fn who_comes_within_its_limit_is_never_refused() {
     for seed in 0..200 {
-        let workers = [1, 2, 8][seed as usize % 3];
+        let workers = [1, 2, 8][usize::try_from(seed % 3).unwrap()];
         let limit = limit(rate(100, 10 * SECOND, 100), 64);
         let mut world = World::new(&limit, workers, (20, 50_000), seed);
         for _ in 0..20 {
@@ -265,7 +265,7 @@ fn what_nobody_uses_goes_back() {
     for workers in [1, 2, 8] {
         let limit = limit(rate(16_000, 86_400 * SECOND, 16_000), 64);
         let mut world = World::new(&limit, workers, (20, 200), 1);
-        for n in 0..workers as usize {
+        for n in 0..world.workers.len() {
             assert!(world.take(n, KEY));
             world.pass(MILLI);
         }
@@ -390,6 +390,21 @@ fn tokens_that_are_held_come_back() {
         world.pass(4 * SECOND);
         let claim = Claim { limit: 0, key: KEY, asked: 1, used: 0, wanted: u64::MAX };
         assert_eq!(world.bank.claim(world.now, &claim).grant.unwrap().tokens, max);
+    }
+}
+
+#[test]
+fn who_gave_one_back_may_take_one_at_once() {
+    for workers in [1, 8] {
+        let limit = limit(Amount::Concurrent { max: 1 }, 64);
+        let mut world = World::new(&limit, workers, (20, 200), 1);
+        for _ in 0..100 {
+            assert!(world.take(0, KEY));
+            world.pass(MILLI);
+            assert!(!world.take(0, KEY));
+            world.workers[0].give(world.now, 0, KEY);
+            world.end_turn(0);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod contact;
 mod dialogue;
 mod faults;
 mod framing;
+mod limits;
 mod login;
 mod mx;
 mod process;

@@ -96,6 +96,8 @@ impl Service {
                     lessons.for_each(|lesson| self.ledger.learn(learn.now, lesson, &mut Vec::new()));
                     None
                 }
+                // The bank of these worlds is silent.
+                Question::Claims(_) => None,
                 inquiry => self.inquire(&inquiry),
             };
             if let Some((delay, answer)) = answer {

@@ -8,6 +8,7 @@ use postern::policy::condition::{Condition, Scope};
 use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
+use postern::policy::limit;
 use postern::policy::lists::Lists;
 use postern::policy::mx;
 use postern::policy::reputation;
@@ -29,6 +30,7 @@ use postern::sender::dns::{self, Kind, Known, Missing, Name, Record};
 use postern::smtp::sasl::Mechanism;
 use postern::tls::client_policy::{Authentication, ClientPolicy};
 use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
+use postern::traffic::limit::{Amount, By, Count, Limit};
 
 use super::script::duration;
 use crate::harness::authority::world;
@@ -72,6 +74,8 @@ pub(super) struct Settings {
     pub(super) tarpits: usize,
     /// Records show where the message went.
     pub(super) shows_next_hop: bool,
+    /// How much may come.
+    limits: Vec<limit::Settings>,
     /// What is looked for.
     patterns: String,
     /// What the DNS says; all else is not found.
@@ -91,6 +95,7 @@ impl Settings {
             full_trace: false,
             tarpits: 0,
             shows_next_hop: false,
+            limits: Vec::new(),
             patterns: String::new(),
             zone: Vec::new(),
         };
@@ -133,6 +138,7 @@ impl Settings {
             "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
             "reputation" => self.config.reputation = Some(reputation::Settings::default()),
             "tarpits" => self.tarpits = TARPITS_MAX,
+            "limit" => self.take_limit(value)?,
             "spool" => self.take_spool(value)?,
             "mx" => self.take_mx(),
             _ => return self.take_config(word, value),
@@ -218,6 +224,44 @@ impl Settings {
             _ => settings.tarpit = Some(Tarpit { delay: duration(value)?, errors: 3 }),
         }
         self.config.first_contact = Some(Arc::new(settings));
+        Some(())
+    }
+
+    /// `NAME KEY COUNT TOKENS/SECONDS` or `NAME KEY COUNT TOKENS`, and `when a condition`.
+    fn take_limit(&mut self, value: &str) -> Option<()> {
+        let (value, when) =
+            value.split_once(" when ").map_or((value, None), |(value, when)| (value, Some(when)));
+        let words: Vec<_> = value.split(' ').collect();
+        let &[name, key, count, amount] = &words[..] else { return None };
+        let by = match key {
+            "client.ip" => By::ClientIp,
+            "client.net" => By::ClientNet,
+            "sender.domain" => By::SenderDomain,
+            "sender.address" => By::SenderAddress,
+            "recipient.domain" => By::RecipientDomain,
+            "auth.user" => By::AuthUser,
+            _ => return None,
+        };
+        let count = match count {
+            "connections" => Count::Connections,
+            "messages" => Count::Messages,
+            "recipients" => Count::Recipients,
+            "bytes" => Count::Bytes,
+            "refusals" => Count::Refusals,
+            _ => return None,
+        };
+        let amount = match amount.split_once('/') {
+            None => Amount::Concurrent { max: amount.parse().ok()? },
+            Some((tokens, seconds)) => {
+                let (tokens, per) = (tokens.parse().ok()?, Duration::from_secs(seconds.parse().ok()?));
+                Amount::Rate { tokens, per, burst: tokens }
+            }
+        };
+        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
+        let when = when.map(|when| Condition::compile(when, scope).expect("a condition"));
+        let limit = Limit { name: name.to_owned(), by, count, amount, entries: 100, alerts: true };
+        self.limits.push(limit::Settings { limit, when, exempt: Vec::new() });
+        self.config.policy.limits = limit::Limits::new(self.limits.clone());
         Some(())
     }
 
