@@ -216,17 +216,30 @@ fn quarantine(counts: Counts) -> [Single<'static>; 7] {
     ]
 }
 
-fn counted(stats: &bank::Stats, limits: usize) -> [Single<'static>; 2] {
+fn counted(stats: &bank::Stats, limits: usize) -> Vec<Single<'static>> {
     let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
     let sum = |read: fn(&bank::Stats, usize) -> u64| (0..limits).map(|limit| read(stats, limit)).sum();
     let forgotten = sum(bank::Stats::forgotten);
-    [
+    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
+    let mut all = vec![
         gauge("limit_keys", "Keys that limits remember.", sum(bank::Stats::keys)),
         Single {
             kind: Kind::Counter,
             ..gauge("limit_keys_forgotten_total", "Keys that had to go for others.", forgotten)
         },
-    ]
+    ];
+    if let Some(store) = stats.store() {
+        all.extend([
+            counter(
+                "limit_store_claims_total",
+                "What the shared store was asked for limits.",
+                store.claims(),
+            ),
+            counter("limit_store_unanswered_total", "Of that, what it did not answer.", store.unanswered()),
+            counter("limit_alone_total", "Leases given without the store: it was silent.", store.alone()),
+        ]);
+    }
+    all
 }
 
 fn remembered(stats: &store::Stats) -> Vec<Single<'static>> {

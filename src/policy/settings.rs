@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 
 use super::first_contact;
 use super::inspect::Engine;
@@ -336,6 +337,17 @@ pub struct SharedStore {
 impl Default for Store {
     fn default() -> Self {
         Self { path: None, entries_max: 200_000, shared: None }
+    }
+}
+
+impl SharedStore {
+    /// What all who share it make keys under that others cannot make, as far as the store has a password.
+    pub fn secret(&self) -> u128 {
+        let mut digest = Sha256::new();
+        digest.update(self.password.as_ref().map_or(&b""[..], Secret::as_bytes));
+        digest.update([0]);
+        digest.update(&self.prefix);
+        digest.finalize().iter().take(16).fold(0, |secret, octet| secret << 8 | u128::from(*octet))
     }
 }
 

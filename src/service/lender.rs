@@ -170,19 +170,14 @@ impl Clock {
 
 impl Lender {
     /// For one of so many machines. Who asks the store must be spawned: [`ask`](Self::ask), [`sweep`](Self::sweep).
-    pub fn new<'a>(
-        redis: Redis,
-        limits: impl Iterator<Item = &'a Limit> + Clone,
-        machines: u64,
-        stats: Arc<Stats>,
-    ) -> Self {
+    pub fn new(redis: Redis, limits: &[&Limit], machines: u64, stats: Arc<Stats>) -> Self {
         let prefix = redis.prefix().to_owned();
         Self(Rc::new(Inner {
             redis,
             claim: Rc::new(Script::new(CLAIM)),
             // Keys come from workers, and are made there.
-            limiter: RefCell::new(Limiter::new(limits.clone(), machines, Seed::new(0))),
-            rates: limits.map(|limit| Rate::new(limit, machines, &prefix)).collect(),
+            limiter: RefCell::new(Limiter::new(limits.iter().copied(), machines, Seed::new(0))),
+            rates: limits.iter().map(|limit| Rate::new(limit, machines, &prefix)).collect(),
             news: Notify::new(),
             clock: Clock::new(),
             stats,

@@ -156,6 +156,14 @@ impl Memory {
         }
     }
 
+    /// The way to a store that is shared.
+    pub fn redis(&self) -> Option<Redis> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(shared, _) => Some(shared.redis()),
+        }
+    }
+
     pub fn learn(&self, learn: &Learn) {
         match self {
             Self::Own(store) => store.learn(learn),

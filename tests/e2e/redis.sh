@@ -84,6 +84,48 @@ shares_greylist() { # shares_greylist WHAT BACKEND [LINE...]
     check "$what: the store is well" is_number "${admins[1]}" store_failing 0
 }
 
+# Three machines, flooded by one sender's domain: 1,000 a minute pass, once as many at once.
+#
+# share_limit WHAT BACKEND: leaves them running
+limit_error=125 # an eighth of the burst: half for the machines' blocks, half for their workers'
+share_limit() {
+    local what=$1 backend=$2 each limit=('machines = 3' '[[limit]]' 'name = "shared"' 'key = "sender.domain"')
+    limit+=('count = "messages"' 'rate = "1000/min"')
+    for each in one two three; do start_machine "$each" "$backend" "${limit[@]}"; done
+    redis_peer load 15 4 "${inlets[@]}" >"$folder/load.out"
+    # shellcheck disable=SC2046
+    check "$what: 1,000/min for three machines" passes_limit 1000 $(cat "$folder/load.out")
+}
+
+passes_limit() { # passes_limit BURST TAKEN LATER OTHERS SECONDS: of what `load` printed
+    local want=$(($1 + 1000 * ${5%.*} / 60))
+    between $((want - limit_error)) "$2" $((want + limit_error)) || return
+    (($3 > 0 && $4 == 0)) || { echo "$3 turned away, $4 otherwise"; return 1; }
+}
+
+# The server forgets all and is back: the machines know how much there was.
+limit_comes_back() { # limit_comes_back WHAT PORT [OPTION...]: of the server that is $redis
+    local what=$1 at=$2 load each
+    shift 2
+    redis_peer load 9 2 "${inlets[@]}" >"$folder/load.out" &
+    load=$!
+    sleep 2
+    kill_redis "$redis"
+    sleep 2
+    start_redis "$at" "$@"
+    wait "$load" || true
+    # Alone for some three seconds, each has 17 messages a second, and what is exact to a block.
+    # shellcheck disable=SC2046
+    check "$what: killed and started again, no message fails" fails_nothing $(cat "$folder/load.out")
+    redis_peer load 6 4 "${inlets[@]}" >"$folder/load.out"
+    # shellcheck disable=SC2046
+    check "$what: within 5 s the limit is back" passes_limit 0 $(cat "$folder/load.out")
+}
+
+fails_nothing() { # fails_nothing TAKEN LATER OTHERS
+    (($1 > 0 && $1 < 600 && $2 > 0 && $3 == 0)) || { echo "$1 taken, $2 turned away, $3 otherwise"; return 1; }
+}
+
 # Mail comes while the server is killed and started again: not one message hears of it.
 outlives() { # outlives WHAT BACKEND PORT [OPTION...]: of the server there that is $redis
     local what=$1 backend=$2 at=$3 load begun
@@ -122,6 +164,9 @@ test_redis() {
     check "Redis: the database was chosen" redis_holds "$at" 3
     stop_machines "Redis"
     outlives "Redis" "redis://127.0.0.1:$at" "$at"
+    share_limit "Redis" "redis://127.0.0.1:$at"
+    limit_comes_back "Redis" "$at"
+    stop_machines "a limit on Redis"
     kill_redis "$redis"
 
     start_redis "$at" --requirepass pencil --user ann on '>apple' '~postern:*' +@connection +mget +get +set +del \
@@ -176,6 +221,8 @@ test_redis_cluster() {
     stop_machines "a cluster"
     outlives "one master of a cluster" "redis+cluster://127.0.0.1:${nodes[0]}" "${nodes[2]}" --cluster-enabled yes \
         --cluster-node-timeout 2000 --cluster-port "$((nodes[2] + 10000))"
+    share_limit "a cluster" "redis+cluster://127.0.0.1:${nodes[1]}"
+    stop_machines "a limit on a cluster"
     kill_redis "$redis"
     kill_redis "${masters[0]}"
     kill_redis "${masters[1]}"

@@ -44,7 +44,7 @@ impl Machine {
         let (redis, _) = fake.redis().await;
         let limit = limit();
         let stats = Arc::<Stats>::default();
-        let lender = Lender::new(redis, std::iter::once(&limit), MACHINES, Arc::clone(&stats));
+        let lender = Lender::new(redis, &[&limit], MACHINES, Arc::clone(&stats));
         lender.0.clock.0.set((BEGIN, None));
         let told = Rc::<Cell<usize>>::default();
         let telling = Rc::clone(&told);

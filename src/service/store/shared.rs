@@ -74,6 +74,10 @@ impl Shared {
         }))
     }
 
+    pub fn redis(&self) -> Redis {
+        self.0.redis.clone()
+    }
+
     pub async fn recall(&self, asked: &Recall) -> Answer {
         if asked.keys.is_empty() {
             return Answer::Recalled(Recalled::default());
