@@ -216,34 +216,61 @@ fn quarantine(counts: Counts) -> [Single<'static>; 7] {
     ]
 }
 
-fn counted(stats: &bank::Stats, limits: usize) -> [Single<'static>; 2] {
+fn counted(stats: &bank::Stats, limits: usize) -> Vec<Single<'static>> {
     let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
     let sum = |read: fn(&bank::Stats, usize) -> u64| (0..limits).map(|limit| read(stats, limit)).sum();
     let forgotten = sum(bank::Stats::forgotten);
-    [
+    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
+    let mut all = vec![
         gauge("limit_keys", "Keys that limits remember.", sum(bank::Stats::keys)),
         Single {
             kind: Kind::Counter,
             ..gauge("limit_keys_forgotten_total", "Keys that had to go for others.", forgotten)
         },
-    ]
+    ];
+    if let Some(store) = stats.store() {
+        all.extend([
+            counter(
+                "limit_store_claims_total",
+                "What the shared store was asked for limits.",
+                store.claims(),
+            ),
+            counter("limit_store_unanswered_total", "Of that, what it did not answer.", store.unanswered()),
+            counter("limit_alone_total", "Leases given without the store: it was silent.", store.alone()),
+        ]);
+    }
+    all
 }
 
-fn remembered(stats: &store::Stats) -> [Single<'static>; 5] {
+fn remembered(stats: &store::Stats) -> Vec<Single<'static>> {
     let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
     let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
-    let entries = Table::ALL.into_iter().map(|table| stats.entries(table)).sum();
-    [
-        gauge("store_entries", "Entries that are remembered.", entries),
+    let mut all = vec![
         gauge(
             "store_failing",
-            "1: what is learnt is in memory only, the disk does not take it.",
+            "1: the disk, or the store that is shared, does not take what is learnt.",
             stats.is_failing().into(),
         ),
-        counter("store_evicted_total", "Entries forgotten before their time: no room.", stats.evicted()),
-        counter("store_written_total", "Changes that are safe on disk.", stats.written()),
-        counter("store_lost_total", "Changes that were not written to disk.", stats.lost()),
-    ]
+        counter(
+            "store_written_total",
+            "Changes that are safe on disk, or in the shared store.",
+            stats.written(),
+        ),
+        counter("store_lost_total", "Changes that were not written there.", stats.lost()),
+    ];
+    if stats.is_shared() {
+        let help = "Questions that the shared store did not answer.";
+        all.push(counter("store_unanswered_total", help, stats.unanswered()));
+        return all;
+    }
+    let entries = Table::ALL.into_iter().map(|table| stats.entries(table)).sum();
+    all.push(gauge("store_entries", "Entries that are remembered.", entries));
+    all.push(counter(
+        "store_evicted_total",
+        "Entries forgotten before their time: no room.",
+        stats.evicted(),
+    ));
+    all
 }
 
 fn upstream_names(config: &Config) -> Vec<&str> {

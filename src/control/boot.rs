@@ -28,6 +28,7 @@ use crate::service::answer::{self, Answerers, Authenticators};
 use crate::service::bank::{self, Bank};
 use crate::service::dns::Resolver;
 use crate::service::event_log::{self, EventLog};
+use crate::service::lender::Lender;
 use crate::service::mx::Finder;
 use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
@@ -77,11 +78,14 @@ pub fn run(mut config: Config, path: Option<&Path>) -> ExitCode {
     }
 }
 
-/// All workers of this process share its limits, and count under keys that nobody else can make.
+/// All workers of this process, and of all machines that share a store, share its limits, and count under keys that
+/// nobody else can make.
 fn share_limits(config: &mut Config) {
     let workers = cpus(config).map_or(1, |cpus| cpus.len());
-    config.policy.limits.workers = workers as u64;
-    config.policy.limits.seed = Seed::new(fastrand::u128(..));
+    let machines = config.store.shared.as_ref().map_or(1, |shared| shared.machines);
+    config.policy.limits.workers = machines.saturating_mul(workers as u64);
+    let secret = config.store.shared.as_ref().map_or_else(|| fastrand::u128(..), |shared| shared.secret());
+    config.policy.limits.seed = Seed::new(secret);
 }
 
 /// The CPUs that get a worker, in the order of the workers.
@@ -118,13 +122,15 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     memory::refuse_huge_pages();
     let config = descriptors::settle(config, cpus.len());
     let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
-    let mut opened = config.remembers().then(|| store::open(&config.store));
+    // A store that is shared may be there for limits alone.
+    let shares_limits = config.store.shared.is_some() && !config.policy.limits.is_empty();
+    let mut opened = (config.remembers() || shares_limits).then(|| store::open(&config.store));
     let store_end = opened.as_mut().and_then(|opened| opened.end.take());
     let (notices, inbox) = mpsc::channel();
     let counters: Vec<_> = cpus.iter().map(|_| Arc::new(Counters::of(&config))).collect();
     let phase = Arc::new(Phase::default());
     let (questions, asked) = QuestionQueue::new();
-    let bank = Bank::stats(&config.policy.limits);
+    let bank = Bank::stats(&config.policy.limits, shares_limits);
     let basis =
         Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened, bank };
     start_service(basis, counters.clone(), Arc::clone(&phase))?;
@@ -209,12 +215,11 @@ async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), St
         tokio_uring::spawn(store.keep_house());
     }
     let authenticators = Authenticators::new(&config)?;
-    let remembered = opened.map(store::Store::new);
-    if let Some(remembered) = remembered.clone() {
-        tokio_uring::spawn(remembered.keep_house());
-    }
-    let limits = &config.policy.limits;
-    let bank = (!limits.is_empty()).then(|| Bank::new(limits, &bank));
+    let remembered = match opened {
+        Some(opened) => Some(store::Memory::begin(opened).await),
+        None => None,
+    };
+    let bank = bank_of(&config, remembered.as_ref(), &bank);
     let answerers =
         Answerers { quarantine: store, sender, next_hops, store: remembered, authenticators, bank };
     tokio_uring::spawn(answer::serve(asked, answerers));
@@ -223,6 +228,20 @@ async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), St
         None => None,
     };
     Ok((admin, desk))
+}
+
+/// The bank of tokens; a tenant of the store, where that is shared.
+fn bank_of(config: &Config, remembered: Option<&store::Memory>, stats: &Arc<bank::Stats>) -> Option<Bank> {
+    let limits = &config.policy.limits;
+    if limits.is_empty() {
+        return None;
+    }
+    let shared =
+        config.store.shared.as_ref().zip(remembered.and_then(store::Memory::redis)).zip(stats.store());
+    let lender = shared.map(|((settings, redis), stats)| {
+        Lender::new(redis, &limits.iter().collect::<Vec<_>>(), settings.machines, stats)
+    });
+    Some(Bank::new(limits, stats, lender))
 }
 
 /// One for all who ask the DNS, if anybody does: they share what it remembers.

@@ -8,10 +8,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::slab::Key as Place;
 use crate::base::time::Instant;
 use crate::policy::limit::Limits;
-use crate::relay::question::{Answer, Claims, Granted};
-use crate::traffic::bank;
+use crate::relay::question::{Answer, Claims, Granted, Query};
+use crate::service::lender::{self, Lender};
+use crate::traffic::bank::{self, Grant, Outcome};
 use crate::traffic::limit::Index;
 use crate::worker::ask::{AnswerQueue, Ticket};
 
@@ -20,9 +22,16 @@ use crate::worker::ask::{AnswerQueue, Ticket};
 pub struct Stats {
     /// Keys that are remembered, and keys that had to go for others.
     limits: Box<[[AtomicU64; 2]]>,
+    /// Of a store that is shared.
+    store: Option<Arc<lender::Stats>>,
 }
 
 impl Stats {
+    /// What the store was asked, if machines share one.
+    pub fn store(&self) -> Option<Arc<lender::Stats>> {
+        self.store.clone()
+    }
+
     pub fn keys(&self, limit: usize) -> u64 {
         self.limits.get(limit).map_or(0, |[keys, _]| keys.load(Ordering::Relaxed))
     }
@@ -39,6 +48,8 @@ pub struct Bank(Rc<RefCell<Inner>>);
 #[derive(Debug)]
 struct Inner {
     bank: bank::Bank,
+    /// Where tokens of rates come from, if machines share them. What is held at a time each counts for itself.
+    lender: Option<Lender>,
     /// Of each worker, when it was heard.
     branches: Vec<Option<AnswerQueue>>,
     /// The latest moment that a worker told. It is as good as a clock: nothing happens without one.
@@ -47,19 +58,37 @@ struct Inner {
 }
 
 impl Bank {
-    pub fn new(limits: &Limits, stats: &Arc<Stats>) -> Self {
-        let workers = usize::try_from(limits.workers).unwrap_or(1);
-        Self(Rc::new(RefCell::new(Inner {
+    /// With a `lender`, who asks the store begins here.
+    pub fn new(limits: &Limits, stats: &Arc<Stats>, lender: Option<Lender>) -> Self {
+        let bank = Self(Rc::new(RefCell::new(Inner {
             bank: bank::Bank::new(limits.iter(), limits.workers),
-            branches: vec![None; workers],
+            lender: lender.clone(),
+            branches: Vec::new(),
             now: Instant::default(),
             stats: Arc::clone(stats),
-        })))
+        })));
+        if let Some(lender) = lender {
+            let telling = bank.clone();
+            tokio_uring::spawn(lender.clone().ask(move |grant| telling.tell(grant)));
+            tokio_uring::spawn(lender.sweep());
+        }
+        bank
+    }
+
+    /// All workers hear that nothing is left of a key.
+    fn tell(&self, grant: &Grant) {
+        let inner = self.0.borrow();
+        let news = Granted { grants: vec![*grant], alerts: Vec::new() };
+        for (worker, queue) in inner.branches.iter().enumerate() {
+            let ticket = Ticket { worker, relay: Place::NOBODY, query: Query(0) };
+            queue.iter().for_each(|queue| queue.push(ticket, Answer::Granted(Box::new(news.clone()))));
+        }
     }
 
     /// Numbers for so many limits.
-    pub fn stats(limits: &Limits) -> Arc<Stats> {
-        Arc::new(Stats { limits: limits.iter().map(|_| Default::default()).collect() })
+    pub fn stats(limits: &Limits, are_shared: bool) -> Arc<Stats> {
+        let store = are_shared.then(Arc::default);
+        Arc::new(Stats { limits: limits.iter().map(|_| Default::default()).collect(), store })
     }
 
     /// Takes what a worker claims, and says to all what they must know.
@@ -88,7 +117,13 @@ impl Inner {
     fn look_at(&mut self, claims: &Claims) -> (Granted, Granted) {
         let (mut granted, mut news) = (Granted::default(), Granted::default());
         for claim in &claims.claims {
-            let outcome = self.bank.claim(self.now, claim);
+            let outcome = match self.lender.as_ref().filter(|lender| lender.lends(claim.limit)) {
+                Some(lender) => {
+                    let grant = lender.lend(self.now, claim);
+                    Outcome { grant: (claim.asked > 0).then_some(grant), news: None }
+                }
+                None => self.bank.claim(self.now, claim),
+            };
             granted.grants.extend(outcome.grant);
             news.grants.extend(outcome.news);
         }
@@ -116,9 +151,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::slab::Key as Place;
     use crate::policy::limit::Settings;
-    use crate::relay::question::Query;
     use crate::traffic::bank::{Alert, Claim};
     use crate::traffic::limit::{Amount, By, Count, Limit};
     use crate::traffic::table::Key;
@@ -147,8 +180,8 @@ mod tests {
     #[test]
     fn who_asked_hears_all_and_others_that_nothing_is_left() {
         let limits = limits();
-        let stats = Bank::stats(&limits);
-        let bank = Bank::new(&limits, &stats);
+        let stats = Bank::stats(&limits, false);
+        let bank = Bank::new(&limits, &stats, None);
         let now = Instant::from_nanos(86_400_000_000_000);
         let key = Key::from_bits(7);
         let queues = [AnswerQueue::new(Wake::new(|| {})), AnswerQueue::new(Wake::new(|| {}))];

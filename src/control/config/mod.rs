@@ -19,6 +19,7 @@ mod policy;
 mod renewal;
 mod section;
 mod sender;
+mod shared_store;
 mod tls;
 mod unit;
 
