@@ -7,14 +7,28 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use postern::base::slab::{Key, Slab};
 use postern::base::time::Instant;
-use postern::policy::settings::{PoolLimits, Server};
-use postern::worker::pool::{Member, Order, Pool};
+use postern::policy::settings::{Congestion, PoolLimits, Server};
+use postern::relay::action::Heard;
+use postern::traffic::breaker::Word;
+use postern::traffic::lane::{Lane, Shares, Standing};
+use postern::worker::pool::{Claim, Loan, Member, Order, Pool};
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
 
 const fn member(conn: Key) -> Member {
-    Member { conn, expires: Instant::from_nanos(u64::MAX), messages: 1, messages_max: u32::MAX }
+    Member { conn, server: 0, expires: Instant::from_nanos(u64::MAX), messages: 1, messages_max: u32::MAX }
 }
+
+const fn claim(relay: Key) -> Claim {
+    let standing = Standing { lane: Lane(0), priority: 0 };
+    Claim { relay, standing, fresh: false, bound: false, own: None }
+}
+
+const LOAN: Option<Loan> = Some(Loan { lane: Lane(0), since: NOW });
+
+/// What a message that passed says of the server.
+const HEARD: Heard =
+    Heard { word: Word::Well, content: Some(Duration::from_millis(1)), passed: true, retried: false };
 
 /// A pool in which each of `keys` is parked.
 fn pool(keys: &[Key]) -> Pool {
@@ -27,10 +41,11 @@ fn pool(keys: &[Key]) -> Pool {
         wait: Duration::from_secs(20),
     };
     let servers = [Server { address: ([127, 0, 0, 1], 25).into(), weight: 1, rank: 0 }];
-    let (mut pool, mut orders) = (Pool::new(limits, &servers, 1), Vec::new());
+    let (mut pool, mut orders) =
+        (Pool::new(limits, Congestion::default(), Shares::default(), &servers, 1), Vec::new());
     pool.tick(NOW, &mut orders);
     for key in keys {
-        pool.on_opened(NOW, 0, member(*key), &mut orders);
+        pool.on_opened(NOW, member(*key), &mut orders);
     }
     assert_eq!(pool.parked(), keys.len());
     pool
@@ -43,7 +58,7 @@ fn keys(count: usize) -> Vec<Key> {
 
 /// Lends to `relay`, and gives back the connection that was granted.
 fn lend(pool: &mut Pool, relay: Key, orders: &mut Vec<Order>) -> Option<Key> {
-    pool.check_out(NOW, relay, false, orders);
+    pool.check_out(NOW, claim(relay), orders);
     match orders.pop() {
         Some(Order::Grant { conn, .. }) => Some(conn),
         _ => None,
@@ -58,7 +73,7 @@ fn turns(criterion: &mut Criterion) {
         group.bench_function(format!("check out and in, {count} parked"), |bencher| {
             bencher.iter(|| {
                 if let Some(conn) = lend(&mut pool, black_box(keys[0]), &mut orders) {
-                    pool.check_in(NOW, member(conn), &mut orders);
+                    pool.check_in(NOW, member(conn), LOAN, &mut orders);
                 }
             });
         });
@@ -74,13 +89,28 @@ fn waiting(criterion: &mut Criterion) {
     assert!(lend(&mut pool, keys[0], &mut orders).is_some());
     criterion.bench_function("pool/wait for the one connection", |bencher| {
         bencher.iter(|| {
-            pool.check_out(NOW, black_box(keys[0]), false, &mut orders);
-            pool.check_in(NOW, member(keys[0]), &mut orders);
+            pool.check_out(NOW, claim(black_box(keys[0])), &mut orders);
+            pool.check_in(NOW, member(keys[0]), LOAN, &mut orders);
             orders.clear();
         });
     });
     assert_eq!(pool.parked(), 0);
 }
 
-criterion_group!(benches, turns, waiting);
+/// All that is done for one message: lent, both debts paid, given back.
+fn message(criterion: &mut Criterion) {
+    let keys = keys(32);
+    let (mut pool, mut orders) = (pool(&keys), Vec::new());
+    criterion.bench_function("pool/a message that passes", |bencher| {
+        bencher.iter(|| {
+            if let Some(conn) = lend(&mut pool, black_box(keys[0]), &mut orders) {
+                pool.on_paid(NOW, 0, Duration::from_millis(1), &mut orders);
+                pool.on_heard(NOW, 0, HEARD, &mut orders);
+                pool.check_in(NOW, member(conn), LOAN, &mut orders);
+            }
+        });
+    });
+}
+
+criterion_group!(benches, turns, waiting, message);
 criterion_main!(benches);

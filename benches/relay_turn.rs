@@ -131,7 +131,7 @@ impl Stage {
                 })
             }
             Action::Confirm => Event::Confirmed,
-            Action::CheckIn(client) => {
+            Action::CheckIn(client, _) => {
                 self.parked = Some(client);
                 return;
             }

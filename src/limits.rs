@@ -160,6 +160,8 @@ pub const TARPITS_MAX: usize = 2000;
 
 /// What is remembered of one address that connected, its share of its network's neighbours included.
 pub const CONDUCT_ENTRY_BYTES: usize = 36;
+/// Transactions that wait for a connection to one next hop, in one worker; more, and somebody is sent away.
+pub const WAITERS_MAX: usize = 16_384;
 
 // Sums.
 

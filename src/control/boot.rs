@@ -13,7 +13,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::Builder;
 use std::time::Duration;
 
-use core_affinity::CoreId;
 use tokio::sync::oneshot;
 
 use super::admin::{Admin, Phase, State};
@@ -21,8 +20,9 @@ use super::config::{MEANT_FROM, Rejected, certificates};
 use super::{descriptors, quarantine_command, signal};
 use crate::limits::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::policy::settings::{Config, Cpus, Upstream};
+use crate::reactor::cpu::{self, Place};
 use crate::reactor::uring::{Uring, UringConfig};
-use crate::reactor::{Reactor, cpu, memory};
+use crate::reactor::{Reactor, memory};
 use crate::service;
 use crate::service::answer::{self, Answerers, Authenticators};
 use crate::service::dns::Resolver;
@@ -74,38 +74,44 @@ pub fn run(config: Config, path: Option<&Path>) -> ExitCode {
     }
 }
 
-/// The cores that get a worker.
+/// The CPUs that get a worker, in the order of the workers.
 ///
 /// # Errors
-/// When a core of the configuration is not ours to run on.
-pub fn cores(config: &Config) -> Result<Vec<CoreId>, String> {
-    let ours = core_affinity::get_core_ids().unwrap_or_default();
-    let cores = match &config.workers.cpus {
-        Cpus::Auto => ours,
-        Cpus::List(list) => {
-            if let Some(core) = list.iter().find(|core| ours.iter().all(|our| our.id != **core)) {
-                let ids: Vec<_> = ours.iter().map(|core| core.id.to_string()).collect();
-                return Err(format!(
-                    "workers.cpus: core {core} is not ours to run on (we have {})",
-                    ids.join(", ")
-                ));
-            }
-            list.iter().map(|core| CoreId { id: *core }).collect()
-        }
+/// When a CPU of the configuration is not ours to run on.
+pub fn cpus(config: &Config) -> Result<Vec<Place>, String> {
+    let chosen = chosen(&config.workers.cpus, &cpu::ours(), cpu::paid())?;
+    if chosen.is_empty() { Err("the system names no CPU to run on".to_owned()) } else { Ok(chosen) }
+}
+
+/// Of `ours`, whose order is that in which they get work; `paid` is how many of them a quota pays for. More
+/// workers than that would only be stopped by it in the middle of a turn. A list is taken as it is: who
+/// writes one knows.
+fn chosen(wanted: &Cpus, ours: &[Place], paid: usize) -> Result<Vec<Place>, String> {
+    let find = |cpu: &usize| {
+        ours.iter().find(|place| place.cpu == *cpu).copied().ok_or_else(|| {
+            let mut ids: Vec<_> = ours.iter().map(|place| place.cpu).collect();
+            ids.sort_unstable();
+            let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+            format!("workers.cpus: CPU {cpu} is not ours to run on (we have {})", ids.join(", "))
+        })
     };
-    if cores.is_empty() { Err("the system names no core to run on".to_owned()) } else { Ok(cores) }
+    Ok(match wanted {
+        Cpus::Auto => ours.iter().take(paid).copied().collect(),
+        Cpus::Cores => cpu::one_each_core(ours).into_iter().take(paid).collect(),
+        Cpus::List(list) => list.iter().map(find).collect::<Result<_, _>>()?,
+    })
 }
 
 fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
-    let cores = cores(&config)?;
+    let cpus = cpus(&config)?;
     // A huge page holds thirty sessions' memory for the sake of one: bounds would be off by that.
     memory::refuse_huge_pages();
-    let config = descriptors::settle(config, cores.len());
+    let config = descriptors::settle(config, cpus.len());
     let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
     let mut opened = config.remembers().then(|| store::open(&config.store));
     let store_end = opened.as_mut().and_then(|opened| opened.end.take());
     let (notices, inbox) = mpsc::channel();
-    let counters: Vec<_> = cores.iter().map(|_| Arc::new(Counters::of(&config))).collect();
+    let counters: Vec<_> = cpus.iter().map(|_| Arc::new(Counters::of(&config))).collect();
     let phase = Arc::new(Phase::default());
     let (questions, asked) = QuestionQueue::new();
     let basis = Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened };
@@ -113,13 +119,13 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
 
     let (ready, started) = mpsc::channel();
     let mut orders = Vec::new();
-    for (index, (core, counters)) in cores.iter().zip(counters).enumerate() {
+    for (index, (place, counters)) in cpus.iter().zip(counters).enumerate() {
         let (sender, receiver) = mpsc::channel();
         orders.push(sender);
         let (config, records, questions) = (Arc::clone(&config), queue.clone(), questions.clone());
         let ready = Ready::new(ready.clone());
         let setup = Setup { index, config, counters, records, questions, orders: receiver, ready };
-        start_worker(*core, setup, notices.clone())?;
+        start_worker(place.cpu, setup, notices.clone())?;
     }
     // From here on only workers hold these: a worker that ends silently ends the wait below, and
     // the last one to end ends the log.
@@ -208,14 +214,14 @@ fn resolver(config: &Config) -> Result<Option<Arc<Resolver>>, String> {
     is_asked.then(|| Resolver::of(&settings).map(Arc::new)).transpose()
 }
 
-/// Starts the thread of one worker, pinned to its core.
-fn start_worker(core: CoreId, setup: Setup, notices: Sender<Notice>) -> Result<(), String> {
+/// Starts the thread of one worker, pinned to its CPU; what it allocates is near to that.
+fn start_worker(cpu: usize, setup: Setup, notices: Sender<Notice>) -> Result<(), String> {
     let worker = setup.index;
     let ended = Ended { worker, notices };
     let main = move || {
         let _ended = ended;
-        if !cpu::pin(core.id) {
-            say(format_args!("worker {worker} could not be pinned to core {}", core.id));
+        if !cpu::pin(cpu) {
+            say(format_args!("worker {worker} could not be pinned to CPU {cpu}"));
         }
         worker_main(setup);
     };
@@ -482,10 +488,28 @@ mod tests {
     }
 
     #[test]
-    fn a_core_that_is_not_ours_is_named() {
+    fn a_cpu_that_is_not_ours_is_named() {
         let mut config = demo();
         config.workers.cpus = Cpus::List(vec![4095]);
-        assert!(cores(&config).unwrap_err().contains("core 4095"));
+        assert!(cpus(&config).unwrap_err().contains("CPU 4095"));
+    }
+
+    #[test]
+    fn workers_get_what_is_ours_and_paid_for() {
+        // Four CPUs of two cores, and the order in which they get work.
+        let ours = [(0, 0), (1, 1), (2, 0), (3, 1)].map(|(cpu, core)| Place { cpu, core, node: 0 });
+        for (wanted, paid, want) in [
+            (Cpus::Auto, 4, &[0, 1, 2, 3][..]),
+            (Cpus::Auto, 3, &[0, 1, 2]),
+            (Cpus::Cores, 4, &[0, 1]),
+            (Cpus::Cores, 1, &[0]),
+            (Cpus::List(vec![3, 0]), 1, &[3, 0]),
+        ] {
+            let chosen = chosen(&wanted, &ours, paid).unwrap();
+            assert_eq!(chosen.iter().map(|place| place.cpu).collect::<Vec<_>>(), want, "{wanted:?}");
+        }
+        let refused = chosen(&Cpus::List(vec![1, 9]), &ours, 4).unwrap_err();
+        assert_eq!(refused, "workers.cpus: CPU 9 is not ours to run on (we have 0, 1, 2, 3)");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::{boot, check_patterns, descriptors};
 use crate::limits::{Holder, WorkerSize, worker_descriptors, worker_memory};
 use crate::policy::settings::{Config, Upstream};
+use crate::reactor::cpu::Place;
 use crate::scan::Rules;
 use crate::sender::header_section::SECTION_BYTES_MAX;
 use crate::service::notice::say;
@@ -152,18 +153,25 @@ fn costs(out: &mut String, config: &Config) -> fmt::Result {
     }
     let one = holders.iter().map(Holder::bytes).fold(0, usize::saturating_add);
     writeln!(out, "  {:<32}{:>37}", "sum", bytes(one))?;
-    match boot::cores(config) {
-        Ok(cores) => {
-            let all = one.saturating_mul(cores.len());
-            writeln!(out, "  {:<32}{:>37}", format!("all {} workers", cores.len()), bytes(all))?;
-            writeln!(
-                out,
-                "\nopen files needed                 {:>37}",
-                descriptors::needed(config, cores.len())
-            )
+    match boot::cpus(config) {
+        Ok(cpus) => {
+            let all = one.saturating_mul(cpus.len());
+            writeln!(out, "  {:<32}{:>37}", format!("all {} workers", cpus.len()), bytes(all))?;
+            let files = descriptors::needed(config, cpus.len());
+            writeln!(out, "\nopen files needed                 {files:>37}")?;
+            places(out, &cpus)
         }
         Err(error) => writeln!(out, "\nnote: {error}"),
     }
+}
+
+/// Workers with the same core are siblings.
+fn places(out: &mut String, cpus: &[Place]) -> fmt::Result {
+    writeln!(out, "\nworkers")?;
+    for (worker, Place { cpu, core, node }) in cpus.iter().enumerate() {
+        writeln!(out, "  {worker} on CPU {cpu} (core {core}, node {node})")?;
+    }
+    Ok(())
 }
 
 fn row(holder: &Holder) -> String {
@@ -195,6 +203,15 @@ mod tests {
         for wanted in ["no fault", "sum", "open files needed", "127.0.0.1:2525", &config.hash] {
             assert!(text.contains(wanted), "{text}");
         }
+    }
+
+    #[test]
+    fn each_worker_has_its_place() {
+        let mut text = String::new();
+        places(&mut text, &[Place { cpu: 2, core: 2, node: 0 }, Place { cpu: 6, core: 2, node: 0 }]).unwrap();
+        assert_eq!(text, "\nworkers\n  0 on CPU 2 (core 2, node 0)\n  1 on CPU 6 (core 2, node 0)\n");
+        let demo = read("demo.toml", include_str!("../../appliance/demo.toml")).unwrap();
+        assert!(sheet(&demo).contains("\nworkers\n  0 on CPU "));
     }
 
     #[test]

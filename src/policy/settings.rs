@@ -101,12 +101,14 @@ impl Workers {
     }
 }
 
-/// Which cores get a worker.
+/// Which CPUs get a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cpus {
-    /// One worker for each core that we may run on.
+    /// One for each that we may run on and that a quota pays for.
     Auto,
-    /// One worker for each core in the list.
+    /// One for each physical core: what SMT adds is left to the kernel and the service thread.
+    Cores,
+    /// One for each in the list.
     List(Vec<usize>),
 }
 
@@ -196,6 +198,7 @@ pub struct Upstream {
     /// How they are found, if they are.
     pub mx: Option<mx::Settings>,
     pub pool: PoolLimits,
+    pub congestion: Congestion,
     pub identity: IdentityMode,
     pub tls: UpstreamTls,
     /// Who we are to its servers; `None`: nobody asks.
@@ -239,6 +242,23 @@ pub struct PoolLimits {
     pub idle: Duration,
     /// Time a transaction waits for a connection before `451 4.3.2`.
     pub wait: Duration,
+}
+
+/// How much of its pool an upstream gets, as its servers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Congestion {
+    /// Transactions that a server may have in hand however slow it is.
+    pub min: usize,
+    /// How many it may have follows how fast it answers; else it is always `pool.max`.
+    pub adapts: bool,
+    /// A server that is far from the others gets nothing for a while.
+    pub ejects: bool,
+}
+
+impl Default for Congestion {
+    fn default() -> Self {
+        Self { min: 4, adapts: true, ejects: true }
+    }
 }
 
 /// How the next hop hears who the client is.

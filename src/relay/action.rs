@@ -9,6 +9,7 @@ use super::record::Record;
 use crate::policy::mx::Hosts;
 use crate::smtp::client::Client;
 use crate::smtp::xforward::Identity;
+use crate::traffic::breaker::Word;
 use crate::traffic::lane::Standing;
 
 /// Why an upstream connection is given up instead of returned to the pool.
@@ -34,6 +35,18 @@ pub enum DiscardReason {
     Fault,
 }
 
+/// What came of a connection that was lent, as far as it says something of its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    pub word: Word,
+    /// How long it owed the reply to the end of content, if it gave it.
+    pub content: Option<Duration>,
+    /// It took the message.
+    pub passed: bool,
+    /// It was a silent retry.
+    pub retried: bool,
+}
+
 #[derive(Debug)]
 pub enum Action {
     /// Asks for an upstream connection; answered by `CheckedOut` or `CheckOutRefused`.
@@ -45,14 +58,18 @@ pub enum Action {
         fresh: bool,
         /// Who is served first where several wait.
         standing: Standing,
+        /// Some of its recipients were accepted: it is not sent away for others.
+        bound: bool,
         /// Whom a dedicated connection speaks for (XCLIENT, PROXY); pooled ones speak for nobody.
         identity: Option<Box<Identity>>,
     },
     /// The connection asked for is no longer wanted.
     CancelCheckOut,
     /// Gives the connection back. What it still owes is a reply to RSET, if anything.
-    CheckIn(Box<Client>),
-    Discard(DiscardReason),
+    CheckIn(Box<Client>, Heard),
+    Discard(DiscardReason, Heard),
+    /// The next hop answered the envelope, so long after it had it.
+    Answered(Duration),
     /// Look once more at the next hop's connection, without waiting: if nothing ended it, answer
     /// with `Confirmed`.
     Confirm,

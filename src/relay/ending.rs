@@ -1,6 +1,6 @@
 //! How a transaction ends: the reply that was earned, and the record.
 
-use super::action::{Action, DiscardReason};
+use super::action::{Action, DiscardReason, Heard};
 use super::disposition::Disposition;
 use super::record::{
     ClientFacts, Evidence, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text,
@@ -18,6 +18,7 @@ const TEXT_CHARS_MAX: usize = 512;
 impl Relay {
     /// The next hop took responsibility: so may we say (RFC 5321 §6.1).
     pub(super) fn conclude_delivered(&mut self, cx: &mut Context<'_>, reply: Reply) {
+        self.meter.note_passed();
         if self.transaction.as_ref().is_some_and(|transaction| transaction.spoilt) {
             self.drop_next_hop(cx, DiscardReason::Protocol);
         }
@@ -181,7 +182,7 @@ impl Relay {
         self.let_go(shared);
         self.transaction = None;
         // The worker knows whether there is a connection; the pool must not get it back.
-        actions.push(Action::Discard(DiscardReason::Fault));
+        actions.push(Action::Discard(DiscardReason::Fault, Heard::default()));
         actions.push(Action::CancelCheckOut);
         Reply::new(421, "4.3.0", "internal error, closing").write(&mut actions.downstream);
         actions.push(Action::Finish { linger: true });

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use ulid::Ulid;
 
-use super::action::{Action, DiscardReason};
+use super::action::{Action, DiscardReason, Heard};
 use super::ahead::{Ahead, Foresight};
 use super::disposition::Disposition;
-use super::event::Lease;
+use super::event::{Lease, Refusal};
+use super::meter::Meter;
 use super::session::Session;
 use super::transaction::{Hop, Owed, Recipient, RecipientState, Transaction};
 use super::{Context, Relay};
@@ -138,6 +139,7 @@ impl Relay {
     }
 
     pub(super) fn check_out(&mut self, cx: &mut Context<'_>, fresh: bool) {
+        let standing = self.standing();
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let Some(upstream) = transaction.upstream else { return };
         let settings = &cx.shared.config.upstreams[upstream.0];
@@ -150,7 +152,8 @@ impl Relay {
             upstream: upstream.0,
             hosts,
             fresh,
-            standing: self.standing(),
+            standing,
+            bound: transaction.accepted().next().is_some(),
             identity,
         });
     }
@@ -158,7 +161,7 @@ impl Relay {
     /// A connection is there: the whole envelope so far goes up in one write.
     pub(super) fn on_checked_out(&mut self, cx: &mut Context<'_>, mut lease: Lease) {
         let Some(transaction) = self.transaction.as_deref_mut() else {
-            return cx.actions.push(Action::CheckIn(lease.client));
+            return cx.actions.push(Action::CheckIn(lease.client, Heard::default()));
         };
         if let Some(reply) = unfit(transaction, &lease) {
             return self.turn_back(cx, lease, reply);
@@ -189,6 +192,7 @@ impl Relay {
         transaction.server = Some(lease.server);
         transaction.secured.clone_from(&lease.secured);
         transaction.hop = Hop::Bound(lease);
+        self.meter = Meter::default();
         self.note_queued(cx, queued);
         self.rearm_hop_deadline(cx);
     }
@@ -197,7 +201,7 @@ impl Relay {
     fn turn_back(&mut self, cx: &mut Context<'_>, lease: Lease, reply: Reply) {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         transaction.hop = Hop::None;
-        cx.actions.push(Action::CheckIn(lease.client));
+        cx.actions.push(Action::CheckIn(lease.client, Heard::default()));
         self.hop_deadline = None;
         if let Some(others) = transaction.hosts.as_ref().and_then(|hosts| hosts.without(lease.server)) {
             transaction.hosts = Some(Arc::new(others));
@@ -206,8 +210,12 @@ impl Relay {
         self.fail_transaction(cx, reply);
     }
 
-    pub(super) fn on_check_out_refused(&mut self, cx: &mut Context<'_>) {
-        let reply = Reply::new(451, "4.4.1", "the next hop cannot be reached, come again");
+    pub(super) fn on_check_out_refused(&mut self, cx: &mut Context<'_>, why: Refusal) {
+        let reply = match why {
+            Refusal::Unreachable => Reply::new(451, "4.4.1", "the next hop cannot be reached, come again"),
+            Refusal::Overloaded => super::exchange::no_connection_in_time(),
+            Refusal::Retries => super::exchange::later(),
+        };
         if let Some(transaction) = self.transaction.as_deref_mut() {
             transaction.hop = Hop::None;
         }

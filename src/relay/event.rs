@@ -37,6 +37,17 @@ pub enum Ending {
     Broken,
 }
 
+/// Why there is no connection for a relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No server of the upstream can be reached.
+    Unreachable,
+    /// More wait for one than can be served in time.
+    Overloaded,
+    /// It was to be a silent retry, and there were too many of them.
+    Retries,
+}
+
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The client is connected; nothing was said yet.
@@ -50,8 +61,7 @@ pub enum Event<'a> {
     /// The kernel took this many bytes of what we had queued for that side.
     Sent(Side, usize),
     CheckedOut(Lease),
-    /// No server of the upstream can be reached.
-    CheckOutRefused,
+    CheckOutRefused(Refusal),
     /// A turn after `Confirm`: the connection to the next hop is still there.
     Confirmed,
     /// What came of an `Ask`. A relay ignores what it does not wait for.

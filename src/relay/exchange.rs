@@ -52,6 +52,7 @@ impl Relay {
 
     fn on_reply(&mut self, cx: &mut Context<'_>, expect: Expect, reply: Reply) {
         self.rearm_hop_deadline(cx);
+        self.meter.hear(expect, &reply);
         let closing = reply.code().to_u16() == CLOSING;
         match expect {
             // The loss of a connection that says 421 is handled like its close.
@@ -233,6 +234,7 @@ impl Relay {
 
     /// The 2xx stands, whatever came behind it: to say otherwise would make a duplicate.
     fn take_last_word(&mut self, cx: &mut Context<'_>, reason: DiscardReason) {
+        self.meter.note_passed();
         self.drop_next_hop(cx, reason);
         self.on_confirmed(cx);
     }
@@ -243,9 +245,7 @@ impl Relay {
             self.transaction.as_ref().is_some_and(|transaction| matches!(transaction.hop, Hop::Waiting));
         if waiting {
             self.unbind(cx);
-            let reply =
-                Reply::new(451, "4.3.2", "no connection to the next hop came free in time, come again");
-            return self.fail_transaction(cx, reply);
+            return self.fail_transaction(cx, no_connection_in_time());
         }
         self.lose_next_hop(cx, DiscardReason::TimedOut, false);
     }
@@ -303,9 +303,10 @@ impl Relay {
         if let Some(transaction) = self.transaction.as_deref_mut() {
             transaction.ahead = Ahead::No;
         }
-        if self.unbind(cx).is_some() {
+        if let Some(lease) = self.unbind(cx) {
+            let heard = self.meter.on_lost(reason, lease.fresh, self.is_retried());
             cx.actions.upstream.clear();
-            cx.actions.push(Action::Discard(reason));
+            cx.actions.push(Action::Discard(reason, heard));
         }
     }
 
@@ -352,7 +353,13 @@ impl Relay {
         if reset {
             lease.client.rset(&mut cx.actions.upstream);
         }
-        cx.actions.push(Action::CheckIn(lease.client));
+        self.pay(cx.now.instant);
+        let heard = self.meter.on_returned(self.is_retried());
+        cx.actions.push(Action::CheckIn(lease.client, heard));
+    }
+
+    fn is_retried(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.retried)
     }
 
     fn stand(&self) -> Stand {
@@ -377,9 +384,10 @@ impl Relay {
 /// The connection was checked in by the reply just seen, and more came behind it: replies that are
 /// still owed (to chunks under way, to RSET), or proof that it is not clean.
 fn check_the_rest(cx: &mut Context<'_>, mut bytes: &[u8]) {
-    let checked_in = cx.actions.list.iter_mut().find(|action| matches!(action, Action::CheckIn(_)));
+    let checked_in = cx.actions.list.iter_mut().find(|action| matches!(action, Action::CheckIn(..)));
     let Some(action) = checked_in else { return };
-    let Action::CheckIn(client) = action else { return };
+    let Action::CheckIn(client, heard) = action else { return };
+    let heard = *heard;
     while !bytes.is_empty() {
         match client.receive(bytes) {
             Ok((_, Some((Expect::Rset, reply)))) if !reply.is_positive() => break,
@@ -391,7 +399,7 @@ fn check_the_rest(cx: &mut Context<'_>, mut bytes: &[u8]) {
         }
     }
     if !bytes.is_empty() {
-        *action = Action::Discard(DiscardReason::Protocol);
+        *action = Action::Discard(DiscardReason::Protocol, heard);
     }
 }
 
@@ -399,6 +407,10 @@ const fn is_content(expect: Expect) -> bool {
     matches!(expect, Expect::Data | Expect::EndOfData | Expect::Bdat { .. })
 }
 
-fn later() -> Reply {
+pub(super) fn no_connection_in_time() -> Reply {
+    Reply::new(451, "4.3.2", "no connection to the next hop came free in time, come again")
+}
+
+pub(super) fn later() -> Reply {
     Reply::new(451, "4.4.2", "the connection to the next hop was lost, come again")
 }

@@ -34,6 +34,7 @@ mod flow;
 mod lane;
 mod lookup;
 mod manners;
+mod meter;
 pub mod quarantine;
 pub mod question;
 mod recall;
@@ -69,6 +70,7 @@ use ahead::Foresight;
 use conduct::Tally;
 use content::Stand;
 use event::{Event, Side};
+use meter::Meter;
 use question::Query;
 use session::Session;
 use trace_field::DateCache;
@@ -213,6 +215,7 @@ pub struct Relay {
     /// Since when the client's next step is awaited.
     awaited_since: Instant,
     hop_deadline: Option<Instant>,
+    meter: Meter,
 }
 
 impl Relay {
@@ -239,6 +242,7 @@ impl Relay {
             client_deadline: now + limit,
             awaited_since: now,
             hop_deadline: None,
+            meter: Meter::default(),
         }
     }
 
@@ -258,7 +262,7 @@ impl Relay {
             Event::Confirmed => self.on_confirmed(cx),
             Event::Sent(side, bytes) => self.on_sent(cx, side, bytes),
             Event::CheckedOut(lease) => self.on_checked_out(cx, lease),
-            Event::CheckOutRefused => self.on_check_out_refused(cx),
+            Event::CheckOutRefused(why) => self.on_check_out_refused(cx, why),
             Event::Answered(query, answer) if self.awaits_acquaintance(query) => {
                 self.on_acquaintance(cx, &answer);
             }
@@ -272,6 +276,7 @@ impl Relay {
             Event::Shed => self.on_shed(cx),
         }
         self.consume_input(cx);
+        self.measure(cx);
         self.close_after_end(cx);
         self.govern_reading(cx);
         if self.stage == Stage::Over {

@@ -84,6 +84,16 @@ impl Shares {
         self.lanes
     }
 
+    /// A lane that is not there is the worst.
+    pub fn known(&self, lane: Lane) -> Lane {
+        lane.min(Lane(self.lanes - 1))
+    }
+
+    /// There is nobody to keep anything for.
+    pub const fn is_one(&self) -> bool {
+        self.lanes == 1
+    }
+
     pub const fn percent(&self, lane: Lane) -> u32 {
         self.percent[lane.index() % LANES_MAX]
     }

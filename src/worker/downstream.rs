@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::conn::{Close, Pipe};
 use super::counters::Counters;
+use super::pool::Claim;
 use super::{Owner, RECORDS_DELAY, Worker};
 use crate::base::slab::{Key, Slab};
 use crate::base::time::{Instant, Moment};
@@ -242,13 +243,14 @@ impl<R: Reactor> Worker<R> {
 
     fn carry_out_one(&mut self, key: Key, action: Action) {
         match action {
-            Action::CheckOut { upstream, hosts, fresh, identity, .. } => {
+            Action::CheckOut { upstream, hosts, fresh, standing, bound, identity } => {
                 let way = self.way(upstream, hosts);
-                self.check_out(key, way, fresh, identity);
+                self.check_out(way, Claim { relay: key, standing, fresh, bound, own: None }, identity);
             }
             Action::CancelCheckOut => self.cancel_check_out(key),
-            Action::CheckIn(client) => self.check_in(key, client),
-            Action::Discard(reason) => self.discard(key, reason),
+            Action::CheckIn(client, heard) => self.check_in(key, client, heard),
+            Action::Discard(reason, heard) => self.discard(key, reason, heard),
+            Action::Answered(owed) => self.note_answered(key, owed),
             Action::Confirm => self.confirming.push(key),
             Action::Ask { query, question, patience } => {
                 let now = self.now();

@@ -14,10 +14,11 @@ use crate::smtp::extension::{Capabilities, Extensions};
 use crate::smtp::reply::{Class, Reply};
 use crate::smtp::xforward::Identity;
 use crate::tls::secured::Secured;
+use crate::traffic::lane::Lane;
 
 use super::conn::Pipe;
 use super::login::{Login, Said};
-use super::pool::Purpose;
+use super::pool::{Loan, Own, Purpose};
 
 /// What an upstream connection is doing.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ pub(super) enum State {
     /// Not ready yet: connecting, or in the dialogue up to the reply to EHLO.
     Opening(Box<Client>),
     Parked(Box<Client>),
-    /// Given back; owes replies up to the one to RSET.
+    /// Given back; owes replies up to the one to RSET. Or asked whether its server lives; owes the one to NOOP.
     Resetting(Box<Client>),
     /// Lent to a relay, which has the client half.
     Lent(Key),
@@ -40,12 +41,14 @@ pub(super) struct Dedicated {
     /// Which of its check-outs it is for.
     pub(super) number: u32,
     pub(super) identity: Box<Identity>,
+    /// On whose account.
+    pub(super) lane: Lane,
     pub(super) told: bool,
 }
 
 impl From<Dedicated> for Purpose {
-    fn from(Dedicated { relay, number, identity, .. }: Dedicated) -> Self {
-        Self::Dedicated { relay, number, identity }
+    fn from(Dedicated { relay, number, identity, lane, .. }: Dedicated) -> Self {
+        Self::Dedicated { own: Own { relay, number, identity }, lane }
     }
 }
 
@@ -75,6 +78,8 @@ pub(super) struct Hop {
     pub(super) dedicated: Option<Dedicated>,
     pub(super) expires: Instant,
     pub(super) messages: u32,
+    /// While it is lent, and until it is at rest again.
+    pub(super) loan: Option<Loan>,
     /// Of the step under way.
     pub(super) deadline: Option<Instant>,
     pub(super) armed: Option<Instant>,
@@ -138,7 +143,7 @@ impl Hop {
     fn on_reply(&mut self, hostname: &str, expect: Expect, reply: &Reply, out: &mut Vec<u8>) -> Progress {
         match &self.state {
             State::Opening(_) => self.on_opening_reply(hostname, expect, reply, out),
-            State::Resetting(_) if expect == Expect::Rset && !reply.is_positive() => {
+            State::Resetting(_) if matches!(expect, Expect::Rset | Expect::Noop) && !reply.is_positive() => {
                 Progress::Spoilt(DiscardReason::Protocol)
             }
             State::Resetting(client) if client.is_quiet() => Progress::Clean,
@@ -255,6 +260,17 @@ impl Hop {
     pub(super) fn park(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Leaving) {
             State::Opening(client) | State::Resetting(client) => State::Parked(client),
+            other => other,
+        };
+    }
+
+    /// Asks whether anybody is there; the connection is at rest.
+    pub(super) fn probe(&mut self, out: &mut Vec<u8>) {
+        self.state = match std::mem::replace(&mut self.state, State::Leaving) {
+            State::Parked(mut client) => {
+                client.noop(out);
+                State::Resetting(client)
+            }
             other => other,
         };
     }

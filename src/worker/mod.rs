@@ -154,8 +154,9 @@ impl<R: Reactor> Worker<R> {
         let mut seeds = fastrand::Rng::with_seed(parts.seed);
         let mut ways = Slab::new();
         let policies: Vec<_> = config.upstreams.iter().map(Policies::apart).collect();
+        let shares = *config.policy.lanes.shares();
         let way = |(upstream, (settings, policies))| {
-            ways.insert(Way::configured(upstream, settings, policies, seeds.u64(..)))
+            ways.insert(Way::configured(upstream, settings, policies, shares, seeds.u64(..)))
         };
         let configured = config.upstreams.iter().zip(&policies).enumerate().map(way).collect();
         Self {
@@ -442,7 +443,7 @@ impl<R: Reactor> Worker<R> {
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stopping = true;
         }
-        let pressed = self.shed() || self.ways.iter().any(|(_, way)| way.pool.is_pressed());
+        let pressed = self.shed() || self.ways.iter().any(|(_, way)| way.pool.is_pressed(now));
         self.housekeeping = now + if pressed { HOUSEKEEPING_PRESSED } else { HOUSEKEEPING };
     }
 

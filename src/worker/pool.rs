@@ -1,36 +1,55 @@
 //! One worker's connections to one upstream: warm ones, busy ones, and who waits for one.
 //!
 //! Pure: told what happened, it appends [`Order`]s. The worker owns sockets and dialogues; the pool
-//! owns numbers, the parked ones and the queue.
+//! owns numbers, the parked ones and the queue. How much a server may have in hand, whether it gets anything, which
+//! one is next and who goes first is decided in [`crate::traffic`]; here it is put together.
 //!
-//! What must always hold: connections never exceed `max`; waiters are served first come, first
-//! served; a dedicated connection is never parked; nobody waits while no server can be reached.
+//! Whoever finds no connection waits, and is simply not answered: that is what holds clients back, and nobody is told to
+//! come again before it must be. Sent away are: all, while no server can be tried soon (4.4.1); the newest of the worst
+//! lane, when those who wait are more than can come through in time (4.3.2); silent retries beyond their budget. The
+//! relay itself gives up when `wait` is over. Whoever was promised something (a recipient, at least) is never sent
+//! away for others.
+//!
+//! What must always hold: connections never exceed `max`, nor connections in use of one server its limit (which may sink
+//! below what is in use already); nobody waits who may go while a connection to a server that has room is at
+//! rest; a dedicated connection is never parked; nobody waits while no server can be tried soon; a server whose
+//! breaker is not closed gets nothing but one probe at a time.
 
-use std::collections::VecDeque;
+mod server;
+
 use std::time::Duration;
 
 use crate::base::slab::Key;
 use crate::base::time::Instant;
-use crate::policy::settings::{PoolLimits, Server};
+use crate::policy::settings::{Congestion, PoolLimits, Server};
+use crate::relay::action::Heard;
+use crate::relay::event::Refusal;
 use crate::smtp::xforward::Identity;
+use crate::traffic::balance::{Balance, Load};
+use crate::traffic::breaker::{State, Word};
+use crate::traffic::concurrency::{Bounds, Debt};
+use crate::traffic::lane::{Lane, Shares, Standing, Used};
+use crate::traffic::retry::Budget;
+use crate::traffic::turnstile::Turnstile;
 
-/// First and longest pause after failed connects to a server; doubled in between.
-const BACKOFF_MIN: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-/// Failures in a row after which nobody is kept waiting for a server's next trial.
-const FAILURES_PATIENT: u32 = 5;
+use server::{Probe, ServerState};
+
+/// New values of how long a connection is lent count so much: one part in this.
+const HELD_NEW: u64 = 8;
 
 /// What the worker is to do.
 #[derive(Debug)]
 pub enum Order {
     /// Open a connection to this server, for whom it is if it is dedicated.
     Connect { server: usize, purpose: Purpose },
-    /// Lend this connection to this relay.
-    Grant { conn: Key, relay: Key },
+    /// Lend this connection to this relay, on the account of this lane.
+    Grant { conn: Key, relay: Key, lane: Lane },
+    /// Say NOOP on this one, which is nobody's, and check it in when that was answered well.
+    Probe { conn: Key },
     /// Say QUIT and close.
     Retire { conn: Key },
-    /// Tell the relay that no server can be reached.
-    Refuse { relay: Key },
+    /// Tell the relay that there is none for it.
+    Refuse { relay: Key, why: Refusal },
 }
 
 /// What a connection is opened for.
@@ -39,17 +58,38 @@ pub enum Purpose {
     Pooled,
     /// For one transaction of one client.
     Dedicated {
-        relay: Key,
-        /// Which of its check-outs it is for: another one has another identity.
-        number: u32,
-        identity: Box<Identity>,
+        own: Own,
+        lane: Lane,
     },
+}
+
+/// Of whom a connection is to speak that is nobody else's.
+#[derive(Debug)]
+pub struct Own {
+    pub relay: Key,
+    /// Which of its check-outs it is for: another one has another identity.
+    pub number: u32,
+    pub identity: Box<Identity>,
+}
+
+/// Who wants a connection.
+#[derive(Debug)]
+pub struct Claim {
+    pub relay: Key,
+    pub standing: Standing,
+    /// A silent retry: only a connection will do that was opened after it asked.
+    pub fresh: bool,
+    /// It was promised something, and is not sent away for others.
+    pub bound: bool,
+    /// It wants one of its own: number of the check-out, and for whom.
+    pub own: Option<(u32, Box<Identity>)>,
 }
 
 /// A connection as the pool sees it when it becomes free.
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
     pub conn: Key,
+    pub server: usize,
     /// When it is too old, jitter included.
     pub expires: Instant,
     /// Messages it carried.
@@ -58,7 +98,14 @@ pub struct Member {
     pub messages_max: u32,
 }
 
-#[derive(Debug)]
+/// On whose account a connection is out, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loan {
+    pub lane: Lane,
+    pub since: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Parked {
     member: Member,
     since: Instant,
@@ -67,50 +114,81 @@ struct Parked {
 #[derive(Debug)]
 struct Waiter {
     relay: Key,
-    /// Only a connection that was opened after this one asked.
     fresh: bool,
+    own: Option<(u32, Box<Identity>)>,
 }
 
-#[derive(Debug)]
-struct ServerState {
-    weight: i64,
-    rank: u16,
-    /// Smooth weighted round robin: what it has coming.
-    credit: i64,
-    failures: u32,
-    retry_at: Instant,
+/// What happened since it was last asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub trips: u64,
+    pub probes: u64,
+    pub ejections: u64,
+    pub retries_refused: u64,
+    /// Sent away because too many wait.
+    pub shed: u64,
+    /// Sent away because no server can be reached.
+    pub unreachable: u64,
+}
+
+/// How one server stands, for whoever looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    pub limit: usize,
+    pub in_hand: usize,
+    /// 0: closed, 1: half open, 2: open.
+    pub breaker: u64,
+    pub is_ejected: bool,
 }
 
 #[derive(Debug)]
 pub struct Pool {
     limits: PoolLimits,
     servers: Vec<ServerState>,
-    parked: Vec<Parked>,
-    waiting: VecDeque<Waiter>,
+    balance: Balance,
+    shares: Shares,
+    /// Connections out, by lane.
+    used: Used,
+    waiting: Turnstile<Waiter>,
+    /// Those among them who want a fresh one, and one of their own.
+    fresh: usize,
+    owned: usize,
     /// All connections, in whatever state.
     total: usize,
     /// Those among them that are being opened for the pool.
     opening: usize,
+    budget: Budget,
+    /// Microseconds for which a connection is lent, of late.
+    held: u64,
+    tally: Tally,
     random: fastrand::Rng,
     draining: bool,
 }
 
 impl Pool {
-    pub fn new(limits: PoolLimits, servers: &[Server], seed: u64) -> Self {
-        let state = |server: &Server| ServerState {
-            weight: i64::from(server.weight),
-            rank: server.rank,
-            credit: 0,
-            failures: 0,
-            retry_at: Instant::default(),
-        };
+    pub fn new(
+        limits: PoolLimits,
+        congestion: Congestion,
+        shares: Shares,
+        servers: &[Server],
+        seed: u64,
+    ) -> Self {
+        let Congestion { min, adapts, ejects } = congestion;
+        let bounds = Bounds { min: min.min(limits.max), max: limits.max, adapts };
         Self {
             limits,
-            servers: servers.iter().map(state).collect(),
-            parked: Vec::new(),
-            waiting: VecDeque::new(),
+            servers: servers.iter().map(|_| ServerState::new(bounds)).collect(),
+            balance: Balance::new(servers.iter().map(|server| (server.weight, server.rank)), ejects),
+            shares,
+            used: Used::default(),
+            waiting: Turnstile::new(shares),
+            fresh: 0,
+            owned: 0,
             total: 0,
             opening: 0,
+            budget: Budget::new(limits.max),
+            held: 0,
+            tally: Tally::default(),
             random: fastrand::Rng::with_seed(seed),
             draining: false,
         }
@@ -123,146 +201,388 @@ impl Pool {
 
     /// Gives up a parked connection, the one longest unused, for one that is wanted elsewhere.
     pub fn yield_one(&mut self, orders: &mut Vec<Order>) {
-        if !self.parked.is_empty() {
-            let parked = self.parked.remove(0);
+        let oldest = |server: &&mut ServerState| server.parked.first().map(|parked| parked.since);
+        let with_some = self.servers.iter_mut().filter(|server| !server.parked.is_empty());
+        if let Some(server) = with_some.min_by_key(oldest) {
+            let parked = server.parked.remove(0);
             orders.push(Order::Retire { conn: parked.member.conn });
         }
     }
 
     /// A relay wants a connection.
-    pub fn check_out(&mut self, now: Instant, relay: Key, fresh: bool, orders: &mut Vec<Order>) {
-        if !fresh && let Some(parked) = self.parked.pop() {
-            return orders.push(Order::Grant { conn: parked.member.conn, relay });
+    pub fn check_out(&mut self, now: Instant, claim: Claim, orders: &mut Vec<Order>) {
+        if claim.fresh && !self.budget.take(now) {
+            self.tally.retries_refused += 1;
+            return orders.push(Order::Refuse { relay: claim.relay, why: Refusal::Retries });
+        }
+        if claim.own.is_none() {
+            self.probe(now, orders);
+            if !claim.fresh && self.lend_at_once(now, &claim, orders) {
+                return;
+            }
         }
         if self.is_hopeless(now) {
-            return orders.push(Order::Refuse { relay });
+            self.tally.unreachable += 1;
+            return orders.push(Order::Refuse { relay: claim.relay, why: Refusal::Unreachable });
         }
-        self.waiting.push_back(Waiter { relay, fresh });
+        if self.waiting.is_full() {
+            self.shed(orders);
+        }
+        self.enqueue(now, claim);
+        if self.owned > 0 {
+            self.probe(now, orders);
+        }
         self.open_wanted(now, orders);
+        if self.is_overdue() {
+            self.shed(orders);
+        }
     }
 
-    /// A relay wants a connection of its own.
-    pub fn check_out_dedicated(
-        &mut self,
-        now: Instant,
-        relay: Key,
-        number: u32,
-        identity: Box<Identity>,
-        orders: &mut Vec<Order>,
-    ) {
-        let room = self.total < self.limits.max;
-        match self.choose_server(now).filter(|_| room) {
-            Some(server) => {
-                self.total += 1;
-                orders
-                    .push(Order::Connect { server, purpose: Purpose::Dedicated { relay, number, identity } });
-            }
-            None => orders.push(Order::Refuse { relay }),
+    /// One that is at rest, if whoever comes may have it.
+    fn lend_at_once(&mut self, now: Instant, claim: &Claim, orders: &mut Vec<Order>) -> bool {
+        let lane = self.shares.known(claim.standing.lane);
+        if !self.admits(lane) {
+            return false;
         }
+        let Some(member) = self.take_parked(now) else { return false };
+        self.lend(now, member, claim.relay, lane, orders);
+        true
+    }
+
+    fn enqueue(&mut self, now: Instant, claim: Claim) {
+        self.fresh += usize::from(claim.fresh);
+        self.owned += usize::from(claim.own.is_some());
+        let waiter = Waiter { relay: claim.relay, fresh: claim.fresh, own: claim.own };
+        self.waiting.push(now, claim.standing, claim.bound, waiter);
+    }
+
+    /// One waits no longer.
+    fn note_left(&mut self, waiter: &Waiter) {
+        self.fresh -= usize::from(waiter.fresh);
+        self.owned -= usize::from(waiter.own.is_some());
     }
 
     /// The relay does not want one any more.
     pub fn cancel(&mut self, relay: Key) {
-        self.waiting.retain(|waiter| waiter.relay != relay);
+        if let Some(waiter) = self.waiting.cancel(|waiter| waiter.relay == relay) {
+            self.note_left(&waiter);
+        }
+    }
+
+    /// More wait than can come through in time: whoever would go last goes now, and need not wait for nothing.
+    fn is_overdue(&self) -> bool {
+        let slots = self.capacity() as u64;
+        let waiting = self.waiting.len() as u64;
+        let wait = u64::try_from(self.limits.wait.as_micros()).unwrap_or(u64::MAX);
+        waiting > slots && slots > 0 && waiting.saturating_mul(self.held) / slots > wait
+    }
+
+    fn shed(&mut self, orders: &mut Vec<Order>) {
+        if let Some(waiter) = self.waiting.shed() {
+            self.note_left(&waiter);
+            self.tally.shed += 1;
+            orders.push(Order::Refuse { relay: waiter.relay, why: Refusal::Overloaded });
+        }
     }
 
     /// A new pooled connection is greeted and ready.
-    pub fn on_opened(&mut self, now: Instant, server: usize, member: Member, orders: &mut Vec<Order>) {
+    pub fn on_opened(&mut self, now: Instant, member: Member, orders: &mut Vec<Order>) {
         self.opening -= 1;
-        self.on_reached(server);
-        self.place(now, member, true, orders);
+        self.on_reached(now, member.server);
+        if self.place(now, member, orders)
+            && matches!(self.servers[member.server].load(now), Load::Room(_))
+            && let Some((lane, waiter)) = self.next_waiter(|waiter| waiter.own.is_none())
+        {
+            // Whoever wants a fresh one gets this one as such.
+            self.servers[member.server].unpark(member.conn);
+            self.lend(now, member, waiter.relay, lane, orders);
+        }
+        self.serve(now, orders);
     }
 
-    /// A server answered: its failures are forgiven.
-    pub fn on_reached(&mut self, server: usize) {
-        self.servers[server].failures = 0;
-        self.servers[server].retry_at = Instant::default();
+    /// A connection is ready, or one of a client's own.
+    pub fn on_reached(&mut self, now: Instant, server: usize) {
+        let state = &mut self.servers[server];
+        state.opening -= 1;
+        if state.probe == Some(Probe::Opening) {
+            self.on_probe_passed(now, server);
+        } else {
+            state.breaker.on_reached();
+        }
     }
 
-    /// A connection is clean again.
-    pub fn check_in(&mut self, now: Instant, member: Member, orders: &mut Vec<Order>) {
-        self.place(now, member, false, orders);
+    /// A connection is clean again, and nobody's.
+    pub fn check_in(&mut self, now: Instant, member: Member, loan: Option<Loan>, orders: &mut Vec<Order>) {
+        self.settle(now, loan);
+        if self.servers[member.server].probe == Some(Probe::Kept(member.conn)) {
+            self.on_probe_passed(now, member.server);
+        }
+        self.place(now, member, orders);
+        self.serve(now, orders);
+        if self.draining {
+            self.servers.iter_mut().for_each(|server| server.retire_parked(orders));
+        }
     }
 
-    fn place(&mut self, now: Instant, member: Member, opened: bool, orders: &mut Vec<Order>) {
+    /// Among those at rest, if it is good for one more.
+    fn place(&mut self, now: Instant, member: Member, orders: &mut Vec<Order>) -> bool {
         let worn = member.messages >= member.messages_max || member.expires <= now;
         if worn {
-            return orders.push(Order::Retire { conn: member.conn });
+            orders.push(Order::Retire { conn: member.conn });
+        } else {
+            self.servers[member.server].park(now, member);
         }
-        match self.waiting.iter().position(|waiter| opened || !waiter.fresh) {
-            Some(at) => {
-                if let Some(waiter) = self.waiting.remove(at) {
-                    orders.push(Order::Grant { conn: member.conn, relay: waiter.relay });
-                }
-            }
-            // Who waits for a fresh one does not want this one either.
-            None if self.draining => orders.push(Order::Retire { conn: member.conn }),
-            None => self.parked.push(Parked { member, since: now }),
-        }
+        !worn
     }
 
-    /// A connection is gone, whatever it was doing.
-    pub fn on_gone(&mut self, now: Instant, conn: Key, orders: &mut Vec<Order>) {
-        self.total -= 1;
-        self.parked.retain(|parked| parked.member.conn != conn);
-        self.open_wanted(now, orders);
-    }
-
-    /// A connection ended before it was ready.
-    pub fn on_failed(&mut self, now: Instant, server: usize, pooled: bool, orders: &mut Vec<Order>) {
-        self.total -= 1;
-        self.opening -= usize::from(pooled);
-        self.back_off(now, server);
-        if self.earliest_retry() > now && self.opening == 0 {
-            let refused = self.waiting.drain(..).map(|waiter| Order::Refuse { relay: waiter.relay });
-            orders.extend(refused);
+    /// Lets whoever waits have what is at rest, and opens what is missing.
+    fn serve(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        while self.plain() > 0
+            && let Some(member) = self.take_parked(now)
+        {
+            let Some((lane, waiter)) = self.next_waiter(|waiter| !waiter.fresh && waiter.own.is_none())
+            else {
+                // Nobody may have it now: what is free is kept for others.
+                self.servers[member.server].park(now, member);
+                break;
+            };
+            self.lend(now, member, waiter.relay, lane, orders);
         }
         self.open_wanted(now, orders);
     }
 
-    fn back_off(&mut self, now: Instant, server: usize) {
+    /// Of the server that has least to do.
+    fn take_parked(&mut self, now: Instant) -> Option<Member> {
+        let Self { servers, balance, .. } = self;
+        let server = balance.choose(now, |at| servers[at].load_at_rest(now))?;
+        servers[server].parked.pop().map(|parked| parked.member)
+    }
+
+    fn lend(&mut self, now: Instant, member: Member, relay: Key, lane: Lane, orders: &mut Vec<Order>) {
+        self.used.add(lane, 1);
+        self.servers[member.server].note_in_hand();
+        orders.push(Order::Grant { conn: member.conn, relay, lane });
+        self.spread(now, orders);
+    }
+
+    fn next_waiter(&mut self, may_have: impl Fn(&Waiter) -> bool) -> Option<(Lane, Waiter)> {
+        let capacity = self.capacity();
+        let Self { waiting, shares, used, .. } = self;
+        let admitted = |lane| admits(shares, used, capacity, lane);
+        let (lane, waiter) = waiting.next(|lane, waiter| admitted(lane) && may_have(waiter))?;
+        self.note_left(&waiter);
+        Some((lane, waiter))
+    }
+
+    /// Connections that can be in use at a time, as servers are now.
+    fn capacity(&self) -> usize {
+        let open = self.servers.iter().filter(|server| server.breaker.is_closed());
+        let allowed: usize = open.map(|server| server.limit.allowed()).sum();
+        allowed.min(self.limits.max)
+    }
+
+    fn admits(&self, lane: Lane) -> bool {
+        admits(&self.shares, &self.used, self.capacity(), lane)
+    }
+
+    /// What was lent is back.
+    fn settle(&mut self, now: Instant, loan: Option<Loan>) {
+        let Some(loan) = loan else { return };
+        self.used.remove(loan.lane, 1);
+        let held =
+            u64::try_from(now.since(loan.since).as_micros()).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
+        self.held = (self.held * (HELD_NEW - 1) + held) / HELD_NEW;
+    }
+
+    /// What a transaction that is over says of a server; its connection comes back in a moment.
+    pub fn on_heard(&mut self, now: Instant, server: usize, heard: Heard, orders: &mut Vec<Order>) {
         let state = &mut self.servers[server];
-        let pause = BACKOFF_MIN.saturating_mul(1 << state.failures.min(16)).min(BACKOFF_MAX);
-        state.failures += 1;
-        // Full jitter on the upper half, so that workers do not come back in step.
-        state.retry_at = now + pause.mul_f64(0.5 + self.random.f64() / 2.0);
+        state.note_in_hand();
+        if let Some(owed) = heard.content {
+            state.limit.on_paid(now, Debt::Content, owed);
+            self.balance.on_paid(server, owed);
+        }
+        if heard.word == Word::Sick {
+            state.limit.on_sick(now);
+        }
+        if heard.passed {
+            self.budget.on_passed(heard.retried);
+        }
+        self.balance.on_word(server, heard.word);
+        if state.breaker.on_word(now, heard.word, &mut self.random) {
+            self.on_tripped(now, orders);
+        }
+    }
+
+    /// The replies to an envelope came, after so long.
+    pub fn on_paid(&mut self, now: Instant, server: usize, owed: Duration, orders: &mut Vec<Order>) {
+        if self.servers[server].limit.on_paid(now, Debt::Envelope, owed) && !self.waiting.is_empty() {
+            self.serve(now, orders);
+        }
+    }
+
+    /// A connection is gone, whatever it was doing, if it was not being opened.
+    pub fn on_gone(
+        &mut self,
+        now: Instant,
+        server: usize,
+        conn: Key,
+        loan: Option<Loan>,
+        orders: &mut Vec<Order>,
+    ) {
+        self.total -= 1;
+        self.settle(now, loan);
+        let state = &mut self.servers[server];
+        state.total -= 1;
+        state.unpark(conn);
+        state.note_in_hand();
+        if state.probe == Some(Probe::Kept(conn)) {
+            // Then the others that were kept are not worth much either, and a new one has to tell.
+            state.probe = None;
+            state.retire_parked(orders);
+            state.breaker.on_probe_lost(now);
+        }
+        self.probe_if_wanted(now, orders);
+        self.serve(now, orders);
+    }
+
+    /// A connection ended before it was ready: one of a client's own, if there is a loan.
+    pub fn on_failed(&mut self, now: Instant, server: usize, loan: Option<Loan>, orders: &mut Vec<Order>) {
+        self.total -= 1;
+        self.opening -= usize::from(loan.is_none());
+        if let Some(loan) = loan {
+            self.used.remove(loan.lane, 1);
+        }
+        let state = &mut self.servers[server];
+        state.total -= 1;
+        state.opening -= 1;
+        if state.probe.take_if(|probe| *probe == Probe::Opening).is_some() {
+            state.breaker.on_probe_failed(now, &mut self.random);
+            self.refuse_if_hopeless(now, orders);
+        } else {
+            let alone = state.total == state.opening;
+            if state.breaker.on_unreachable(now, alone, &mut self.random) {
+                self.on_tripped(now, orders);
+            }
+        }
+        self.serve(now, orders);
+    }
+
+    fn on_tripped(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        self.tally.trips += 1;
+        self.refuse_if_hopeless(now, orders);
+    }
+
+    fn refuse_if_hopeless(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        if self.waiting.is_empty() || !self.is_hopeless(now) {
+            return;
+        }
+        self.tally.unreachable += self.waiting.len() as u64;
+        (self.fresh, self.owned) = (0, 0);
+        let refuse = |waiter: Waiter| Order::Refuse { relay: waiter.relay, why: Refusal::Unreachable };
+        orders.extend(self.waiting.drain().map(refuse));
+    }
+
+    /// No server is worth waiting for.
+    fn is_hopeless(&self, now: Instant) -> bool {
+        !self.servers.iter().any(|server| server.breaker.is_promising(now))
+    }
+
+    fn on_probe_passed(&mut self, now: Instant, server: usize) {
+        let state = &mut self.servers[server];
+        state.probe = None;
+        state.breaker.on_probe_passed();
+        state.limit.restart(now);
+        self.balance.on_back(now, server);
+    }
+
+    fn probe_if_wanted(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        if !self.waiting.is_empty() || self.limits.warm > 0 && !self.draining {
+            self.probe(now, orders);
+        }
+    }
+
+    /// Finds out about servers whose pause is over: on a connection that was kept, else on a new one.
+    fn probe(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        for at in 0..self.servers.len() {
+            let state = &self.servers[at];
+            if state.breaker.is_probe_due(now) && state.opening == 0 && self.send_probe(at, orders) {
+                self.servers[at].breaker.on_probe_begun(now);
+                self.tally.probes += 1;
+            }
+        }
+    }
+
+    fn send_probe(&mut self, server: usize, orders: &mut Vec<Order>) -> bool {
+        if let Some(parked) = self.servers[server].parked.pop() {
+            let conn = parked.member.conn;
+            self.servers[server].probe = Some(Probe::Kept(conn));
+            orders.push(Order::Probe { conn });
+            return true;
+        }
+        if self.total >= self.limits.max {
+            // It comes when that one has gone.
+            self.yield_one(orders);
+            return false;
+        }
+        let own = if self.owned > 0 { self.next_waiter(|waiter| waiter.own.is_some()) } else { None };
+        if own.is_none() && self.owned > 0 {
+            return false;
+        }
+        self.servers[server].probe = Some(Probe::Opening);
+        self.connect(server, own, orders);
+        true
     }
 
     /// Retires what is old or idle, and opens what is missing. To be called about once a second,
     /// and more often while [`is_pressed`](Self::is_pressed).
     pub fn tick(&mut self, now: Instant, orders: &mut Vec<Order>) {
-        let mut spare = self.parked.len().saturating_sub(self.limits.warm);
+        self.tally.ejections += self.balance.review(now) as u64;
+        let mut spare = self.parked().saturating_sub(self.limits.warm);
         let idle = self.limits.idle;
-        self.parked.retain(|parked| {
-            let old = parked.member.expires <= now;
-            let unused = spare > 0 && now.since(parked.since) >= idle;
-            if old || unused {
-                spare = spare.saturating_sub(1);
-                orders.push(Order::Retire { conn: parked.member.conn });
-            }
-            !(old || unused)
-        });
-        self.open_wanted(now, orders);
+        for server in &mut self.servers {
+            server.parked.retain(|parked| {
+                let old = parked.member.expires <= now;
+                let unused = spare > 0 && now.since(parked.since) >= idle;
+                if old || unused {
+                    spare = spare.saturating_sub(1);
+                    orders.push(Order::Retire { conn: parked.member.conn });
+                }
+                !(old || unused)
+            });
+        }
+        self.probe_if_wanted(now, orders);
+        self.refuse_if_hopeless(now, orders);
+        self.serve(now, orders);
     }
 
     /// All parked connections are retired, and none is kept any more.
     pub fn drain(&mut self, orders: &mut Vec<Order>) {
         self.draining = true;
-        orders.extend(self.parked.drain(..).map(|parked| Order::Retire { conn: parked.member.conn }));
+        self.servers.iter_mut().for_each(|server| server.retire_parked(orders));
     }
 
-    pub fn has_waiters(&self) -> bool {
+    pub const fn has_waiters(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Somebody waits, or the warm minimum is not there.
-    pub fn is_pressed(&self) -> bool {
-        !self.waiting.is_empty() || self.opening < self.wanted()
+    pub const fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
-    /// Somebody waits for whom no connection is in the making.
-    pub fn is_short(&self) -> bool {
-        self.opening < self.waiting.len()
+    /// For how long the one waits that has waited longest.
+    pub fn oldest_wait(&self, now: Instant) -> Duration {
+        self.waiting.oldest().map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Somebody waits, or the warm minimum is not there.
+    pub fn is_pressed(&self, now: Instant) -> bool {
+        !self.waiting.is_empty() || self.opening < self.wanted(now)
+    }
+
+    /// Somebody waits for whom no connection is in the making, though there is a server for it.
+    pub fn is_short(&self, now: Instant) -> bool {
+        self.opening < self.demand(now) && self.may_open(now)
     }
 
     pub const fn is_draining(&self) -> bool {
@@ -273,8 +593,27 @@ impl Pool {
         self.total
     }
 
-    pub const fn parked(&self) -> usize {
-        self.parked.len()
+    pub fn parked(&self) -> usize {
+        self.servers.iter().map(|server| server.parked.len()).sum()
+    }
+
+    /// How each server stands, in their order.
+    pub fn outlook(&self) -> impl Iterator<Item = Outlook> {
+        self.servers.iter().enumerate().map(|(at, server)| Outlook {
+            limit: server.limit.allowed(),
+            in_hand: server.in_hand(),
+            breaker: match server.breaker.state() {
+                State::Closed => 0,
+                State::HalfOpen { .. } => 1,
+                State::Open { .. } => 2,
+            },
+            is_ejected: self.balance.is_ejected(at),
+        })
+    }
+
+    /// What happened since this was last called.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// The lifetime of a new connection, with jitter so that a pool does not age at once.
@@ -282,215 +621,106 @@ impl Pool {
         self.limits.age.mul_f64(0.8 + self.random.f64() / 5.0)
     }
 
+    /// Who waits for any pooled connection.
+    const fn plain(&self) -> usize {
+        self.waiting.len() - self.fresh - self.owned
+    }
+
     fn open_wanted(&mut self, now: Instant, orders: &mut Vec<Order>) {
-        self.make_room(orders);
-        while self.total < self.limits.max && self.opening < self.wanted() {
-            let Some(server) = self.choose_server(now) else { return };
-            self.total += 1;
-            self.opening += 1;
-            orders.push(Order::Connect { server, purpose: Purpose::Pooled });
+        self.make_room(now, orders);
+        while self.total < self.limits.max && self.opening < self.wanted(now) {
+            let Some(server) = self.choose_new(now) else { return };
+            self.connect(server, None, orders);
+        }
+        while self.owned > 0 && self.total < self.limits.max {
+            let Some(server) = self.choose_new(now) else { return };
+            let Some(own) = self.next_waiter(|waiter| waiter.own.is_some()) else { return };
+            self.connect(server, Some(own), orders);
         }
     }
 
-    /// Who waits for a fresh connection must not wait for parked ones to age.
-    fn make_room(&mut self, orders: &mut Vec<Order>) {
+    /// Opens one, for the pool or for whoever wants its own.
+    fn connect(&mut self, server: usize, own: Option<(Lane, Waiter)>, orders: &mut Vec<Order>) {
+        let own = own.and_then(|(lane, waiter)| Some((lane, waiter.relay, waiter.own?)));
+        self.total += 1;
+        self.servers[server].total += 1;
+        self.servers[server].opening += 1;
+        let purpose = match own {
+            Some((lane, relay, (number, identity))) => {
+                self.used.add(lane, 1);
+                Purpose::Dedicated { own: Own { relay, number, identity }, lane }
+            }
+            None => {
+                self.opening += 1;
+                Purpose::Pooled
+            }
+        };
+        orders.push(Order::Connect { server, purpose });
+    }
+
+    /// Where the next connection goes: to whoever has the fewest for its weight.
+    fn choose_new(&mut self, now: Instant) -> Option<usize> {
+        let Self { servers, balance, .. } = self;
+        balance.choose(now, |at| servers[at].load_of_new(now))
+    }
+
+    fn may_open(&self, now: Instant) -> bool {
+        self.balance.eligible(now, |at| self.servers[at].load_of_new(now)).next().is_some()
+    }
+
+    /// Who waits must not wait for parked ones to age that are of no use to it.
+    fn make_room(&mut self, now: Instant, orders: &mut Vec<Order>) {
         let full = self.total >= self.limits.max && self.opening == 0;
-        if full && !self.waiting.is_empty() {
+        if full && !self.waiting.is_empty() && self.demand(now) + self.owned > 0 && self.may_open(now) {
+            self.yield_one(orders);
+        }
+    }
+
+    /// A server that has less to do than others, and no connection that could be lent, gets one: or it would have
+    /// nothing to do as long as the others have some at rest. Only where connections are kept at all.
+    fn spread(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        let is_bare = |server: &ServerState| {
+            server.parked.is_empty()
+                && server.opening == 0
+                && matches!(server.load_of_new(now), Load::Room(_))
+        };
+        let some = self.limits.warm > 0 && self.servers.len() > 1 && !self.draining;
+        if !some || !self.servers.iter().any(is_bare) {
+            return;
+        }
+        let Self { servers, balance, .. } = self;
+        let Some(best) = balance.choose(now, |at| servers[at].load(now)) else { return };
+        if !is_bare(&self.servers[best]) {
+            return;
+        }
+        if self.total < self.limits.max {
+            self.connect(best, None, orders);
+        } else {
             self.yield_one(orders);
         }
     }
 
     /// Connections that should be in the making: one for each waiter, and the warm minimum.
-    fn wanted(&self) -> usize {
+    fn wanted(&self, now: Instant) -> usize {
         let warm = if self.draining { 0 } else { self.limits.warm };
-        self.waiting.len().max(warm.saturating_sub(self.total - self.opening))
+        self.demand(now).max(warm.saturating_sub(self.total - self.opening))
     }
 
-    /// Nobody can be reached, and not for long enough that waiting makes no sense.
-    fn is_hopeless(&self, now: Instant) -> bool {
-        let reachable = |state: &ServerState| state.retry_at <= now || state.failures < FAILURES_PATIENT;
-        self.total == 0 && !self.servers.iter().any(reachable)
-    }
-
-    fn earliest_retry(&self) -> Instant {
-        self.servers.iter().map(|state| state.retry_at).min().unwrap_or_default()
-    }
-
-    /// The server whose turn it is among those of the lowest rank that may be tried.
-    fn choose_server(&mut self, now: Instant) -> Option<usize> {
-        let mut total = 0;
-        let mut best: Option<usize> = None;
-        let reachable = self.servers.iter().filter(|state| state.retry_at <= now);
-        let rank = reachable.map(|state| state.rank).min()?;
-        for at in 0..self.servers.len() {
-            if self.servers[at].retry_at > now || self.servers[at].rank > rank {
-                continue;
-            }
-            total += self.servers[at].weight;
-            self.servers[at].credit += self.servers[at].weight;
-            if best.is_none_or(|best| self.servers[at].credit > self.servers[best].credit) {
-                best = Some(at);
-            }
+    /// Connections that are missed: by those who want a fresh one, and by all others beyond what they can have.
+    fn demand(&self, now: Instant) -> usize {
+        if self.waiting.is_empty() {
+            return 0;
         }
-        let best = best?;
-        self.servers[best].credit -= total;
-        Some(best)
+        let with_room = self.balance.eligible(now, |at| self.servers[at].load(now));
+        let usable: usize = with_room.map(|at| self.servers[at].parked.len()).sum();
+        self.fresh + self.plain().saturating_sub(usable)
     }
+}
+
+/// Whether one of this lane may have one more. Where nothing is out nobody is held back.
+fn admits(shares: &Shares, used: &Used, capacity: usize, lane: Lane) -> bool {
+    shares.is_one() || used.total() == 0 || shares.available(lane, used, capacity) > 0
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Duration, Instant, Key, Member, Order, Pool, PoolLimits, Purpose, Server};
-    use crate::base::slab::Slab;
-
-    fn at(millis: u64) -> Instant {
-        Instant::from_nanos(millis * 1_000_000)
-    }
-
-    fn pool(warm: usize, max: usize, weights: &[u32]) -> Pool {
-        let limits = PoolLimits {
-            warm,
-            max,
-            messages: 3,
-            age: Duration::from_secs(900),
-            idle: Duration::from_secs(60),
-            wait: Duration::from_secs(20),
-        };
-        let server = |&weight: &u32| Server { address: "127.0.0.1:25".parse().unwrap(), weight, rank: 0 };
-        Pool::new(limits, &weights.iter().map(server).collect::<Vec<_>>(), 1)
-    }
-
-    fn keys<const N: usize>() -> [Key; N] {
-        let mut slab = Slab::new();
-        std::array::from_fn(|_| slab.insert(()))
-    }
-
-    const fn member(conn: Key, messages: u32) -> Member {
-        Member { conn, expires: Instant::from_nanos(u64::MAX), messages, messages_max: 3 }
-    }
-
-    fn shown(orders: &mut Vec<Order>) -> String {
-        let show = |order: Order| match order {
-            Order::Connect { server, purpose: Purpose::Pooled } => format!("connect {server}"),
-            Order::Connect { server, .. } => format!("dedicated {server}"),
-            Order::Grant { conn, relay } => format!("grant {} to {}", conn.index(), relay.index()),
-            Order::Retire { conn } => format!("retire {}", conn.index()),
-            Order::Refuse { relay } => format!("refuse {}", relay.index()),
-        };
-        orders.drain(..).map(show).collect::<Vec<_>>().join(", ")
-    }
-
-    #[test]
-    fn warm_connections_are_opened_and_lent_out_again() {
-        let [a, b, relay] = keys();
-        let (mut pool, mut orders) = (pool(2, 4, &[1]), Vec::new());
-        pool.tick(at(0), &mut orders);
-        assert_eq!(shown(&mut orders), "connect 0, connect 0");
-        pool.on_opened(at(1), 0, member(a, 0), &mut orders);
-        pool.on_opened(at(1), 0, member(b, 0), &mut orders);
-        assert_eq!((shown(&mut orders), pool.parked()), (String::new(), 2));
-        pool.check_out(at(2), relay, false, &mut orders);
-        assert_eq!(shown(&mut orders), "grant 1 to 2");
-        pool.check_in(at(3), member(b, 1), &mut orders);
-        pool.check_out(at(4), relay, true, &mut orders);
-        assert_eq!(shown(&mut orders), "connect 0");
-    }
-
-    #[test]
-    fn waiters_are_served_in_order_and_never_beyond_max() {
-        let [a, first, second, third] = keys();
-        let (mut pool, mut orders) = (pool(0, 1, &[1]), Vec::new());
-        pool.check_out(at(0), first, false, &mut orders);
-        pool.check_out(at(0), second, false, &mut orders);
-        pool.check_out(at(0), third, false, &mut orders);
-        assert_eq!(shown(&mut orders), "connect 0");
-        pool.on_opened(at(1), 0, member(a, 0), &mut orders);
-        assert_eq!(shown(&mut orders), "grant 0 to 1");
-        pool.cancel(second);
-        pool.check_in(at(2), member(a, 1), &mut orders);
-        assert_eq!(shown(&mut orders), "grant 0 to 3");
-    }
-
-    #[test]
-    fn worn_connections_are_retired_and_replaced() {
-        let [a, relay] = keys();
-        let (mut pool, mut orders) = (pool(1, 4, &[1]), Vec::new());
-        pool.tick(at(0), &mut orders);
-        pool.on_opened(at(0), 0, member(a, 0), &mut orders);
-        pool.check_out(at(0), relay, false, &mut orders);
-        shown(&mut orders);
-        pool.check_in(at(1), member(a, 3), &mut orders);
-        assert_eq!(shown(&mut orders), "retire 0");
-        pool.on_gone(at(2), a, &mut orders);
-        assert_eq!(shown(&mut orders), "connect 0");
-    }
-
-    #[test]
-    fn a_dead_upstream_refuses_at_once_and_is_tried_again() {
-        let [relay, other] = keys();
-        let (mut pool, mut orders) = (pool(0, 4, &[1]), Vec::new());
-        let mut now = 0;
-        for _ in 0..super::FAILURES_PATIENT {
-            pool.check_out(at(now), relay, false, &mut orders);
-            now += 60_000;
-            pool.tick(at(now), &mut orders);
-            assert_eq!(shown(&mut orders), "connect 0");
-            pool.on_failed(at(now), 0, true, &mut orders);
-            assert_eq!(shown(&mut orders), "refuse 0");
-        }
-        pool.check_out(at(now), other, false, &mut orders);
-        assert_eq!(shown(&mut orders), "refuse 1");
-        pool.check_out(at(now + 60_000), other, false, &mut orders);
-        assert_eq!(shown(&mut orders), "connect 0");
-    }
-
-    #[test]
-    fn another_server_takes_over_before_anyone_is_refused() {
-        let [relay, conn] = keys();
-        let (mut pool, mut orders) = (pool(0, 4, &[1, 1]), Vec::new());
-        pool.check_out(at(0), relay, false, &mut orders);
-        assert_eq!(shown(&mut orders), "connect 0");
-        pool.on_failed(at(1), 0, true, &mut orders);
-        assert_eq!(shown(&mut orders), "connect 1");
-        pool.on_opened(at(2), 1, member(conn, 0), &mut orders);
-        assert_eq!(shown(&mut orders), "grant 1 to 0");
-    }
-
-    #[test]
-    fn weights_are_shares() {
-        let mut pool = pool(0, 100, &[1, 3]);
-        let chosen = (0..40).filter(|_| pool.choose_server(at(0)) == Some(1)).count();
-        assert_eq!(chosen, 30);
-    }
-
-    #[test]
-    fn a_higher_rank_waits_until_no_lower_one_can_be_reached() {
-        let mut pool = pool(0, 100, &[1, 1, 1]);
-        for (server, rank) in pool.servers.iter_mut().zip([20, 10, 10]) {
-            server.rank = rank;
-        }
-        let mut chosen = |now| (0..4).filter_map(|_| pool.choose_server(at(now))).collect::<Vec<_>>();
-        assert_eq!(chosen(0), [1, 2, 1, 2]);
-        pool.back_off(at(0), 1);
-        let mut chosen = |now| (0..2).filter_map(|_| pool.choose_server(at(now))).collect::<Vec<_>>();
-        assert_eq!(chosen(0), [2, 2]);
-        pool.back_off(at(0), 2);
-        assert_eq!(pool.choose_server(at(0)), Some(0));
-        assert_ne!(pool.choose_server(at(60_000)), Some(0));
-    }
-
-    #[test]
-    fn idle_connections_beyond_the_warm_minimum_are_retired() {
-        let [a, b] = keys();
-        let (mut pool, mut orders) = (pool(1, 4, &[1]), Vec::new());
-        pool.tick(at(0), &mut orders);
-        pool.on_opened(at(0), 0, member(a, 0), &mut orders);
-        pool.total += 1;
-        pool.check_in(at(0), member(b, 1), &mut orders);
-        shown(&mut orders);
-        pool.tick(at(59_000), &mut orders);
-        assert_eq!(shown(&mut orders), "");
-        pool.tick(at(61_000), &mut orders);
-        assert_eq!(shown(&mut orders), "retire 0");
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use super::conn::Pipe;
 use super::downstream::Downstream;
 use super::hop::{Dedicated, Hop, Progress, State};
 use super::login::Login;
-use super::pool::{Member, Order, Pool, Purpose};
+use super::pool::{Claim, Loan, Member, Order, Own, Pool, Purpose};
 use super::way::{Share, Way};
 use super::{Owner, Worker};
 use crate::base::slab::Key;
@@ -15,11 +15,12 @@ use crate::base::time::Instant;
 use crate::policy::mx::Hosts;
 use crate::policy::settings::IdentityMode;
 use crate::reactor::{Chunk, Errno, Reactor, Socket};
-use crate::relay::action::DiscardReason;
-use crate::relay::event::{Ending, Event, Lease, Side};
+use crate::relay::action::{DiscardReason, Heard};
+use crate::relay::event::{Ending, Event, Lease, Refusal, Side};
 use crate::smtp::client::Client;
 use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
+use crate::traffic::lane::Lane;
 
 /// Ways that one worker has at a time, those among them to what a domain's servers were before.
 const WAYS_MAX: usize = 4096;
@@ -47,8 +48,9 @@ impl<R: Reactor> Worker<R> {
             }
         }
         let settings = &self.shared.config.upstreams[upstream];
+        let shares = *self.shared.config.policy.lanes.shares();
         let seed = self.shared.random.u64(..);
-        let way = Way::looked_up(upstream, settings, &self.policies[upstream], hosts, seed);
+        let way = Way::looked_up(upstream, settings, &self.policies[upstream], hosts, shares, seed);
         let key = self.ways.insert(way);
         self.looked_up.insert(place, key);
         if self.drain_until.is_some() {
@@ -78,18 +80,17 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    pub(super) fn check_out(&mut self, relay: Key, way: Key, fresh: bool, identity: Option<Box<Identity>>) {
+    pub(super) fn check_out(&mut self, way: Key, claim: Claim, identity: Option<Box<Identity>>) {
         let now = self.now();
+        let Claim { relay, fresh, .. } = claim;
         let Some(upstream) = self.ways.at(way).map(|way| way.upstream) else { return };
         let Some(client) = self.clients.at_mut(relay) else { return };
         client.waits = true;
         client.way = Some(way);
         client.number = client.number.wrapping_add(1);
         let number = client.number;
-        self.on_pool(way, |pool, orders| match identity {
-            Some(identity) => pool.check_out_dedicated(now, relay, number, identity, orders),
-            None => pool.check_out(now, relay, fresh, orders),
-        });
+        let own = identity.map(|identity| (number, identity));
+        self.on_pool(way, |pool, orders| pool.check_out(now, Claim { own, ..claim }, orders));
         if fresh {
             self.counters.upstreams[upstream].retries.increment();
         }
@@ -129,7 +130,7 @@ impl<R: Reactor> Worker<R> {
             self.housekeeping = now;
         }
         *parked = *parked + way.pool.parked() - before.1;
-        let is_short = way.pool.is_short() && way.pool.total() < max && *total >= settings.pool.max;
+        let is_short = way.pool.total() < max && *total >= settings.pool.max && way.pool.is_short(now);
         let is_short = way.hosts.is_some() && is_short && *parked > 0;
         let upstream = way.upstream;
         self.orders_of_pools.extend(orders.into_iter().map(|order| (key, order)));
@@ -150,9 +151,10 @@ impl<R: Reactor> Worker<R> {
         while let Some((way, order)) = self.orders_of_pools.pop_front() {
             match order {
                 Order::Connect { server, purpose } => self.connect(way, server, purpose),
-                Order::Grant { conn, relay } => self.grant(conn, relay, false),
+                Order::Grant { conn, relay, lane } => self.grant(conn, relay, Some(lane), false),
+                Order::Probe { conn } => self.probe(conn),
                 Order::Retire { conn } => self.retire(conn),
-                Order::Refuse { relay } => self.refuse(relay),
+                Order::Refuse { relay, why } => self.refuse(relay, why),
             }
         }
     }
@@ -165,14 +167,15 @@ impl<R: Reactor> Worker<R> {
         let config = &self.shared.config.upstreams[upstream];
         let dedicated = match purpose {
             Purpose::Pooled => None,
-            Purpose::Dedicated { relay, number, identity } => {
+            Purpose::Dedicated { own: Own { relay, number, identity }, lane } => {
                 let told = config.identity != IdentityMode::Xclient;
-                Some(Dedicated { relay, number, identity, told })
+                Some(Dedicated { relay, number, identity, lane, told })
             }
         };
+        let loan = dedicated.as_ref().map(|dedicated| Loan { lane: dedicated.lane, since: now });
         let Ok(socket) = self.reactor.connect(way.servers[server].address) else {
             let relay = dedicated.map(|dedicated| (dedicated.relay, dedicated.number));
-            return self.on_open_failed(key, server, relay);
+            return self.on_open_failed(key, server, relay, loan);
         };
         let hop = self.hops.insert(Hop {
             pipe: Pipe::new(socket),
@@ -186,6 +189,7 @@ impl<R: Reactor> Worker<R> {
             dedicated,
             expires: now + way.pool.lifetime(),
             messages: 0,
+            loan,
             deadline: None,
             armed: None,
         });
@@ -262,17 +266,19 @@ impl<R: Reactor> Worker<R> {
         let (way, server, upstream) = (hop.way, hop.server, hop.upstream);
         self.derived[upstream] = hop.login.take_derived().or_else(|| self.derived[upstream].take());
         if let Some(relay) = hop.dedicated.as_ref().map(|dedicated| dedicated.relay) {
-            self.on_pool(way, |pool, _| pool.on_reached(server));
-            return self.grant(key, relay, true);
+            self.on_pool(way, |pool, _| pool.on_reached(now, server));
+            return self.grant(key, relay, None, true);
         }
         hop.park();
         let Some(member) = self.member(key) else { return };
         let mut orders = Vec::new();
-        self.on_pool(way, |pool, _| pool.on_opened(now, server, member, &mut orders));
+        self.on_pool(way, |pool, _| pool.on_opened(now, member, &mut orders));
         // Whoever waited for a fresh one gets this one as such.
         for order in orders {
             match order {
-                Order::Grant { conn, relay } => self.grant(conn, relay, true),
+                Order::Grant { conn, relay, lane } if conn == key => {
+                    self.grant(conn, relay, Some(lane), true)
+                }
                 other => self.orders_of_pools.push_back((way, other)),
             }
         }
@@ -301,15 +307,18 @@ impl<R: Reactor> Worker<R> {
         let theirs = hop.capabilities().and_then(|capabilities| capabilities.limits.mail_max);
         Some(Member {
             conn: key,
+            server: hop.server,
             expires: hop.expires,
             messages: hop.messages,
             messages_max: theirs.unwrap_or(ours).min(ours).max(1),
         })
     }
 
-    /// Lends the connection to the relay, if that still waits.
-    fn grant(&mut self, conn: Key, relay: Key, fresh: bool) {
-        let Some(hop) = self.hops.at(conn) else { return };
+    /// Lends the connection to the relay, if that still waits. One of its own is on its account already.
+    fn grant(&mut self, conn: Key, relay: Key, lane: Option<Lane>, fresh: bool) {
+        let now = self.now();
+        let Some(hop) = self.hops.at_mut(conn) else { return };
+        hop.loan = lane.map(|lane| Loan { lane, since: now }).or(hop.loan);
         let (way, own) = (hop.way, hop.dedicated.as_ref().map(|own| own.number));
         let is_for = |client: &Downstream| {
             client.waits && client.way == Some(way) && own.is_none_or(|number| number == client.number)
@@ -348,23 +357,57 @@ impl<R: Reactor> Worker<R> {
         if is_wanted && share.total >= self.shared.config.upstreams[upstream].pool.max {
             return self.retire(conn);
         }
+        let loan = self.take_loan(conn);
         if let Some(member) = self.member(conn) {
-            self.on_pool(way, |pool, orders| pool.check_in(now, member, orders));
+            self.on_pool(way, |pool, orders| pool.check_in(now, member, loan, orders));
         }
     }
 
-    fn refuse(&mut self, relay: Key) {
+    fn take_loan(&mut self, conn: Key) -> Option<Loan> {
+        self.hops.at_mut(conn).and_then(|hop| hop.loan.take())
+    }
+
+    /// Asks a connection that is at rest whether its server lives.
+    fn probe(&mut self, conn: Key) {
+        let now = self.now();
+        let Some(hop) = self.hops.at_mut(conn) else { return };
+        let mut out = Vec::new();
+        hop.probe(&mut out);
+        hop.pipe.queue(&mut out);
+        let limit = self.shared.config.upstreams[hop.upstream].timeout.connect;
+        self.dirty.push(Owner::Hop(conn));
+        self.set_hop_deadline(conn, Some(now + limit));
+    }
+
+    /// The next hop answered an envelope.
+    pub(super) fn note_answered(&mut self, relay: Key, owed: Duration) {
+        let now = self.now();
+        let hop = self.clients.at(relay).and_then(|client| self.hops.at(client.hop?));
+        if let Some((way, server)) = hop.map(|hop| (hop.way, hop.server)) {
+            self.on_pool(way, |pool, orders| pool.on_paid(now, server, owed, orders));
+        }
+    }
+
+    /// What the relay heard on a connection, of which the pool hears next what becomes of it.
+    fn note_heard(&mut self, conn: Key, heard: Heard) {
+        let now = self.now();
+        let Some((way, server)) = self.hops.at(conn).map(|hop| (hop.way, hop.server)) else { return };
+        self.on_pool(way, |pool, orders| pool.on_heard(now, server, heard, orders));
+    }
+
+    fn refuse(&mut self, relay: Key, why: Refusal) {
         if let Some(client) = self.clients.at_mut(relay).filter(|client| client.waits) {
             client.waits = false;
-            self.tell(relay, Event::CheckOutRefused);
+            self.tell(relay, Event::CheckOutRefused(why));
         }
     }
 
     /// The relay is done with its connection, which is clean, or will be when RSET is answered.
-    pub(super) fn check_in(&mut self, relay: Key, client: Box<Client>) {
+    pub(super) fn check_in(&mut self, relay: Key, client: Box<Client>, heard: Heard) {
         let Some(key) = self.clients.at_mut(relay).and_then(|downstream| downstream.hop.take()) else {
             return;
         };
+        self.note_heard(key, heard);
         let deadline = self.now();
         let Some(hop) = self.hops.at_mut(key) else { return };
         hop.messages += 1;
@@ -386,8 +429,9 @@ impl<R: Reactor> Worker<R> {
     }
 
     /// The relay gives its connection up.
-    pub(super) fn discard(&mut self, relay: Key, reason: DiscardReason) {
+    pub(super) fn discard(&mut self, relay: Key, reason: DiscardReason, heard: Heard) {
         if let Some(key) = self.clients.at_mut(relay).and_then(|downstream| downstream.hop.take()) {
+            self.note_heard(key, heard);
             self.remove_hop(key, reason);
         }
     }
@@ -422,35 +466,40 @@ impl<R: Reactor> Worker<R> {
             // Nobody has to come again for what can be had in clear now.
             return self.connect(way, server, dedicated.map_or(Purpose::Pooled, Purpose::from));
         }
+        let loan = dedicated.as_ref().map(|dedicated| Loan { lane: dedicated.lane, since: now });
         let relay = dedicated.map(|dedicated| (dedicated.relay, dedicated.number));
-        self.on_open_failed(way, server, relay);
+        self.on_open_failed(way, server, relay, loan);
     }
 
-    fn on_open_failed(&mut self, way: Key, server: usize, dedicated: Option<(Key, u32)>) {
+    fn on_open_failed(&mut self, way: Key, server: usize, dedicated: Option<(Key, u32)>, loan: Option<Loan>) {
         let now = self.now();
         if let Some(way) = self.ways.at(way) {
             self.counters.upstreams[way.upstream].connect_failures.increment();
         }
-        self.on_pool(way, |pool, orders| pool.on_failed(now, server, dedicated.is_none(), orders));
+        self.on_pool(way, |pool, orders| pool.on_failed(now, server, loan, orders));
         let waits = |(relay, number): &(Key, u32)| {
             self.clients.at(*relay).is_some_and(|client| client.waits && client.number == *number)
         };
         if let Some((relay, _)) = dedicated.filter(waits) {
-            self.orders_of_pools.push_back((way, Order::Refuse { relay }));
+            let why = Refusal::Unreachable;
+            self.orders_of_pools.push_back((way, Order::Refuse { relay, why }));
         }
     }
 
     /// Takes the connection out of its pool and closes it without a word.
     fn remove_hop(&mut self, key: Key, reason: DiscardReason) {
-        let Some((way, upstream)) = self.hops.at(key).map(|hop| (hop.way, hop.upstream)) else { return };
+        let Some(upstream) = self.hops.at(key).map(|hop| hop.upstream) else { return };
         self.counters.upstreams[upstream].discard(reason).increment();
+        self.forget(key);
         self.close_hop(key);
-        self.forget(way, key);
     }
 
-    fn forget(&mut self, way: Key, key: Key) {
+    /// No pool counts it any more.
+    fn forget(&mut self, key: Key) {
         let now = self.now();
-        self.on_pool(way, |pool, orders| pool.on_gone(now, key, orders));
+        let loan = self.take_loan(key);
+        let Some((way, server)) = self.hops.at(key).map(|hop| (hop.way, hop.server)) else { return };
+        self.on_pool(way, |pool, orders| pool.on_gone(now, server, key, loan, orders));
     }
 
     fn close_hop(&mut self, key: Key) {
@@ -464,7 +513,7 @@ impl<R: Reactor> Worker<R> {
     fn retire(&mut self, key: Key) {
         let now = self.now();
         let Some(hop) = self.hops.at_mut(key) else { return };
-        let (way, upstream) = (hop.way, hop.upstream);
+        let upstream = hop.upstream;
         hop.state = State::Leaving;
         hop.pipe.queue(&mut b"QUIT\r\n".to_vec());
         hop.pipe.end();
@@ -473,7 +522,7 @@ impl<R: Reactor> Worker<R> {
         self.counters.upstreams[upstream].retired.increment();
         self.set_hop_deadline(key, Some(now + limit));
         self.part_from_one_too_many(upstream);
-        self.forget(way, key);
+        self.forget(key);
     }
 
     /// No pool counts those that said QUIT: they may be as many again, no more.

@@ -20,6 +20,7 @@ use crate::policy::mx::{Host, Hosts, Policies};
 use crate::policy::settings::{self, PoolLimits, Upstream};
 use crate::policy::tls::Leg;
 use crate::smtp::extension::Capabilities;
+use crate::traffic::lane::Shares;
 
 /// How long a server that failed to do TLS is not asked for it again.
 const IN_CLEAR: Duration = Duration::from_secs(600);
@@ -60,7 +61,13 @@ pub(super) struct Server {
 
 impl Way {
     /// To the servers that the configuration names; none, where they have to be looked up.
-    pub(super) fn configured(upstream: usize, settings: &Upstream, policies: &Policies, seed: u64) -> Self {
+    pub(super) fn configured(
+        upstream: usize,
+        settings: &Upstream,
+        policies: &Policies,
+        shares: Shares,
+        seed: u64,
+    ) -> Self {
         let mut leg = settings.tls.leg();
         if let (Some(toward), Some(own)) = (&mut leg.toward, policies.as_set()) {
             toward.policy = own.clone();
@@ -69,7 +76,7 @@ impl Way {
         let servers: &[settings::Server] = if settings.is_looked_up() { &[] } else { &settings.servers };
         Self {
             upstream,
-            pool: Pool::new(settings.pool, servers, seed),
+            pool: Pool::new(settings.pool, settings.congestion, shares, servers, seed),
             servers: servers.iter().map(server).collect(),
             hosts: None,
             unused_since: None,
@@ -82,10 +89,12 @@ impl Way {
         settings: &Upstream,
         policies: &Policies,
         hosts: Arc<Hosts>,
+        shares: Shares,
         seed: u64,
     ) -> Self {
         let (in_pool, servers): (Vec<_>, Vec<_>) = servers(&hosts, settings, policies).into_iter().unzip();
-        let pool = Pool::new(PoolLimits { warm: 0, ..settings.pool }, &in_pool, seed);
+        let limits = PoolLimits { warm: 0, ..settings.pool };
+        let pool = Pool::new(limits, settings.congestion, shares, &in_pool, seed);
         Self { upstream, pool, servers, hosts: Some(hosts), unused_since: None }
     }
 
@@ -168,7 +177,7 @@ impl Server {
 mod tests {
     use super::*;
     use crate::policy::mx::Security;
-    use crate::policy::settings::{IdentityMode, UpstreamTimeouts};
+    use crate::policy::settings::{Congestion, IdentityMode, UpstreamTimeouts};
     use crate::policy::tls::{TowardServer, UpstreamTls};
     use crate::tls::client_policy::{Authentication, ClientPolicy};
     use crate::tls::dane::Tlsa;
@@ -181,6 +190,7 @@ mod tests {
             servers: Vec::new(),
             mx: None,
             pool: PoolLimits { warm: 0, max: 4, messages: 1, age: second, idle: second, wait: second },
+            congestion: Congestion::default(),
             identity: IdentityMode::None,
             tls: UpstreamTls::Offer(TowardServer { policy, name: None }),
             auth: None,

@@ -90,7 +90,7 @@ fn nobody_hears_that_lines_came_together() {
 fn a_panic_at_the_end_of_a_transaction_gives_everything_back() {
     let dialogues = script::parse("# content is under way\n= envelope\nC: BDAT 2\nC~ ab\n");
     let (actions, missing) = break_at_the_end(&dialogues[0]);
-    assert!(actions.iter().any(|it| matches!(it, Action::Discard(DiscardReason::Fault))), "{actions:?}");
+    assert!(actions.iter().any(|it| matches!(it, Action::Discard(DiscardReason::Fault, _))), "{actions:?}");
     assert_eq!(missing, 0, "window is lost");
 }
 

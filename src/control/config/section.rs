@@ -23,8 +23,8 @@ use crate::policy::route::{Pattern, Route, Routes, Senders};
 use crate::policy::score::Thresholds;
 use crate::policy::sender::{DmarcMode, Settings};
 use crate::policy::settings::{
-    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    RecordSink, Server, Upstream, UpstreamIndex, UpstreamTimeouts, VARIANT, Workers,
+    BareNewlinePolicy, Config, Congestion, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener,
+    PoolLimits, RecordSink, Server, Upstream, UpstreamIndex, UpstreamTimeouts, VARIANT, Workers,
 };
 use crate::policy::symbol;
 use crate::policy::tls::UpstreamTls;
@@ -235,10 +235,11 @@ fn downstream_timeouts(section: Option<Section<'_>>) -> DownstreamTimeouts {
     timeouts
 }
 
-/// `"auto"` or a list of core numbers.
+/// `"auto"`, `"cores"` or a list of core numbers.
 fn cpus(item: Item<'_>) -> Option<Cpus> {
     if item.as_text().is_some() {
-        return item.choice(&[("auto", ())]).map(|()| Cpus::Auto);
+        let by_core = item.choice(&[("auto", false), ("cores", true)])?;
+        return Some(if by_core { Cpus::Cores } else { Cpus::Auto });
     }
     let mut cores: Vec<usize> = Vec::new();
     for element in item.some_elements("core") {
@@ -329,6 +330,7 @@ fn the_internet(item: Item<'_>, outside: &dyn Outside) -> Upstream {
         servers: Vec::new(),
         mx: mx::settings(item, None, &tls, &pool, IdentityMode::None, outside),
         pool,
+        congestion: Congestion::default(),
         identity: IdentityMode::None,
         tls,
         auth: None,
@@ -361,6 +363,7 @@ fn upstream(mut section: Section<'_>, names: &mut Names, validates: bool, outsid
     };
     let max = if by_mx.is_some() { POOL_OF_MX_MAX } else { POOL_MAX };
     let pool = pool(section.section("pool"), kept, max);
+    let congestion = congestion(section.section("congestion"), &pool);
     let of_mx = section.section("mx");
     let mx = match (by_mx, of_mx) {
         (Some(item), of_mx) => mx::settings(item, of_mx, &tls, &pool, identity, outside),
@@ -377,7 +380,7 @@ fn upstream(mut section: Section<'_>, names: &mut Names, validates: bool, outsid
     section.finish();
     // Of strangers' servers nobody knows what comes next.
     let data_ahead = if is_looked_up { 0 } else { data_ahead.unwrap_or(DATA_AHEAD) };
-    Upstream { name, servers, mx, pool, identity, tls, auth, timeout, chunking, data_ahead }
+    Upstream { name, servers, mx, pool, congestion, identity, tls, auth, timeout, chunking, data_ahead }
 }
 
 /// Whoever has a domain says which servers take its mail: nobody has a name there.
@@ -430,6 +433,12 @@ fn server(item: Item<'_>) -> Option<Server> {
     Some(Server { address: address?, weight: weight?, rank: 0 })
 }
 
+/// How long a transaction waits for a connection. RFC 5321 §4.5.3.2.3: a client gives the reply to RCPT five minutes. Within
+/// them a connection may have to be had and the envelope answered (`timeout.reply`: 30 s) twice, if the first one is
+/// lost: 2 * (100 s + 30 s), and some time for the network. Whoever sets more has next hops that answer sooner.
+const WAIT: Duration = Duration::from_secs(100);
+const WAIT_MAX: Duration = Duration::from_secs(240);
+
 /// Whether connections are kept ready though nobody asks.
 #[derive(Clone, Copy)]
 enum Kept {
@@ -443,14 +452,7 @@ const NOBODY_KNOWS: &str = "servers are looked up when there is mail: warm must 
 fn pool(section: Option<Section<'_>>, kept: Kept, max: usize) -> PoolLimits {
     let warm = if matches!(kept, Kept::Warm) { WARM } else { 0 };
     let minutes = |n: u64| Duration::from_secs(60 * n);
-    let mut pool = PoolLimits {
-        warm,
-        max,
-        messages: 500,
-        age: minutes(15),
-        idle: minutes(1),
-        wait: Duration::from_secs(20),
-    };
+    let mut pool = PoolLimits { warm, max, messages: 500, age: minutes(15), idle: minutes(1), wait: WAIT };
     let Some(mut section) = section else { return pool };
     set(&mut pool.max, section.item("max").and_then(|item| item.count(1..=100_000)));
     pool.warm =
@@ -458,7 +460,7 @@ fn pool(section: Option<Section<'_>>, kept: Kept, max: usize) -> PoolLimits {
     set(&mut pool.messages, section.item("messages").and_then(|item| item.count(1..=u32::MAX.into())));
     set(&mut pool.age, section.item("age").and_then(|item| item.duration(TIMEOUT)));
     set(&mut pool.idle, section.item("idle").and_then(|item| item.duration(TIMEOUT)));
-    set(&mut pool.wait, section.item("wait").and_then(|item| item.duration(Duration::ZERO..=*TIMEOUT.end())));
+    set(&mut pool.wait, section.item("wait").and_then(|item| item.duration(Duration::ZERO..=WAIT_MAX)));
     if pool.warm > pool.max {
         section.fault_at("warm", format!("warm = {} is more than max = {}", pool.warm, pool.max));
     }
@@ -467,6 +469,20 @@ fn pool(section: Option<Section<'_>>, kept: Kept, max: usize) -> PoolLimits {
     }
     section.finish();
     pool
+}
+
+fn congestion(section: Option<Section<'_>>, pool: &PoolLimits) -> Congestion {
+    let mut congestion = Congestion::default();
+    congestion.min = congestion.min.min(pool.max);
+    let Some(mut section) = section else { return congestion };
+    set(&mut congestion.adapts, section.item("adaptive").and_then(Item::flag));
+    set(&mut congestion.min, section.item("min").and_then(|item| item.count(1..=100_000)));
+    set(&mut congestion.ejects, section.item("eject").and_then(Item::flag));
+    if congestion.min > pool.max {
+        section.fault_at("min", format!("min = {} is more than pool.max = {}", congestion.min, pool.max));
+    }
+    section.finish();
+    congestion
 }
 
 fn upstream_timeouts(section: Option<Section<'_>>) -> UpstreamTimeouts {

@@ -192,7 +192,7 @@ fn all_faults_come_at_once_and_in_order() {
         &text,
         &[
             "1:12: `mx .example.net` is not a host name; write one like \"mx1.example.net\"",
-            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, auth, identity, pool, mx, timeout, chunking, data_ahead",
+            "7:1: unknown key `wieght` in upstream; known: name, servers, tls, auth, identity, pool, congestion, mx, timeout, chunking, data_ahead",
             "8:12: `127.0.0.1` has no port; write one like \"127.0.0.1:25\" or \"[::1]:25\"",
             "12:1: unknown key `wieght` in route; known: clients, authenticated, recipient, upstream, tls",
         ],
@@ -280,7 +280,7 @@ fn workers_have_bounds() {
         ("transactions = 0", "12:16: 0 is out of range: 1 to 4294967295"),
         ("received = 1", "12:12: 1 is out of range: 10 to 1000"),
         ("min_rate = \"5\"", "12:12: `5` is not a rate; write one like \"500B/s\" (B, KiB, MiB, GiB)"),
-        ("cpus = \"all\"", "12:8: `all` is not known here; known: auto"),
+        ("cpus = \"all\"", "12:8: `all` is not known here; known: auto, cores"),
         ("cpus = []", "12:8: at least one core is needed"),
         ("cpus = [1, 1]", "12:12: core 1 is named twice"),
         (
@@ -359,6 +359,14 @@ fn pools_fit_together() {
     for (line, wanted) in [
         ("pool = { warm = 33 }", "8:17: warm = 33 is more than max = 32"),
         ("pool = { max = 0 }", "8:16: 0 is out of range: 1 to 100000"),
+        ("pool = { wait = \"5m\" }", "8:17: 300s is out of range: 0ns to 240s"),
+        ("congestion = { min = 33 }", "8:22: min = 33 is more than pool.max = 32"),
+        ("congestion = { min = 0 }", "8:22: 0 is out of range: 1 to 100000"),
+        ("congestion = { adaptive = 1 }", "8:27: expected true or false, found a whole number"),
+        (
+            "congestion = { maximum = 3 }",
+            "8:16: unknown key `maximum` in upstream.congestion; known: adaptive, min, eject",
+        ),
         ("pool = { messages = 0 }", "8:21: 0 is out of range: 1 to 4294967295"),
         (
             "pool = { age = \"soon\" }",

@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fastrand::Rng;
 use memchr::{memchr, memmem};
 
+use super::crowd::Crowd;
 use super::dump::Dumper;
 use super::options::Options;
+use super::station::Station;
 use super::step::Step;
 use super::{Keep, Protocol};
-use crate::base::time::Wall;
+use crate::base::time::{Instant, Wall};
 use crate::load::console;
 
 /// Content in which the journal looks for the message's id.
@@ -109,6 +111,9 @@ pub(super) struct Books {
     pub(super) counters: Arc<Counters>,
     pub(super) rng: Rng,
     pub(super) wall: Wall,
+    pub(super) now: Instant,
+    pub(super) station: Option<Station>,
+    pub(super) crowd: Crowd,
     pub(super) memory: Memory,
     ehlo: Vec<String>,
     dumper: Option<Dumper>,
@@ -126,7 +131,7 @@ impl fmt::Debug for Books {
 impl Books {
     /// # Errors
     /// When the journal cannot be opened.
-    pub(super) fn open(options: Options, keep: Option<Keep>) -> Result<Self> {
+    pub(super) fn open(options: Options, keep: Option<Keep>, now: Instant) -> Result<Self> {
         let journal =
             options.journal.as_ref().map(|path| File::options().append(true).create(true).open(path));
         let dumper = options.dump.clone().map(|dump| Dumper {
@@ -146,6 +151,9 @@ impl Books {
             system_log: options.rules.logs_any().then(system_log).transpose()?,
             counters: Arc::default(),
             wall: Wall::default(),
+            now,
+            station: options.capacity.map(Station::new),
+            crowd: Crowd::new(now, options.series),
             memory,
             dumper,
             keep,

@@ -13,6 +13,8 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::options::{Announce, Dump, Options, Protocol};
+use super::plan::Plan;
+use super::station::Capacity;
 use super::step::{Delay, Fault, Rules, Step, each_command, parse_delay, parse_fail, parse_wait};
 use super::{Sink, thread};
 use crate::load::address::{self, Family};
@@ -170,6 +172,20 @@ struct Cli {
     /// Wait at a step before going on.
     #[arg(long, value_name = "STEP=MS", value_parser = parse_delay)]
     delay: Vec<(Step, Delay)>,
+    /// Changes while the sink runs, a line each: SECONDS, and STEP=MSms, STEP=hang, STEP=CODE, STEP=drop,
+    /// STEP=ok, refuse or accept.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Messages in work at a time, each for --service; others wait for their answer in a queue. So the
+    /// capacity is this many in that time.
+    #[arg(long, value_name = "COUNT", requires = "service", value_parser = positive)]
+    capacity: Option<u64>,
+    /// What the work on a message takes.
+    #[arg(long, value_name = "MS", requires = "capacity", value_parser = positive)]
+    service: Option<u64>,
+    /// With --json: what there was in each interval of so many milliseconds.
+    #[arg(long, value_name = "MS", requires = "json", value_parser = positive)]
+    series: Option<u64>,
     /// Seed of the percentages of --fail.
     #[arg(long)]
     seed: Option<u64>,
@@ -234,6 +250,12 @@ impl Cli {
             announce: self.announce(),
             tls: self.tls()?,
             rules: self.rules()?,
+            plan: self.plan()?,
+            capacity: self.capacity.zip(self.service).map(|(places, service)| Capacity {
+                places: usize::try_from(places).unwrap_or(usize::MAX),
+                service: Duration::from_millis(service),
+            }),
+            series: self.series.map(Duration::from_millis),
             soft_reply: self.soft_reply.clone().unwrap_or(defaults.soft_reply),
             hard_reply: self.hard_reply.clone().unwrap_or(defaults.hard_reply),
             sessions_max: usize::try_from(self.sessions_max).unwrap_or(usize::MAX),
@@ -249,6 +271,13 @@ impl Cli {
             verbose: self.verbose > 0,
             seed: self.seed,
         })
+    }
+
+    fn plan(&self) -> Result<Plan, String> {
+        let Some(path) = &self.plan else { return Ok(Plan::default()) };
+        let wrong = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        Plan::parse(&text).map_err(|fault| wrong(&fault))
     }
 
     fn tls(&self) -> Result<Option<ServerPolicy>, String> {
@@ -366,20 +395,21 @@ fn ids(passwd: &str, user: &str) -> Option<(u32, u32)> {
 fn serve(cli: &Cli, options: Options) -> Result<(), String> {
     cli.user.as_deref().map_or(Ok(()), become_user)?;
     let address = address::local(&cli.address, Family::from_switches(cli.v4, cli.v6))?;
-    let (reactor, _) = thread::listen(address)?;
+    let (reactor, address) = thread::listen(address)?;
     if let Some(root) = &cli.root {
         let changed = std::os::unix::fs::chroot(root).and_then(|()| std::env::set_current_dir("/"));
         changed.map_err(|error| format!("-R {}: {error}", root.display()))?;
     }
     let waker = reactor.waker();
     let mut sink = Sink::new(options, None, reactor).map_err(|error| error.to_string())?;
+    sink.can_listen((thread::again, address));
     stop_on_signal(sink.stop_flag(), waker)?;
     sink.run();
     if cli.counters {
         console::show(b"\n");
     }
     if cli.json {
-        console::show_json(&sink.counters().totals());
+        console::show_json(&sink.told());
     }
     Ok(())
 }
@@ -414,7 +444,7 @@ fn stop_on_signal(stop: Arc<AtomicBool>, waker: Waker) -> Result<(), String> {
 mod tests {
     use clap::Parser as _;
 
-    use super::{Cli, Dump, Protocol, ids, unescape};
+    use super::{Capacity, Cli, Dump, Duration, Protocol, ids, unescape};
 
     fn parse(line: &str) -> Cli {
         Cli::try_parse_from(std::iter::once("sink").chain(line.split_whitespace())).unwrap()
@@ -437,6 +467,19 @@ mod tests {
         );
         let ours = parse("--chunking --size 1000 --smtputf8 -8aCEFNp :25 1").options().unwrap();
         assert_eq!(ours.announce.lines(), ["CHUNKING", "SMTPUTF8", "SIZE 1000"]);
+    }
+
+    #[test]
+    fn a_capacity_is_places_and_time() {
+        let options = parse("--capacity 3 --service 20 --json --series 100 :25 1").options().unwrap();
+        let service = Duration::from_millis(20);
+        assert_eq!(options.capacity, Some(Capacity { places: 3, service }));
+        assert_eq!(options.series, Some(Duration::from_millis(100)));
+        for line in ["--capacity 3", "--service 3", "--capacity 0 --service 1", "--series 5", "--plan"] {
+            let line = format!("sink {line} :25 1");
+            assert!(Cli::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+        }
+        assert!(parse("--plan /proc/no/such :25 1").options().unwrap_err().contains("/proc/no/such"));
     }
 
     #[test]

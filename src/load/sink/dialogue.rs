@@ -29,6 +29,8 @@ pub(super) enum Then {
     Read,
     /// Reads nothing for so long, then resumes with what was not consumed.
     Wait(Duration),
+    /// Reads nothing until the rules change, then resumes in the same way.
+    Hold,
     /// Shakes hands; what else came in clear is nobody's.
     StartTls,
     /// Reads nothing any more.
@@ -457,12 +459,19 @@ impl Dialogue {
         }
     }
 
-    /// Stops before `step` if a wait is owed; the second time it is over.
+    /// Stops before `step` if a wait is owed; the second time it is over. A message owes what the station's
+    /// work on it takes.
     fn hold(&mut self, step: Step, books: &mut Books) -> Option<Flow> {
         if std::mem::take(&mut self.waited) {
             return None;
         }
-        let wait = books.options.rules.wait(step, &mut books.rng)?;
+        if books.options.rules.holds(step) {
+            return Some(Flow::Stop(0, Then::Hold));
+        }
+        let now = books.now;
+        let work = books.station.as_mut().filter(|_| step == Step::Dot).map(|station| station.admit(now));
+        let told = books.options.rules.wait(step, &mut books.rng);
+        let wait = told.into_iter().chain(work).reduce(|told, work| told + work)?;
         self.waited = true;
         Some(Flow::Stop(0, Then::Wait(wait)))
     }

@@ -18,9 +18,12 @@ use crate::tls::session::Session;
 mod books;
 mod cli;
 mod content;
+mod crowd;
 mod dialogue;
 mod dump;
 mod options;
+mod plan;
+mod station;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,10 @@ mod thread;
 
 pub use books::{Counters, Framing, Kept, Totals};
 pub use cli::main;
+pub use crowd::{Interval, Told};
 pub use options::{Announce, Dump, Options, Protocol};
+pub use plan::{Change, Plan};
+pub use station::Capacity;
 pub use step::{Delay, Fault, Rules, Step};
 pub use thread::{Running, start};
 
@@ -71,6 +77,8 @@ enum Mode {
     Open,
     /// Reads nothing until its time has come.
     Waiting,
+    /// Reads nothing until the rules change.
+    Held,
     /// Reads nothing because the peer does not take its replies.
     Choked,
     Hung,
@@ -114,7 +122,15 @@ pub struct Sink<R: Reactor> {
     spares: Vec<Vec<u8>>,
     stop: Arc<AtomicBool>,
     shown: Totals,
+    begun: Instant,
+    /// The plan says that nobody may connect.
+    refusing: bool,
+    /// How to listen again after that.
+    listen: Option<Listen<R>>,
 }
+
+/// Makes a reactor listen.
+pub type Listen<R> = (fn(&mut R, SocketAddr) -> Result<(), Errno>, SocketAddr);
 
 impl<R: Reactor> Sink<R> {
     /// A sink on a reactor that listens already.
@@ -122,10 +138,11 @@ impl<R: Reactor> Sink<R> {
     /// # Errors
     /// When the journal or the system log cannot be opened.
     pub fn new(options: Options, keep: Option<Keep>, reactor: R) -> std::io::Result<Self> {
+        let begun = reactor.now().instant;
         Ok(Self {
-            sweep: reactor.now().instant + SWEEP,
+            sweep: begun + SWEEP,
             reactor,
-            books: Books::open(options, keep)?,
+            books: Books::open(options, keep, begun)?,
             conns: Vec::new(),
             open: 0,
             queue: VecDeque::new(),
@@ -133,7 +150,21 @@ impl<R: Reactor> Sink<R> {
             spares: Vec::new(),
             stop: Arc::default(),
             shown: Totals::default(),
+            begun,
+            refusing: false,
+            listen: None,
         })
+    }
+
+    /// Says how to listen again, for plans in which the sink refuses connections for a while.
+    pub const fn can_listen(&mut self, listen: Listen<R>) {
+        self.listen = Some(listen);
+    }
+
+    /// What there is to tell of the run so far; its series ends with that.
+    pub fn told(&mut self) -> Told {
+        let totals = self.books.counters.totals();
+        self.books.crowd.told(self.reactor.now().instant, totals)
     }
 
     /// The counters, for any thread.
@@ -159,7 +190,10 @@ impl<R: Reactor> Sink<R> {
         let deadline = self.deadline();
         self.reactor.turn(deadline);
         let now = self.reactor.now();
-        self.books.wall = now.wall;
+        (self.books.wall, self.books.now) = (now.wall, now.instant);
+        let counters = &self.books.counters;
+        self.books.crowd.roll(now.instant, || counters.totals());
+        self.change_by_plan(now.instant);
         while let Some(completion) = self.reactor.next() {
             self.complete(completion, now.instant);
         }
@@ -183,7 +217,61 @@ impl<R: Reactor> Sink<R> {
     fn deadline(&self) -> Option<Instant> {
         let sweep = (self.open > 0).then_some(self.sweep);
         let delay = self.delays.peek().map(|Reverse((at, _))| *at);
-        sweep.into_iter().chain(delay).min()
+        let plan = self.books.options.plan.next().map(|after| self.begun + after);
+        sweep.into_iter().chain(delay).chain(plan).min()
+    }
+
+    /// Does what the plan has for this time.
+    fn change_by_plan(&mut self, now: Instant) {
+        while let Some(change) = self.books.options.plan.take(now.since(self.begun)) {
+            match change {
+                Change::Refuse => self.refuse(),
+                Change::Accept => self.accept_again(),
+                _ => {
+                    self.books.options.rules.change(change);
+                    self.resume_held(now);
+                }
+            }
+        }
+    }
+
+    /// Nobody can connect, and whoever was connected is not any more: the server has died.
+    fn refuse(&mut self) {
+        self.refusing = true;
+        self.reactor.stop_listening();
+        while let Some((socket, _)) = self.queue.pop_front() {
+            self.reactor.reset(socket);
+        }
+        let open: Vec<Socket> = self.conns.iter().flatten().map(|conn| conn.socket).collect();
+        for socket in open {
+            self.reactor.reset(socket);
+            self.end(socket);
+        }
+    }
+
+    fn accept_again(&mut self) {
+        self.refusing = false;
+        let Some((listen, address)) = self.listen else { return };
+        if let Err(error) = listen(&mut self.reactor, address) {
+            crate::load::console::say("sink", &format!("{address}: {error}"));
+        }
+    }
+
+    /// Lets go on who was left without an answer, as far as the rules have one now.
+    fn resume_held(&mut self, now: Instant) {
+        let held = |conn: &&Conn| conn.mode == Mode::Held;
+        let held: Vec<Socket> = self.conns.iter().flatten().filter(held).map(|conn| conn.socket).collect();
+        held.into_iter().for_each(|socket| self.resume(socket, Mode::Held, now));
+    }
+
+    /// Goes on with a connection, if that is how it still stands.
+    fn resume(&mut self, socket: Socket, from: Mode, now: Instant) {
+        if let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == from) {
+            conn.mode = Mode::Open;
+            conn.active = now;
+            self.reactor.receive(socket);
+            self.feed(socket, &[], now);
+        }
     }
 
     fn complete(&mut self, completion: Completion, now: Instant) {
@@ -200,6 +288,9 @@ impl<R: Reactor> Sink<R> {
     }
 
     fn accept(&mut self, socket: Socket, peer: SocketAddr, now: Instant) {
+        if self.refusing {
+            return self.reactor.reset(socket);
+        }
         count(&self.books.counters.connects, 1);
         if self.open >= self.books.options.sessions_max {
             // As if it were still in the kernel's queue: no greeting yet.
@@ -232,6 +323,7 @@ impl<R: Reactor> Sink<R> {
             active: now,
         });
         self.open += 1;
+        self.books.crowd.connections(self.open);
         self.reactor.receive(socket);
         self.feed(socket, &[], now);
     }
@@ -293,7 +385,10 @@ impl<R: Reactor> Sink<R> {
         if conn.out.capacity() == 0 {
             conn.out = spares.pop().unwrap_or_default();
         }
-        conn.dialogue.receive(input, books, &mut conn.out)
+        let before = conn.dialogue.is_busy();
+        let advanced = conn.dialogue.receive(input, books, &mut conn.out);
+        books.crowd.transaction(before, conn.dialogue.is_busy());
+        advanced
     }
 
     /// Sends what there is to say, and does what the dialogue asks.
@@ -309,6 +404,7 @@ impl<R: Reactor> Sink<R> {
                 conn.mode = Mode::Waiting;
                 self.delays.push(Reverse((now + delay, socket)));
             }
+            Then::Hold => conn.mode = Mode::Held,
             Then::StartTls => conn.start_tls(self.books.options.tls.as_ref()),
             Then::Hang => conn.mode = Mode::Hung,
             Then::Close => conn.mode = Mode::Closing,
@@ -378,8 +474,10 @@ impl<R: Reactor> Sink<R> {
     fn close(&mut self, socket: Socket) {
         self.reactor.close(socket);
         let Some(conn) = self.conns.get_mut(socket.0.index()).and_then(Option::take) else { return };
+        self.books.crowd.transaction(conn.dialogue.is_busy(), false);
         self.spare(conn.out);
         self.open -= 1;
+        self.books.crowd.connections(self.open);
         count(&self.books.counters.sessions, 1);
         if let Some((socket, peer)) = self.queue.pop_front() {
             self.open_session(socket, peer, self.reactor.now().instant);
@@ -391,13 +489,7 @@ impl<R: Reactor> Sink<R> {
         while let Some(&Reverse((at, socket))) = self.delays.peek().filter(|Reverse((at, _))| *at <= now) {
             debug_assert!(at <= now);
             self.delays.pop();
-            if let Some(conn) = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Waiting)
-            {
-                conn.mode = Mode::Open;
-                conn.active = now;
-                self.reactor.receive(socket);
-                self.feed(socket, &[], now);
-            }
+            self.resume(socket, Mode::Waiting, now);
         }
     }
 
@@ -406,7 +498,7 @@ impl<R: Reactor> Sink<R> {
         self.sweep = now + SWEEP;
         let timeout = self.books.options.timeout;
         let silent = |conn: &&Conn| {
-            !matches!(conn.mode, Mode::Waiting | Mode::Hung) && now.since(conn.active) > timeout
+            !matches!(conn.mode, Mode::Waiting | Mode::Held | Mode::Hung) && now.since(conn.active) > timeout
         };
         let silent: Vec<Socket> =
             self.conns.iter().flatten().filter(silent).map(|conn| conn.socket).collect();

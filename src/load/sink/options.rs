@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::plan::Plan;
+use super::station::Capacity;
 use super::step::Rules;
 use crate::tls::server_policy::ServerPolicy;
 
@@ -51,6 +53,12 @@ pub struct Options {
     /// STARTTLS is announced, and these sessions are made from this.
     pub tls: Option<ServerPolicy>,
     pub rules: Rules,
+    /// How they change while the sink runs.
+    pub plan: Plan,
+    /// What it can do at the end of content; without one, anything.
+    pub capacity: Option<Capacity>,
+    /// What is told at the end is told in intervals of this, too.
+    pub series: Option<Duration>,
     /// Replies of `-r` and `-f`.
     pub soft_reply: String,
     pub hard_reply: String,
@@ -86,6 +94,9 @@ impl Default for Options {
             announce: Announce::default(),
             tls: None,
             rules: Rules::default(),
+            plan: Plan::default(),
+            capacity: None,
+            series: None,
             soft_reply: "450 4.3.0 Error: command failed".to_owned(),
             hard_reply: "500 5.3.0 Error: command failed".to_owned(),
             sessions_max: usize::MAX,

@@ -100,6 +100,7 @@ pub struct Delay {
 struct Rule {
     fault: Option<(Fault, u8)>,
     delay: Option<Delay>,
+    hold: bool,
     log: bool,
 }
 
@@ -119,6 +120,22 @@ impl Rules {
 
     pub fn delay(&mut self, step: Step, delay: Delay) {
         self.set(step).delay = Some(delay);
+    }
+
+    /// Nobody is answered at this step until that is taken back.
+    pub fn hold(&mut self, step: Step) {
+        self.set(step).hold = true;
+    }
+
+    /// Whether nobody is answered at this step now.
+    pub(super) const fn holds(&self, step: Step) -> bool {
+        self.any && self.table[step as usize].hold
+    }
+
+    /// The sink does its duty at this step; what is written of it stays.
+    pub fn clear(&mut self, step: Step) {
+        let rule = self.set(step);
+        *rule = Rule { log: rule.log, ..Rule::default() };
     }
 
     /// The step goes to the system log.

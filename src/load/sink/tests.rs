@@ -5,7 +5,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::books::Books;
 use super::dialogue::{Dialogue, Then};
-use super::{Announce, Delay, Fault, Framing, Kept, Options, Protocol, Step, Totals};
+use super::{Announce, Capacity, Change, Delay, Fault, Framing, Kept, Options, Protocol, Step, Totals};
+use crate::base::time::Instant;
 
 /// What a client heard, the counters, and the messages kept.
 type Heard = (String, Then, Totals, Vec<Kept>);
@@ -13,7 +14,12 @@ type Heard = (String, Then, Totals, Vec<Kept>);
 fn books(options: &Options) -> (Books, Receiver<Kept>) {
     let (kept, receiver) = channel();
     (
-        Books::open(options.clone(), Some(Box::new(move |message| kept.send(message).unwrap()))).unwrap(),
+        Books::open(
+            options.clone(),
+            Some(Box::new(move |message| kept.send(message).unwrap())),
+            Instant::default(),
+        )
+        .unwrap(),
         receiver,
     )
 }
@@ -201,6 +207,42 @@ fn a_wait_changes_no_word() {
         options.rules.delay(step, Delay { base: std::time::Duration::from_secs(1), odds: 50 });
     }
     assert_eq!(check(&options, wire, &want.0), want);
+}
+
+#[test]
+fn who_is_held_is_answered_when_the_rules_change() {
+    let wire = "EHLO x~MAIL FROM:<>~RCPT TO:<x>~DATA~.~QUIT~".replace('~', "\r\n");
+    let want = talk(&chunking(), &[wire.as_bytes()]).0;
+    for step in [Step::Connect, Step::Ehlo, Step::Mail, Step::Rcpt, Step::Data, Step::Dot, Step::Quit] {
+        let mut options = chunking();
+        options.rules.change(Change::Hold(step));
+        let (mut books, _kept) = books(&options);
+        let mut dialogue = Dialogue::new("127.0.0.1:1".parse().unwrap(), &books);
+        let mut out = Vec::new();
+        let (mut used, then) = dialogue.receive(wire.as_bytes(), &mut books, &mut out);
+        assert_eq!(then, Then::Hold, "{step:?}");
+        // Another change does not let it go.
+        books.options.rules.change(Change::Fail(Step::Vrfy, Fault::Drop));
+        assert_eq!(dialogue.receive(&wire.as_bytes()[used..], &mut books, &mut out), (0, Then::Hold));
+        books.options.rules.change(Change::Well(step));
+        used += dialogue.receive(&wire.as_bytes()[used..], &mut books, &mut out).0;
+        assert_eq!((used, String::from_utf8(out).unwrap().replace("\r\n", "~")), (wire.len(), want.clone()));
+    }
+}
+
+#[test]
+fn a_message_takes_its_place_in_the_queue() {
+    let second = std::time::Duration::from_secs(1);
+    let mut options = chunking();
+    options.capacity = Some(Capacity { places: 1, service: second });
+    let (mut books, _kept) = books(&options);
+    let mut waits = Vec::new();
+    for content in ["DATA\r\n.\r\n", "BDAT 1 LAST\r\na", "DATA\r\n.\r\n"] {
+        let mut dialogue = Dialogue::new("127.0.0.1:1".parse().unwrap(), &books);
+        let wire = format!("MAIL FROM:<>\r\nRCPT TO:<x>\r\n{content}");
+        waits.push(dialogue.receive(wire.as_bytes(), &mut books, &mut Vec::new()).1);
+    }
+    assert_eq!(waits, [1, 2, 3].map(|n| Then::Wait(second * n)));
 }
 
 #[test]

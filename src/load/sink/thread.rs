@@ -7,6 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use super::{Counters, Keep, Options, Sink, Totals};
+use crate::reactor::Errno;
 use crate::reactor::uring::{Uring, UringConfig};
 use crate::reactor::waker::Waker;
 
@@ -61,9 +62,14 @@ fn serve(options: Options, keep: Option<Keep>, address: SocketAddr, face: &Sende
 fn open(options: Options, keep: Option<Keep>, address: SocketAddr) -> Result<(Sink<Uring>, Face), String> {
     let (reactor, address) = listen(address)?;
     let waker = reactor.waker();
-    let sink = Sink::new(options, keep, reactor).map_err(|error| error.to_string())?;
+    let mut sink = Sink::new(options, keep, reactor).map_err(|error| error.to_string())?;
+    sink.can_listen((again, address));
     let face = Face { address, counters: sink.counters(), stop: sink.stop_flag(), waker };
     Ok((sink, face))
+}
+
+pub(super) fn again(reactor: &mut Uring, address: SocketAddr) -> Result<(), Errno> {
+    reactor.listen(address).map(drop)
 }
 
 /// A ring that listens, and where.

@@ -45,6 +45,8 @@ use schedule::Schedule;
 
 /// Connects under way at a time: more would only overflow the other side's queue.
 const CONNECTS_MAX: usize = 64;
+/// Planned messages that wait for a session; what comes on top of these is told as not begun.
+const DUE_MAX: usize = 1 << 20;
 /// The wait before a refused connect is tried again.
 const CONNECT_AGAIN: Duration = Duration::from_millis(10);
 /// How often sessions that hear nothing are looked for.
@@ -253,7 +255,8 @@ impl<R: Reactor> Source<R> {
             self.tally.planned(now);
             match self.idle.pop_front() {
                 Some(session) => self.take_up(session, Some(planned)),
-                None => self.due.push_back(planned),
+                None if self.due.len() < DUE_MAX => self.due.push_back(planned),
+                None => self.tally.report.unstarted += 1,
             }
         }
         if self.is_over(now) {

@@ -248,6 +248,40 @@ fn lost_connections_are_made_again() {
     assert_eq!((totals.connects, totals.refused), (5, 5));
 }
 
+/// What a plan takes away it gives back: nobody is left behind, and nobody gets in meanwhile.
+#[test]
+fn a_next_hop_falls_silent_and_recovers() {
+    let planned = |plan| {
+        let mut sink = chunking();
+        sink.plan = sink::Plan::parse(plan).unwrap();
+        loopback(sink, |options| {
+            (options.messages, options.sessions, options.connect_tries) = (8, 4, 3);
+            (options.keep_session, options.keep_going) = (true, true);
+        })
+    };
+    let (report, totals, _) = planned("0 dot=hang\n0.05 dot=30ms\n0.1 dot=ok");
+    assert_eq!((report.messages, report.failed, totals.messages), (8, 0, 8));
+    let (report, totals, _) = planned("0 refuse");
+    assert_eq!((report.messages, report.failed, totals.messages), (0, 8, 0));
+    let (report, totals, _) = planned("0 refuse\n0 accept\n0 rcpt=451");
+    assert_eq!((report.failed, totals.messages), (8, 0));
+    let (report, ..) = planned("0 refuse\n0.01 accept");
+    // Three tries are over soon; the connection that was taken away is told as lost.
+    assert_eq!(report.messages + report.failed, 8);
+}
+
+#[test]
+fn a_capacity_is_what_a_sink_can_do() {
+    let mut sink = chunking();
+    let service = std::time::Duration::from_millis(2);
+    sink.capacity = Some(sink::Capacity { places: 2, service });
+    let (report, totals, _) = loopback(sink, |options| {
+        (options.messages, options.sessions, options.keep_session) = (20, 8, true);
+    });
+    assert_eq!((report.messages, totals.messages), (20, 20));
+    assert!(report.seconds >= 0.02, "{}: ten times two at a time", report.seconds);
+}
+
 #[test]
 fn a_refused_connect_is_tried_again_and_counted() {
     // A port that was free a moment ago, and nobody listens on.

@@ -7,6 +7,7 @@ use crate::reactor::Socket;
 use crate::smtp::sasl::client::{Credentials, Means};
 use crate::smtp::sasl::{Exchange, Mechanism, ScramKeys, Secret, Step};
 use crate::tls::secured::{Fingerprint, Peer, Trust, Version};
+use crate::traffic::lane::Lane;
 use base64_simd::STANDARD;
 use std::num::NonZeroU32;
 
@@ -54,6 +55,7 @@ fn hop(login: Login) -> Hop {
         dedicated: None,
         expires: Instant::default(),
         messages: 0,
+        loan: None,
         deadline: None,
         armed: None,
     }
@@ -217,7 +219,8 @@ fn xclient_comes_before_it_and_names_no_user() {
     let mut hop = hop(auth("ann", "pencil", &[Means::Plain]));
     let identity = Identity { login: Some(b"bob".to_vec()), ..Identity::default() };
     let relay = key();
-    hop.dedicated = Some(Dedicated { relay, number: 1, identity: Box::new(identity), told: false });
+    hop.dedicated =
+        Some(Dedicated { relay, number: 1, identity: Box::new(identity), lane: Lane(0), told: false });
     play(
         &mut hop,
         &[
@@ -233,7 +236,8 @@ fn xclient_comes_before_it_and_names_no_user() {
 /// A connection for one client whose server takes XCLIENT.
 fn dedicated(identity: Identity) -> Hop {
     let mut hop = hop(Login::Needless);
-    hop.dedicated = Some(Dedicated { relay: key(), number: 1, identity: Box::new(identity), told: false });
+    hop.dedicated =
+        Some(Dedicated { relay: key(), number: 1, identity: Box::new(identity), lane: Lane(0), told: false });
     hop
 }
 

@@ -190,7 +190,7 @@ impl World {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::CheckOut { .. } => self.next.push_back(Next::CheckedOut),
-            Action::CheckIn(_) | Action::Discard(_) => {
+            Action::CheckIn(..) | Action::Discard(..) => {
                 self.hop = None;
                 let of_hop = |next: &Next| {
                     matches!(next, Next::Said(Side::Upstream, _) | Next::Sent(Side::Upstream, _))

@@ -7,6 +7,7 @@
 mod canary;
 mod checker;
 mod client;
+mod flood;
 mod network;
 mod next_hop;
 mod reactor;
@@ -41,6 +42,8 @@ use service::Service;
 
 /// Seeds of a plain `cargo test`.
 const SEEDS_DEFAULT: u64 = 300;
+/// A flood is as much work as some other worlds together.
+const FLOODS_ONE_IN: u64 = 4;
 /// Events that a failure prints.
 const TRAIL_EVENTS: usize = 60;
 /// Seeds whose runs are stopped by force, behind each of so many turns, and turns in which the
@@ -106,6 +109,7 @@ impl Run {
         let mut reactor = Simulated::new(network, clients, scenario.servers, service);
         reactor.ledger.transactions = scenario.transactions;
         reactor.kernel_fails_one_in = scenario.kernel_fails_one_in;
+        reactor.is_slow = scenario.is_slow;
         reactor.canary = extras.bug.map(|bug| Canary::new(bug, u32::try_from(seed % 3).unwrap_or(0)));
         reactor.fail_at = extras.fail_at;
         let (orders, receiver) = mpsc::channel();
@@ -274,7 +278,7 @@ impl Run {
 
     /// Where nothing goes wrong, all that is good is accepted.
     fn check_calm(&mut self) {
-        if self.mood != Mood::Calm || self.disturbed {
+        if !matches!(self.mood, Mood::Calm | Mood::Flood) || self.disturbed {
             return;
         }
         let transactions = &self.worker.reactor().ledger.transactions;
@@ -314,7 +318,7 @@ fn report(seed: u64, extras: Extras) -> String {
     let outcome = simulate(seed, Extras { traced: true, ..extras });
     let from = outcome.trail.len().saturating_sub(TRAIL_EVENTS);
     format!(
-        "seed {seed} {extras:?} failed: {:#?}\n{}\nreplay with POSTERN_SEED={seed}",
+        "seed {seed} {extras:?} failed: {:#?}\n{}\nreplay with POSTERN_SEED={seed} (and POSTERN_FLOOD=1 for a flood)",
         outcome.violations,
         outcome.trail[from..].join("\n"),
     )
@@ -325,7 +329,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Two threads share the seeds; the first failure is told.
-fn simulate_all(seeds: impl Fn(u64) -> u64 + Sync, count: u64) -> u64 {
+fn simulate_all(extras: Extras, seeds: impl Fn(u64) -> u64 + Sync, count: u64) -> u64 {
     let next = AtomicU64::new(0);
     let failed = AtomicU64::new(u64::MAX);
     let acknowledged = AtomicU64::new(0);
@@ -337,7 +341,7 @@ fn simulate_all(seeds: impl Fn(u64) -> u64 + Sync, count: u64) -> u64 {
                     if at >= count || failed.load(Ordering::Relaxed) != u64::MAX {
                         return;
                     }
-                    let outcome = simulate(seeds(at), Extras::default());
+                    let outcome = simulate(seeds(at), extras);
                     acknowledged.fetch_add(outcome.acknowledged, Ordering::Relaxed);
                     if !outcome.violations.is_empty() {
                         failed.fetch_min(seeds(at), Ordering::Relaxed);
@@ -347,22 +351,32 @@ fn simulate_all(seeds: impl Fn(u64) -> u64 + Sync, count: u64) -> u64 {
         }
     });
     let failed = failed.into_inner();
-    assert!(failed == u64::MAX, "{}", report(failed, Extras::default()));
+    assert!(failed == u64::MAX, "{}", report(failed, extras));
     acknowledged.into_inner()
 }
 
 #[test]
 fn whatever_happens_no_mail_is_lost_and_none_is_invented() {
     if let Some(seed) = number("POSTERN_SEED") {
-        let outcome = simulate(seed, Extras { traced: true, ..Extras::default() });
+        let mood = env::var("POSTERN_FLOOD").is_ok().then_some(Mood::Flood);
+        let outcome = simulate(seed, Extras { traced: true, mood, ..Extras::default() });
         println!("{}\n{:#?}", outcome.trail.join("\n"), outcome.violations);
         assert!(outcome.violations.is_empty(), "seed {seed} failed");
         return;
     }
-    simulate_all(|at| SEEDS[usize::try_from(at).unwrap()], SEEDS.len() as u64);
+    simulate_all(Extras::default(), |at| SEEDS[usize::try_from(at).unwrap()], SEEDS.len() as u64);
     let count = number("POSTERN_SEEDS").unwrap_or(SEEDS_DEFAULT);
-    let acknowledged = simulate_all(|at| at, count);
+    let acknowledged = simulate_all(Extras::default(), |at| at, count);
     assert!(acknowledged >= count / 10, "hardly a message was accepted: {acknowledged}");
+}
+
+/// However many come: whose lane has a share hears no word of it, and nobody is sent away in the middle of something.
+#[test]
+fn a_flood_harms_nobody_whose_lane_has_a_share() {
+    let extras = Extras { mood: Some(Mood::Flood), ..Extras::default() };
+    let count = number("POSTERN_SEEDS").unwrap_or(SEEDS_DEFAULT) / FLOODS_ONE_IN;
+    let acknowledged = simulate_all(extras, |at| at, count.max(1));
+    assert!(acknowledged >= count, "hardly a message was accepted: {acknowledged}");
 }
 
 /// The same seed is the same world.

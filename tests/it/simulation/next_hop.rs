@@ -301,6 +301,10 @@ impl Session {
                 self.reset();
                 self.answer(network, ledger, At::Rset, "250 2.0.0 reset\r\n");
             }
+            // Asked between transactions whether it lives.
+            "NOOP" if self.tag.is_none() => {
+                self.answer(network, ledger, At::Rset, "250 2.0.0 ok\r\n");
+            }
             "XFORWARD" => self.on_xforward(network, ledger, command),
             "MAIL" => self.on_mail(network, ledger, command),
             "RCPT" => self.on_rcpt(network, ledger, command),

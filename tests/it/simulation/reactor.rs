@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use postern::base::slab::Slab;
 use postern::base::time::{Instant, Moment, Wall};
@@ -45,6 +46,9 @@ pub(crate) struct Simulated {
     pub(crate) fail_at: Option<u64>,
     pub(crate) completions: u64,
     pub(crate) drain_wanted: bool,
+    /// Turns may take long, as far as the worker hears.
+    pub(crate) is_slow: bool,
+    took: Duration,
 }
 
 impl Simulated {
@@ -72,6 +76,8 @@ impl Simulated {
             fail_at: None,
             completions: 0,
             drain_wanted: false,
+            is_slow: false,
+            took: Duration::ZERO,
         }
     }
 
@@ -307,6 +313,10 @@ impl Reactor for Simulated {
         Moment { instant: Instant::from_nanos(nanos), wall }
     }
 
+    fn took(&self) -> Duration {
+        if self.is_slow { self.took } else { Duration::ZERO }
+    }
+
     fn connect(&mut self, to: SocketAddr) -> Result<Socket, Errno> {
         if self.kernel_fails() {
             return Err(EMFILE);
@@ -394,8 +404,9 @@ impl Reactor for Simulated {
 
     fn turn(&mut self, deadline: Option<Instant>) {
         let deadline = deadline.map_or(u64::MAX, Instant::as_nanos);
-        let spent = self.network.random.u64(1..=20);
+        let spent = self.network.random.u64(1..=if self.is_slow { 30_000 } else { 20 });
         self.network.now += spent * MICROS;
+        self.took = Duration::from_micros(spent);
         self.service.hear(&mut self.network);
         for (sender, content) in self.service.take_fresh() {
             self.ledger.on_stored(&mut self.network, &sender, content);

@@ -15,9 +15,9 @@ use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
 use postern::policy::sender::Settings;
 use postern::policy::settings::{
-    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    Quarantine, RecordSink, Server as ServerSetting, Spool, Store, Upstream, UpstreamIndex, UpstreamTimeouts,
-    Workers,
+    BareNewlinePolicy, Config, Congestion, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener,
+    PoolLimits, Quarantine, RecordSink, Server as ServerSetting, Spool, Store, Upstream, UpstreamIndex,
+    UpstreamTimeouts, Workers,
 };
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::verdict::Verdict;
@@ -28,6 +28,7 @@ use postern::traffic::register::Capacity;
 
 use super::checker::{Fate, Tag, Transaction};
 use super::client::{Client, Kind, Manner, Misdeed, Step, What};
+use super::flood;
 use super::network::{MICROS, MILLIS, SECONDS, Weather};
 use super::next_hop::{Announced, At, IDLE, STEPS, Server, TROUBLES, Trouble};
 use super::service::{inquiring, sealer};
@@ -43,6 +44,8 @@ pub(crate) enum Mood {
     Clients,
     /// Both, the kernel, and a drain.
     Storm,
+    /// Far more clients than there is room for, and a few whose lane has a share: nothing of theirs may suffer.
+    Flood,
 }
 
 impl Mood {
@@ -68,6 +71,8 @@ pub(crate) struct Scenario {
     pub(crate) drain_at: Option<u64>,
     /// Servers of each upstream, where they are looked up.
     pub(crate) hosts: Vec<Vec<SocketAddr>>,
+    /// Turns may take long.
+    pub(crate) is_slow: bool,
 }
 
 type Random = fastrand::Rng;
@@ -80,6 +85,9 @@ impl Scenario {
     }
 
     pub(crate) fn with_mood(random: &mut Random, mood: Mood) -> Self {
+        if mood == Mood::Flood {
+            return flood::scenario(random);
+        }
         let upstreams = if random.u8(..4) == 0 { 2 } else { 1 };
         let servers = servers(random, mood, upstreams);
         let config = config(random, mood, &servers, upstreams);
@@ -96,6 +104,7 @@ impl Scenario {
             drain_at: (storm && random.u8(..4) == 0).then(|| random.u64(..10) * SECONDS),
             config,
             hosts: Vec::new(),
+            is_slow: false,
         };
         // A die of its own, as for inquiries.
         if random.clone().u8(..5) == 1 {
@@ -171,7 +180,7 @@ fn rule(when: &str, then: Verdict) -> Rule {
     Rule { name: then.name().to_owned(), when, then, reply: None, shadow: false }
 }
 
-fn weather(random: &mut Random, mood: Mood) -> Weather {
+pub(super) fn weather(random: &mut Random, mood: Mood) -> Weather {
     let calm = mood == Mood::Calm;
     let latency_steps_max = [1, 20, 400][random.usize(..3)];
     let late_one_in = [0, 10, 100][random.usize(..3)];
@@ -191,7 +200,7 @@ fn chance(random: &mut Random, one_in: u32) -> bool {
     random.u32(..one_in) == 0
 }
 
-fn servers(random: &mut Random, mood: Mood, upstreams: usize) -> Vec<Server> {
+pub(super) fn servers(random: &mut Random, mood: Mood, upstreams: usize) -> Vec<Server> {
     let count = upstreams + random.usize(..2);
     let troubles = if mood.servers() { troubles(random) } else { Vec::new() };
     let xforward = random.u8(..4) > 0;
@@ -269,7 +278,7 @@ fn sender(mut random: Random) -> Option<Arc<Settings>> {
     asks.then(|| Arc::new(Settings { seal: seals.then(sealer), ..inquiring() }))
 }
 
-fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize) -> Config {
+pub(super) fn config(random: &mut Random, mood: Mood, servers: &[Server], upstreams: usize) -> Config {
     let patterns = (0..upstreams).map(|index| (Pattern::Domain(domain(index).into()), UpstreamIndex(index)));
     let addresses = |index: usize| servers.iter().filter(move |server| server.upstream == index);
     let identity = if random.u8(..4) > 0 { IdentityMode::Xforward } else { IdentityMode::None };
@@ -379,6 +388,7 @@ fn upstream(random: &mut Random, mood: Mood, identity: IdentityMode, servers: Ve
             idle: Duration::from_secs([1, 60][random.usize(..2)]),
             wait: Duration::from_secs(if calm { 300 } else { 5 }),
         },
+        congestion: Congestion::default(),
         identity,
         tls: UpstreamTls::Off,
         timeout: UpstreamTimeouts {
@@ -415,7 +425,7 @@ fn clients(
         .collect()
 }
 
-fn manner(random: &mut Random, mood: Mood) -> Manner {
+pub(super) fn manner(random: &mut Random, mood: Mood) -> Manner {
     let misdeed = mood.clients() && random.bool();
     let misdeeds = [Misdeed::HalfClose, Misdeed::Close, Misdeed::Reset, Misdeed::Stall];
     let at = [300, 3000, 100_000][random.usize(..3)];
@@ -431,16 +441,16 @@ fn manner(random: &mut Random, mood: Mood) -> Manner {
 }
 
 /// Writes what clients are going to say.
-struct Scripter<'a> {
-    mood: Mood,
-    config: &'a Config,
-    servers: &'a [Server],
-    transactions: &'a mut Vec<Transaction>,
-    pace: u8,
+pub(super) struct Scripter<'a> {
+    pub(super) mood: Mood,
+    pub(super) config: &'a Config,
+    pub(super) servers: &'a [Server],
+    pub(super) transactions: &'a mut Vec<Transaction>,
+    pub(super) pace: u8,
 }
 
 impl Scripter<'_> {
-    fn session(&mut self, random: &mut Random, index: usize) -> Vec<Step> {
+    pub(super) fn session(&mut self, random: &mut Random, index: usize) -> Vec<Step> {
         let mut steps = Vec::new();
         let esmtp = random.u8(..5) > 0;
         let pipelines = esmtp && random.bool();

@@ -17,8 +17,9 @@ use postern::policy::route::{Pattern, Routes};
 use postern::policy::rule::{Rule, Rules};
 use postern::policy::sender::{self, DmarcMode};
 use postern::policy::settings::{
-    BareNewlinePolicy, Config, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener, PoolLimits,
-    Quarantine, RecordSink, Server, Spool, Store, Upstream, UpstreamIndex, UpstreamTimeouts, Workers,
+    BareNewlinePolicy, Config, Congestion, Cpus, DownstreamTimeouts, IdentityMode, Inspect, Listener,
+    PoolLimits, Quarantine, RecordSink, Server, Spool, Store, Upstream, UpstreamIndex, UpstreamTimeouts,
+    Workers,
 };
 
 use postern::policy::tls::{DownstreamTls, UpstreamTls};
@@ -458,6 +459,7 @@ fn upstream(name: &str, address: &str) -> Upstream {
             idle: Duration::from_secs(60),
             wait: Duration::from_secs(10),
         },
+        congestion: Congestion::default(),
         identity: IdentityMode::None,
         tls: UpstreamTls::Off,
         timeout: UpstreamTimeouts {

@@ -12,7 +12,7 @@ use postern::base::time::{Instant, Moment, Wall};
 use postern::policy::ledger::Ledger;
 use postern::relay::action::{Action, Actions};
 use postern::relay::auth::Claim;
-use postern::relay::event::{Ending, Event, Lease, Side};
+use postern::relay::event::{Ending, Event, Lease, Refusal, Side};
 use postern::relay::quarantine::Spool;
 use postern::relay::question::{Answer, Query, Question, Unknown};
 use postern::relay::record::Record;
@@ -264,7 +264,7 @@ impl World {
             Input::Grant { fresh } => self.grant(*fresh),
             Input::Refuse => {
                 self.asked = None;
-                self.deliver(Event::CheckOutRefused);
+                self.deliver(Event::CheckOutRefused(Refusal::Unreachable));
             }
             Input::Answer(answer) => self.deliver(Event::Answered(self.query, answer.clone())),
             Input::Dns { late } => self.answer_inquiries(*late),
@@ -379,12 +379,13 @@ impl World {
                     self.say_upstream("cancel");
                 }
             }
-            Action::CheckIn(client) => {
+            Action::CheckIn(client, _) => {
                 self.say_upstream("checkin");
                 self.unsent[1] = 0;
                 self.hop = Hop::Parked(client);
             }
-            Action::Discard(reason) => self.end_connection(&format!("abort {reason:?}").to_lowercase()),
+            Action::Discard(reason, _) => self.end_connection(&format!("abort {reason:?}").to_lowercase()),
+            Action::Answered(_) => {}
             Action::Confirm => self.confirming = true,
             Action::StartTls { early } => {
                 let early =
