@@ -17,6 +17,7 @@ use crate::policy::settings::IdentityMode;
 use crate::reactor::{Chunk, Errno, Reactor, Socket};
 use crate::relay::action::{DiscardReason, Heard};
 use crate::relay::event::{Ending, Event, Lease, Refusal, Side};
+use crate::relay::yielding::Demand;
 use crate::smtp::client::Client;
 use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
@@ -566,14 +567,21 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    pub(super) fn count_pools(&self) {
+    pub(super) fn count_pools(&mut self) {
         for (upstream, counters) in self.counters.upstreams.iter().enumerate() {
             let pools =
-                self.ways.iter().filter(|(_, way)| way.upstream == upstream).map(|(_, way)| &way.pool);
+                || self.ways.iter().filter(|(_, way)| way.upstream == upstream).map(|(_, way)| &way.pool);
             let (parked, total) =
-                pools.fold((0, 0), |(parked, total), pool| (parked + pool.parked(), total + pool.total()));
+                pools().fold((0, 0), |(parked, total), pool| (parked + pool.parked(), total + pool.total()));
             counters.connections_idle.set(parked as u64);
             counters.connections_bound.set((total - parked) as u64);
+            let is_high = 2 * (total - parked) >= self.shared.config.upstreams[upstream].pool.max;
+            let waits = pools().any(|pool| pool.has_waiters());
+            self.shared.demand[upstream] = match (waits, is_high) {
+                (true, _) => Demand::Waiting,
+                (false, true) => Demand::High,
+                (false, false) => Demand::Low,
+            };
         }
     }
 }
