@@ -59,6 +59,8 @@ pub struct Tally {
     pub harvests: u64,
     pub junk: u64,
     pub slow: [u64; 5],
+    /// Connections to next hops that slow clients gave back for others.
+    pub yielded: u64,
 }
 
 /// What who is full hears.

@@ -198,6 +198,7 @@ impl Relay {
         transaction.server = Some(lease.server);
         transaction.secured.clone_from(&lease.secured);
         transaction.hop = Hop::Bound(lease);
+        self.bound_since = cx.now.instant;
         self.meter = Meter::default();
         self.note_queued(cx, queued);
         self.rearm_hop_deadline(cx);

@@ -299,13 +299,13 @@ impl Relay {
         if cx.shared.config.quarantine.is_some() {
             self.copy_before_streaming(cx);
         }
-        if self.waits_for_verdict() {
+        if self.waits_for_verdict() || self.is_settled() {
             return;
+        }
+        if self.lacks_next_hop() {
+            return self.check_out(cx, false);
         }
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
-        if transaction.settled.is_some() {
-            return;
-        }
         let Hop::Bound(lease) = &mut transaction.hop else { return };
         let Some(content) = transaction.content.as_deref_mut() else { return };
         if !content.stepwise && !content.complete && content.held.len() >= STEPWISE_BYTES {

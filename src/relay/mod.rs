@@ -8,6 +8,7 @@
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
 //! * `lookup`: where a recipient's mail goes, if the DNS has to say it;
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
+//! * `yielding`: whose connection others need more;
 //! * `exchange`: what the next hop says, and what its loss means;
 //! * `sender`: who is really sending, asked meanwhile;
 //! * `recall`: what is remembered of those who send and receive it, and learnt from it;
@@ -46,6 +47,7 @@ mod session;
 mod tag;
 pub mod trace_field;
 mod transaction;
+pub mod yielding;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -77,6 +79,7 @@ use question::Query;
 use session::Session;
 use trace_field::DateCache;
 use transaction::{Hop, Transaction};
+use yielding::Demand;
 
 /// What the relays of one worker share.
 #[derive(Debug)]
@@ -98,6 +101,8 @@ pub struct Shared {
     pub tally: Tally,
     /// Places for clients are short: who does nothing has less time for it.
     pub hurried: bool,
+    /// How much the connections of each upstream are wanted.
+    pub demand: Vec<Demand>,
     /// For each upstream: whether DATA may be said ahead.
     pub foresight: Vec<Foresight>,
     pub random: fastrand::Rng,
@@ -122,6 +127,7 @@ impl Shared {
             register: Register::new(config.conduct.entries, config.conduct.thresholds, secret),
             tally: Tally::default(),
             hurried: false,
+            demand: vec![Demand::Low; config.upstreams.len()],
             random: fastrand::Rng::with_seed(seed),
             date: DateCache::default(),
             spare: Spare::default(),
@@ -219,6 +225,8 @@ pub struct Relay {
     client_deadline: Instant,
     /// Since when the client's next step is awaited.
     awaited_since: Instant,
+    /// Since when it has the connection that it has.
+    bound_since: Instant,
     hop_deadline: Option<Instant>,
     meter: Meter,
 }
@@ -246,6 +254,7 @@ impl Relay {
             upstream_queued: (now, 0),
             client_deadline: now + limit,
             awaited_since: now,
+            bound_since: now,
             hop_deadline: None,
             meter: Meter::default(),
         }
@@ -290,15 +299,15 @@ impl Relay {
         }
     }
 
-    /// When [`Event::Expired`] is due; `hurried` as in [`Shared`].
-    pub fn deadline(&self, hurried: bool) -> Option<Instant> {
+    /// When [`Event::Expired`] is due.
+    pub fn deadline(&self, shared: &Shared) -> Option<Instant> {
         if self.stage == Stage::Over {
             return None;
         }
         // A client that waits for us is not late.
         let waits = self.session.manners.until();
-        let client = waits.or_else(|| (!self.awaits_next_hop()).then(|| self.client_due(hurried)));
-        client.into_iter().chain(self.hop_deadline).min()
+        let client = waits.or_else(|| (!self.awaits_next_hop()).then(|| self.client_due(shared.hurried)));
+        client.into_iter().chain(self.hop_deadline).chain(self.yields_at(shared)).min()
     }
 
     /// When the client's next step is due.
@@ -525,6 +534,8 @@ impl Relay {
         let now = cx.now.instant;
         if self.hop_deadline.is_some_and(|deadline| deadline <= now) {
             self.on_next_hop_late(cx);
+        } else if self.yields_at(cx.shared).is_some_and(|at| at <= now) {
+            self.yield_next_hop(cx);
         } else if let Some(until) = self.session.manners.until() {
             if until <= now {
                 self.on_waited(cx);

@@ -60,6 +60,7 @@ pub struct Counters {
     pub clients: [Counter; Conduct::ALL.len()],
     pub register_entries: Counter,
     pub register_evicted: Counter,
+    pub yielded: Counter,
     pub tls_handshakes: Counter,
     pub tls_failures: Counter,
 
@@ -243,6 +244,7 @@ impl Counters {
         self.clients.iter().zip(tally.conducts).for_each(|(counter, value)| counter.set(value));
         self.register_entries.set(register.len() as u64);
         self.register_evicted.set(register.evicted());
+        self.yielded.set(tally.yielded);
     }
 
     /// Tells how long turns take. Plain stores into lines of our own: nothing that a turn would feel.
@@ -362,7 +364,7 @@ const fn discard(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) 
 }
 
 /// All of [`Counters`] but its upstreams and lanes.
-pub static METRICS: [Metric<Counters>; 52] = [
+pub static METRICS: [Metric<Counters>; 53] = [
     Metric::counter("sessions_total", "Client connections accepted.", |c| &c.sessions),
     Metric::gauge("sessions", "Client connections now.", |c| &c.sessions_now),
     turned_away("full", |c| &c.sessions_refused_full),
@@ -384,6 +386,11 @@ pub static METRICS: [Metric<Counters>; 52] = [
         "conduct_evicted_total",
         "Addresses forgotten for others, with something to remember.",
         |c| &c.register_evicted,
+    ),
+    Metric::counter(
+        "upstream_yielded_total",
+        "Upstream connections that slow clients gave back for others.",
+        |c| &c.yielded,
     ),
     Metric::counter("tls_handshakes_total", "TLS handshakes with clients.", |c| &c.tls_handshakes),
     Metric::counter("tls_failures_total", "TLS handshakes and sessions with clients that failed.", |c| {

@@ -72,8 +72,8 @@ impl Downstream {
         }
     }
 
-    fn deadline(&self, hurried: bool) -> Option<Instant> {
-        self.linger_until.or_else(|| self.relay.as_ref().and_then(|relay| relay.deadline(hurried)))
+    fn deadline(&self, shared: &Shared) -> Option<Instant> {
+        self.linger_until.or_else(|| self.relay.as_ref().and_then(|relay| relay.deadline(shared)))
     }
 }
 
@@ -207,7 +207,7 @@ impl<R: Reactor> Worker<R> {
 
     fn arm_client(&mut self, key: Key) {
         let Some(client) = self.clients.at(key) else { return };
-        let (deadline, armed) = (client.deadline(self.shared.hurried), client.armed);
+        let (deadline, armed) = (client.deadline(&self.shared), client.armed);
         let armed = self.arm(Owner::Client(key), deadline, armed);
         if let Some(client) = self.clients.at_mut(key) {
             client.armed = armed;
@@ -334,7 +334,7 @@ impl<R: Reactor> Worker<R> {
             return;
         }
         client.armed = None;
-        match client.deadline(self.shared.hurried) {
+        match client.deadline(&self.shared) {
             Some(deadline) if deadline <= now && client.linger_until.is_some() => self.close_client(key),
             Some(deadline) if deadline <= now => self.tell(key, Event::Expired),
             _ => self.arm_client(key),

@@ -17,6 +17,7 @@ use crate::policy::settings::IdentityMode;
 use crate::reactor::{Chunk, Errno, Reactor, Socket};
 use crate::relay::action::{DiscardReason, Heard};
 use crate::relay::event::{Ending, Event, Lease, Refusal, Side};
+use crate::relay::yielding::Demand;
 use crate::smtp::client::Client;
 use crate::smtp::proxy_protocol;
 use crate::smtp::xforward::Identity;
@@ -575,6 +576,7 @@ impl<R: Reactor> Worker<R> {
             let tally = self.ways.at_mut(key).map(|way| (way.upstream, way.pool.take_tally()));
             tally.into_iter().for_each(|(upstream, tally)| self.count_tally(upstream, tally));
         }
+        self.measure_demand();
         for (upstream, counters) in self.counters.upstreams.iter().enumerate() {
             let ways = || self.ways.iter().map(|(_, way)| way).filter(|way| way.upstream == upstream);
             let sum = |count: fn(&Pool) -> usize| ways().map(|way| count(&way.pool)).sum::<usize>() as u64;
@@ -591,6 +593,22 @@ impl<R: Reactor> Worker<R> {
                 server.open.set(u64::from(!outlook.is_closed));
                 server.ejected.set(u64::from(outlook.is_ejected));
             }
+        }
+    }
+
+    /// How much connections are wanted, for those who hold one without using it.
+    fn measure_demand(&mut self) {
+        for upstream in 0..self.configured.len() {
+            let pools =
+                || self.ways.iter().filter(|(_, way)| way.upstream == upstream).map(|(_, way)| &way.pool);
+            let bound: usize = pools().map(|pool| pool.total() - pool.parked()).sum();
+            let is_high = 2 * bound >= self.shared.config.upstreams[upstream].pool.max;
+            let waits = pools().any(Pool::has_waiters);
+            self.shared.demand[upstream] = match (waits, is_high) {
+                (true, _) => Demand::Waiting,
+                (false, true) => Demand::High,
+                (false, false) => Demand::Low,
+            };
         }
     }
 

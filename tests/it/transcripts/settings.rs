@@ -27,6 +27,7 @@ use postern::policy::tls::{DownstreamTls, UpstreamTls};
 use postern::policy::users::{DownstreamAuth, Source};
 use postern::policy::verdict::Verdict;
 use postern::relay::question::{Answer, Question};
+use postern::relay::yielding::Demand;
 use postern::scan::{self, Choice, pattern};
 use postern::sender::address_list::List;
 use postern::sender::dns::{self, Kind, Known, Missing, Name, Record};
@@ -78,6 +79,8 @@ pub(super) struct Settings {
     pub(super) tarpits: usize,
     /// Places for clients are short.
     pub(super) hurried: bool,
+    /// How much connections to next hops are wanted.
+    pub(super) demand: Demand,
     /// What clients at the same address have done before.
     pub(super) deeds: Vec<(Deed, u16)>,
     /// How many of them are here already.
@@ -107,6 +110,7 @@ impl Settings {
             full_trace: false,
             tarpits: 0,
             hurried: false,
+            demand: Demand::Low,
             deeds: Vec::new(),
             here: 0,
             overload: 0,
@@ -154,6 +158,7 @@ impl Settings {
             "greylist" | "greeting" | "tarpit" => self.take_first_contact(word, value)?,
             "reputation" => self.config.reputation = Some(reputation::Settings::default()),
             "hurried" => self.hurried = true,
+            "demand" => self.demand = if value == "waiting" { Demand::Waiting } else { Demand::High },
             "unknown" => self.config.conduct.unknown = value.parse().ok()?,
             "connections" => self.config.conduct.capacity.address = value.parse().ok()?,
             "here" => self.here = value.parse().ok()?,

@@ -171,6 +171,7 @@ impl World {
         shared.announce();
         shared.tarpits = settings.tarpits;
         shared.hurried = settings.hurried;
+        shared.demand.fill(settings.demand);
         for turn in 0..settings.overload {
             // Behind each other, before the dialogue.
             shared.bar.update(Instant::from_nanos(turn * 100_000_000), true);
@@ -543,9 +544,7 @@ impl World {
     fn wait(&mut self, duration: Duration) {
         let end = self.now.instant + duration;
         let mut events = 0;
-        while let Some(deadline) =
-            self.relay.deadline(self.shared.hurried).filter(|due| *due <= end && !self.over)
-        {
+        while let Some(deadline) = self.relay.deadline(&self.shared).filter(|due| *due <= end && !self.over) {
             self.pass(deadline.max(self.now.instant));
             self.deliver(Event::Expired);
             self.finish_turn();
