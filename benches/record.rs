@@ -36,6 +36,7 @@ fn record(recipients: usize) -> Record {
         evidence: Vec::new(),
         shadow: Vec::new(),
         disposition: Disposition::Delivered,
+        limit: None,
         reply: reply.into(),
         next_hop: Some(NextHop {
             name: "mailstore".into(),

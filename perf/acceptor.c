@@ -37,7 +37,7 @@ struct worker {
 
 static struct worker workers[WORKERS_MAX];
 static int count;
-static atomic_int over;
+static atomic_int over, clients_over;
 static struct sockaddr_in address;
 
 static void fail(const char *what) { perror(what); exit(1); }
@@ -140,7 +140,7 @@ static void *connect_on_and_on(void *argument) {
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f020001 + (unsigned)(long)argument)};
     int one = 1;
     char byte = 'x';
-    while (!atomic_load(&over)) {
+    while (!atomic_load(&clients_over)) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
@@ -175,7 +175,9 @@ int main(int argc, char **argv) {
     usleep(200000);
     for (long at = 0; at < clients; at++) pthread_create(&client[at], NULL, connect_on_and_on, (void *)at);
     usleep((useconds_t)(atof(argv[3]) * 1e6));
-    for (atomic_store(&over, 1); clients--;) pthread_join(client[clients], NULL);
+    /* Clients first: each waits for its answer. */
+    for (atomic_store(&clients_over, 1); clients--;) pthread_join(client[clients], NULL);
+    atomic_store(&over, 1);
     if (!is_own) pthread_join(acceptor, NULL);
     for (int at = 0; at < count; at++) {
         pthread_join(workers[at].thread, NULL);

@@ -24,7 +24,7 @@ import compare
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
-LISTEN, ADMIN, HOPS = 3410, 3411, (3421, 3422, 3423)
+LISTEN, ADMIN, HOPS = 3410, 3415, (3421, 3422, 3423)
 PARTNERS, STRANGERS = "127.1.0.0/16", "127.2.0.0/16"
 LANES = """\
 [[lane]]
@@ -112,12 +112,14 @@ class Source:
 
 
 @contextlib.contextmanager
-def proxy(options, folder, servers, *, cpus='"auto"', workers="", upstream="", more="", cpu=None, meter=None):
-    """The proxy before `servers`; gives its process. Lanes are in its configuration where it knows them."""
-    folder = pathlib.Path(folder) / "proxy"
+def proxy(options, folder, servers, *, cpus='"auto"', workers="", upstream="", more="", cpu=None, number=0):
+    """The proxy before `servers`; gives its process. Lanes are in its configuration where it knows them. With a `number` it
+    is one of several, and listens so many ports further."""
+    folder = pathlib.Path(folder) / (f"proxy-{number}" if number else "proxy")
     folder.mkdir(exist_ok=True)
+    listen = LISTEN + number
     values = {
-        "cpus": cpus, "workers": workers, "host": HOST, "listen": LISTEN, "admin": ADMIN, "partners": PARTNERS,
+        "cpus": cpus, "workers": workers, "host": HOST, "listen": listen, "admin": ADMIN + number, "partners": PARTNERS,
         "servers": ", ".join(f'"{HOST}:{port}"' for port in servers), "upstream": upstream, "more": more,
     }
     for lanes in [LANES, ""] if options.lanes else [""]:
@@ -129,12 +131,12 @@ def proxy(options, folder, servers, *, cpus='"auto"', workers="", upstream="", m
     else:
         raise compare.Failed((checked.stderr or checked.stdout).strip()[-800:])
     command = [options.postern, "run", "--config", "p.toml"]
-    with compare.running(command, folder, LISTEN, cpu=cpu, meter=meter) as process:
+    with compare.running(command, folder, listen, cpu=cpu) as process:
         yield process
 
 
-def status():
-    with urllib.request.urlopen(f"http://{HOST}:{ADMIN}/api/status", timeout=5) as answer:
+def status(number=0):
+    with urllib.request.urlopen(f"http://{HOST}:{ADMIN + number}/api/status", timeout=5) as answer:
         return json.load(answer)
 
 
@@ -200,7 +202,7 @@ def heading(options, what):
     now = datetime.datetime.now(datetime.timezone.utc)
     lanes = "" if options.lanes else ", without lanes"
     command = " ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
-    print(f"{what}{lanes}: commit {compare.commit()}, {now:%Y-%m-%d %H:%M} UTC, {compare.cpu_model()}, "
+    print(f"{what}{lanes}: tree at {compare.commit()}, {now:%Y-%m-%d %H:%M} UTC, {compare.cpu_model()}, "
           f"{os.cpu_count()} CPUs, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}\n{command}\n", flush=True)
 
 

@@ -155,6 +155,15 @@ pub const STORE_BATCH_MAX: usize = 4096;
 pub const STORE_WAITING_MAX: usize = 64 * STORE_BATCH_MAX;
 /// Batches on their way to the disk.
 pub const STORE_BATCHES_MAX: usize = 2;
+/// Questions to a store that is shared that are under way at a time; more wait for their turn.
+pub const SHARED_UNDER_WAY_MAX: usize = 128;
+/// What such a store may say, in octets, behind each thing that it was told.
+pub const SHARED_ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The longest text of an entry there, with what the protocol puts around it.
+pub const SHARED_ENTRY_BYTES_MAX: usize = 80;
+/// Lessons that are put together there, and lessons that wait for that, some 64 bytes each.
+pub const SHARED_BATCH_MAX: usize = 256;
+pub const SHARED_LESSONS_MAX: usize = 64 * 1024;
 /// Clients of one worker whose replies are held back; more, and nobody else's are.
 pub const TARPITS_MAX: usize = 2000;
 
@@ -162,6 +171,20 @@ pub const TARPITS_MAX: usize = 2000;
 pub const CONDUCT_ENTRY_BYTES: usize = 36;
 /// Transactions that wait for a connection to one next hop, in one worker; more, and somebody is sent away.
 pub const WAITERS_MAX: usize = 16_384;
+/// Limits of one configuration.
+pub const LIMITS_MAX: usize = 64;
+/// Tokens of a limit are lent in blocks: each worker has this part of its own share of the burst at a time.
+pub const LIMIT_BLOCKS: u64 = 16;
+/// And never more than this, whatever the burst is.
+pub const LIMIT_BLOCK_MAX: u64 = 1 << 30;
+/// So few tokens may all come to one worker before it has heard what the others did.
+pub const LIMIT_FEW: u64 = 10;
+/// Claims of one worker that wait for their way to the bank; more, and keys are asked for when they come again.
+pub const CLAIMS_WAITING_MAX: usize = 65_536;
+/// Claims that go there together.
+pub const CLAIMS_PER_QUESTION_MAX: usize = 4096;
+/// Alerts of one worker that wait with them; more are not told.
+pub const ALERTS_WAITING_MAX: usize = 1024;
 
 // Sums.
 
@@ -232,4 +255,6 @@ pub const fn worker_descriptors(size: WorkerSize, listeners: usize) -> usize {
 pub const PROCESS_DESCRIPTORS: usize = 128 + 256 + 1024 + 64;
 
 const _: () = assert!(AUTH_LINE_BYTES_MAX < INPUT_BYTES_HIGH); // else it would never be whole
+const _: () =
+    assert!(SHARED_UNDER_WAY_MAX * RECALL_KEYS_MAX * SHARED_ENTRY_BYTES_MAX <= SHARED_ANSWER_BYTES_MAX);
 const _: () = assert!(PATH_BYTES_MAX <= COMMAND_LINE_BYTES_MAX); // a recipient's path is in its command

@@ -8,6 +8,9 @@ pub struct Key {
 }
 
 impl Key {
+    /// That of nothing: no table has so many entries.
+    pub const NOBODY: Self = Self { index: u32::MAX, generation: Self::GENERATION_MASK };
+
     /// Generations wrap here, so that a key and an eight-bit word fit into 64 bits.
     const GENERATION_MASK: u32 = (1 << 24) - 1;
 

@@ -25,7 +25,8 @@ use super::metrics::{self, Names, Single};
 use super::quarantine_pages;
 use crate::limits::QUARANTINE_ENTRIES_MAX;
 use crate::policy::ledger::Table;
-use crate::policy::settings::{Config, Quarantine};
+use crate::policy::settings::{self, Config, Quarantine};
+use crate::service::bank;
 use crate::service::event_log;
 use crate::service::notice::say;
 use crate::service::quarantine::Counts;
@@ -69,6 +70,7 @@ struct Inner {
     phase: Arc<Phase>,
     quarantine: Option<Desk>,
     store: Option<Arc<store::Stats>>,
+    bank: Arc<bank::Stats>,
     begun: Instant,
 }
 
@@ -81,9 +83,10 @@ impl State {
         phase: Arc<Phase>,
         quarantine: Option<Desk>,
         store: Option<Arc<store::Stats>>,
+        bank: Arc<bank::Stats>,
     ) -> Self {
         let begun = Instant::now();
-        Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, store, begun }))
+        Self(Arc::new(Inner { config, counters, log, notices, phase, quarantine, store, bank, begun }))
     }
 }
 
@@ -190,8 +193,12 @@ fn text(state: &Inner) -> String {
     singles.extend(Balance::of(&state.counters).singles());
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
     singles.extend(state.store.iter().flat_map(|stats| remembered(stats)));
+    let limits: Vec<_> = state.config.policy.limits.names().collect();
+    if !limits.is_empty() {
+        singles.extend(counted(&state.bank, limits.len()));
+    }
     let lanes: Vec<_> = state.config.policy.lanes.names().collect();
-    let names = Names { lanes: &lanes, upstreams: &upstream_names(&state.config) };
+    let names = Names { lanes: &lanes, limits: &limits, upstreams: &upstreams(&state.config) };
     metrics::render(&singles, &state.counters, names)
 }
 
@@ -209,25 +216,75 @@ fn quarantine(counts: Counts) -> [Single<'static>; 7] {
     ]
 }
 
-fn remembered(stats: &store::Stats) -> [Single<'static>; 5] {
+fn counted(stats: &bank::Stats, limits: usize) -> Vec<Single<'static>> {
+    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
+    let sum = |read: fn(&bank::Stats, usize) -> u64| (0..limits).map(|limit| read(stats, limit)).sum();
+    let forgotten = sum(bank::Stats::forgotten);
+    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
+    let mut all = vec![
+        gauge("limit_keys", "Keys that limits remember.", sum(bank::Stats::keys)),
+        Single {
+            kind: Kind::Counter,
+            ..gauge("limit_keys_forgotten_total", "Keys that had to go for others.", forgotten)
+        },
+    ];
+    if let Some(store) = stats.store() {
+        all.extend([
+            counter(
+                "limit_store_claims_total",
+                "What the shared store was asked for limits.",
+                store.claims(),
+            ),
+            counter("limit_store_unanswered_total", "Of that, what it did not answer.", store.unanswered()),
+            counter("limit_alone_total", "Leases given without the store: it was silent.", store.alone()),
+        ]);
+    }
+    all
+}
+
+fn remembered(stats: &store::Stats) -> Vec<Single<'static>> {
     let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
     let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
-    let entries = Table::ALL.into_iter().map(|table| stats.entries(table)).sum();
-    [
-        gauge("store_entries", "Entries that are remembered.", entries),
+    let mut all = vec![
         gauge(
             "store_failing",
-            "1: what is learnt is in memory only, the disk does not take it.",
+            "1: the disk, or the store that is shared, does not take what is learnt.",
             stats.is_failing().into(),
         ),
-        counter("store_evicted_total", "Entries forgotten before their time: no room.", stats.evicted()),
-        counter("store_written_total", "Changes that are safe on disk.", stats.written()),
-        counter("store_lost_total", "Changes that were not written to disk.", stats.lost()),
-    ]
+        counter(
+            "store_written_total",
+            "Changes that are safe on disk, or in the shared store.",
+            stats.written(),
+        ),
+        counter("store_lost_total", "Changes that were not written there.", stats.lost()),
+    ];
+    if stats.is_shared() {
+        let help = "Questions that the shared store did not answer.";
+        all.push(counter("store_unanswered_total", help, stats.unanswered()));
+        return all;
+    }
+    let entries = Table::ALL.into_iter().map(|table| stats.entries(table)).sum();
+    all.push(gauge("store_entries", "Entries that are remembered.", entries));
+    all.push(counter(
+        "store_evicted_total",
+        "Entries forgotten before their time: no room.",
+        stats.evicted(),
+    ));
+    all
 }
 
 fn upstream_names(config: &Config) -> Vec<&str> {
     config.upstreams.iter().map(|upstream| upstream.name.as_str()).collect()
+}
+
+/// The same with their servers.
+fn upstreams(config: &Config) -> Vec<metrics::OfUpstream<'_>> {
+    let server = |server: &settings::Server| server.address.to_string();
+    let names = |upstream: &'_ settings::Upstream| upstream.servers.iter().map(server).collect();
+    let upstreams = config.upstreams.iter();
+    upstreams
+        .map(|upstream| metrics::OfUpstream { upstream: &upstream.name, servers: names(upstream) })
+        .collect()
 }
 
 /// From /proc/self/statm; 0 where that cannot be read.
@@ -331,7 +388,7 @@ mod tests {
         counters[0].upstreams[0].connections_idle.set(3);
         let log = Arc::new(event_log::Shared::default());
         let phase = Arc::new(Phase::default());
-        (State::new(Arc::new(config), counters, log, notices, phase, None, None), inbox)
+        (State::new(Arc::new(config), counters, log, notices, phase, None, None, Arc::default()), inbox)
     }
 
     #[test]

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn each_ratio_has_its_own_numbers() {
-        let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(0))).collect();
+        let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(&[]))).collect();
         workers[0].busy_permille.set(300);
         workers[1].busy_permille.set(100);
         workers[1].sessions_now.set(4);

@@ -25,8 +25,10 @@ use crate::reactor::uring::{Uring, UringConfig};
 use crate::reactor::{Reactor, memory};
 use crate::service;
 use crate::service::answer::{self, Answerers, Authenticators};
+use crate::service::bank::{self, Bank};
 use crate::service::dns::Resolver;
 use crate::service::event_log::{self, EventLog};
+use crate::service::lender::Lender;
 use crate::service::mx::Finder;
 use crate::service::notice::say;
 use crate::service::quarantine::order::Desk;
@@ -34,6 +36,7 @@ use crate::service::quarantine::{NextHops, Store};
 use crate::service::sender::Inquirer;
 use crate::service::{store, watch};
 use crate::tls::server_policy::ServerPolicy;
+use crate::traffic::table::Seed;
 use crate::worker::ask::{Asked, Asker, QuestionQueue};
 use crate::worker::control::{Handle, Order, Ready, Setup, Started, Wake};
 use crate::worker::counters::Counters;
@@ -64,7 +67,8 @@ pub type Reloaded = Result<usize, Rejected>;
 
 /// Runs until told to end. The exit code is the program's. Certificates are read again from beside
 /// `path`, if the configuration came from there.
-pub fn run(config: Config, path: Option<&Path>) -> ExitCode {
+pub fn run(mut config: Config, path: Option<&Path>) -> ExitCode {
+    share_limits(&mut config);
     match start(Arc::new(config), path) {
         Ok(running) => running.supervise(),
         Err(message) => {
@@ -72,6 +76,16 @@ pub fn run(config: Config, path: Option<&Path>) -> ExitCode {
             ExitCode::from(1)
         }
     }
+}
+
+/// All workers of this process, and of all machines that share a store, share its limits, and count under keys that
+/// nobody else can make.
+fn share_limits(config: &mut Config) {
+    let workers = cpus(config).map_or(1, |cpus| cpus.len());
+    let machines = config.store.shared.as_ref().map_or(1, |shared| shared.machines);
+    config.policy.limits.workers = machines.saturating_mul(workers as u64);
+    let secret = config.store.shared.as_ref().map_or_else(|| fastrand::u128(..), |shared| shared.secret());
+    config.policy.limits.seed = Seed::new(secret);
 }
 
 /// The CPUs that get a worker, in the order of the workers.
@@ -108,13 +122,17 @@ fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
     memory::refuse_huge_pages();
     let config = descriptors::settle(config, cpus.len());
     let EventLog { queue, shared, thread: log_thread } = event_log::start(&config.records)?;
-    let mut opened = config.remembers().then(|| store::open(&config.store));
+    // A store that is shared may be there for limits alone.
+    let shares_limits = config.store.shared.is_some() && !config.policy.limits.is_empty();
+    let mut opened = (config.remembers() || shares_limits).then(|| store::open(&config.store));
     let store_end = opened.as_mut().and_then(|opened| opened.end.take());
     let (notices, inbox) = mpsc::channel();
     let counters: Vec<_> = cpus.iter().map(|_| Arc::new(Counters::of(&config))).collect();
     let phase = Arc::new(Phase::default());
     let (questions, asked) = QuestionQueue::new();
-    let basis = Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened };
+    let bank = Bank::stats(&config.policy.limits, shares_limits);
+    let basis =
+        Basis { config: Arc::clone(&config), log: shared, asked, notices: notices.clone(), opened, bank };
     start_service(basis, counters.clone(), Arc::clone(&phase))?;
 
     let (ready, started) = mpsc::channel();
@@ -144,6 +162,8 @@ struct Basis {
     asked: tokio::sync::mpsc::Receiver<Asked>,
     notices: Sender<Notice>,
     opened: Option<store::Opened>,
+    /// What the bank of tokens counts.
+    bank: Arc<bank::Stats>,
 }
 
 /// The service thread: signals, answers to workers and, if configured, the admin plane.
@@ -154,12 +174,13 @@ fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) 
         let (config, log, notices) =
             (Arc::clone(&basis.config), Arc::clone(&basis.log), basis.notices.clone());
         let stats = basis.opened.as_ref().map(|opened| Arc::clone(&opened.stats));
+        let bank = Arc::clone(&basis.bank);
         let begun = begin_service(basis).await;
         // The starter waits for this one word.
         let _ = ready.send(begun.as_ref().err().cloned());
         match begun {
             Ok((Some(admin), desk)) => {
-                admin.serve(State::new(config, counters, log, notices, phase, desk, stats)).await;
+                admin.serve(State::new(config, counters, log, notices, phase, desk, stats, bank)).await;
             }
             Ok((None, _)) => std::future::pending().await,
             Err(_) => {}
@@ -174,7 +195,7 @@ fn start_service(basis: Basis, counters: Vec<Arc<Counters>>, phase: Arc<Phase>) 
 
 /// What runs beside the admin plane, which is bound last: who can ask it finds all the rest there.
 async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), String> {
-    let Basis { config, log, asked, notices, opened } = basis;
+    let Basis { config, log, asked, notices, opened, bank } = basis;
     signal::listen(&notices, &log).map_err(|error| format!("signals: {error}"))?;
     let resolver = resolver(&config)?;
     let both = config.sender.clone().zip(resolver.clone());
@@ -194,17 +215,33 @@ async fn begin_service(basis: Basis) -> Result<(Option<Admin>, Option<Desk>), St
         tokio_uring::spawn(store.keep_house());
     }
     let authenticators = Authenticators::new(&config)?;
-    let remembered = opened.map(store::Store::new);
-    if let Some(remembered) = remembered.clone() {
-        tokio_uring::spawn(remembered.keep_house());
-    }
-    let answerers = Answerers { quarantine: store, sender, next_hops, store: remembered, authenticators };
+    let remembered = match opened {
+        Some(opened) => Some(store::Memory::begin(opened).await),
+        None => None,
+    };
+    let bank = bank_of(&config, remembered.as_ref(), &bank);
+    let answerers =
+        Answerers { quarantine: store, sender, next_hops, store: remembered, authenticators, bank };
     tokio_uring::spawn(answer::serve(asked, answerers));
     let admin = match config.admin {
         Some(address) => Some(Admin::bind(address).await?),
         None => None,
     };
     Ok((admin, desk))
+}
+
+/// The bank of tokens; a tenant of the store, where that is shared.
+fn bank_of(config: &Config, remembered: Option<&store::Memory>, stats: &Arc<bank::Stats>) -> Option<Bank> {
+    let limits = &config.policy.limits;
+    if limits.is_empty() {
+        return None;
+    }
+    let shared =
+        config.store.shared.as_ref().zip(remembered.and_then(store::Memory::redis)).zip(stats.store());
+    let lender = shared.map(|((settings, redis), stats)| {
+        Lender::new(redis, &limits.iter().collect::<Vec<_>>(), settings.machines, stats)
+    });
+    Some(Bank::new(limits, stats, lender))
 }
 
 /// One for all who ask the DNS, if anybody does: they share what it remembers.

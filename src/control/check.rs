@@ -12,6 +12,9 @@ use crate::scan::Rules;
 use crate::sender::header_section::SECTION_BYTES_MAX;
 use crate::service::notice::say;
 use crate::tls::session::HANDSHAKE_BYTES_MAX;
+use crate::traffic::bank::Bank;
+use crate::traffic::limit::Amount;
+use crate::traffic::limiter::Limiter;
 
 /// What the configuration allows one worker.
 pub fn worker_size(config: &Config) -> WorkerSize {
@@ -93,6 +96,7 @@ fn summary(out: &mut String, config: &Config) -> fmt::Result {
         let size = usize::try_from(quarantine.bytes_max).unwrap_or(usize::MAX);
         writeln!(out, "kept in   {}, at most {}", quarantine.path.display(), bytes(size))?;
     }
+    limits(out, config)?;
     writeln!(out, "snapshot  {}", config.hash)?;
     if is_open(config) {
         writeln!(
@@ -140,6 +144,33 @@ fn of_trust(config: &Config, size: WorkerSize) -> Vec<Holder> {
     holders.into_iter().filter(|holder| holder.count > 0).collect()
 }
 
+/// Keys of limits: of each worker, and once in the bank that lends to all of them.
+fn of_limits(config: &Config) -> Option<[Holder; 2]> {
+    let limits = &config.policy.limits;
+    let sum = |bytes: fn(usize) -> usize| limits.iter().map(|limit| bytes(limit.entries)).sum();
+    let holders = [
+        Holder { name: "tokens of limits", count: 1, each: sum(Limiter::bytes) },
+        Holder { name: "the bank of tokens", count: 1, each: sum(Bank::bytes) },
+    ];
+    (!limits.is_empty()).then_some(holders)
+}
+
+/// What a limit says, and how exactly that holds.
+fn limits(out: &mut String, config: &Config) -> fmt::Result {
+    let workers = boot::cpus(config).map_or(1, |cpus| cpus.len() as u64);
+    for limit in config.policy.limits.iter() {
+        let amount = match limit.amount {
+            Amount::Rate { tokens, per, burst } => {
+                format!("{tokens} in {}s, {burst} at once", per.as_secs())
+            }
+            Amount::Concurrent { max } => format!("{max} at a time"),
+        };
+        let error = limit.error(workers);
+        writeln!(out, "limit     {}: {amount}, more or less {error} ({workers} workers)", limit.name)?;
+    }
+    Ok(())
+}
+
 fn costs(out: &mut String, config: &Config) -> fmt::Result {
     let size = worker_size(config);
     let mut holders = worker_memory(size).to_vec();
@@ -147,6 +178,8 @@ fn costs(out: &mut String, config: &Config) -> fmt::Result {
         holders.extend(check_patterns::holders(engine, size.upstream_connections));
     }
     holders.extend(of_trust(config, size));
+    let of_limits = of_limits(config);
+    holders.extend(of_limits.iter().map(|[leases, _]| *leases));
     writeln!(out, "\nmemory of one worker at its worst")?;
     for holder in &holders {
         writeln!(out, "{}", row(holder))?;
@@ -157,6 +190,9 @@ fn costs(out: &mut String, config: &Config) -> fmt::Result {
         Ok(cpus) => {
             let all = one.saturating_mul(cpus.len());
             writeln!(out, "  {:<32}{:>37}", format!("all {} workers", cpus.len()), bytes(all))?;
+            if let Some([_, bank]) = &of_limits {
+                writeln!(out, "{}", row(bank))?;
+            }
             let files = descriptors::needed(config, cpus.len());
             writeln!(out, "\nopen files needed                 {files:>37}")?;
             places(out, &cpus)
@@ -220,6 +256,20 @@ mod tests {
         let name = "header sections of senders";
         assert!(!sheet(&read("demo.toml", demo).unwrap()).contains(name));
         assert!(sheet(&read("demo.toml", &format!("{demo}\n[sender]\n")).unwrap()).contains(name));
+    }
+
+    #[test]
+    fn limits_say_how_exact_they_are_and_what_they_take() {
+        let demo = include_str!("../../appliance/demo.toml");
+        let limit =
+            "\n[[limit]]\nname = \"few\"\nkey = \"client.ip\"\ncount = \"messages\"\nrate = \"5/min\"\n";
+        let text = sheet(&read("demo.toml", &format!("{demo}{limit}")).unwrap());
+        let workers = boot::cpus(&read("demo.toml", demo).unwrap()).unwrap().len();
+        let wanted =
+            format!("limit     few: 5 in 60s, 5 at once, more or less {workers} ({workers} workers)\n");
+        assert!(text.contains(&wanted), "{text}");
+        assert!(text.contains("tokens of limits") && text.contains("the bank of tokens"), "{text}");
+        assert!(!sheet(&read("demo.toml", demo).unwrap()).contains("tokens"));
     }
 
     #[test]

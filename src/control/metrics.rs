@@ -6,7 +6,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use crate::worker::counters::{Counters, Kind, LANE_METRICS, METRICS, Metric, UPSTREAM_METRICS};
+use crate::worker::counters::{
+    Counter, Counters, Kind, LANE_METRICS, LIMIT_METRICS, METRICS, Metric, SERVER_METRICS, UPSTREAM_METRICS,
+};
 
 /// The content type that goes with [`render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,6 +23,13 @@ pub struct Single<'a> {
     pub value: u64,
 }
 
+/// What an upstream and its servers are called, in the order of the counters.
+#[derive(Debug)]
+pub struct OfUpstream<'a> {
+    pub upstream: &'a str,
+    pub servers: Vec<String>,
+}
+
 /// One series: its value for each worker. Labels are given by the family.
 struct Series<'a> {
     labels: Vec<(&'a str, &'a str)>,
@@ -31,7 +40,8 @@ struct Series<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names<'a> {
     pub lanes: &'a [&'a str],
-    pub upstreams: &'a [&'a str],
+    pub limits: &'a [&'a str],
+    pub upstreams: &'a [OfUpstream<'a>],
 }
 
 /// All of it.
@@ -46,18 +56,55 @@ pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], names: Names<'_
     }
     for rows in LANE_METRICS.chunk_by(|a, b| a.name == b.name) {
         family(&mut out, rows, |metric| {
-            of_named(
-                ("lane", names.lanes),
-                metric.label,
-                |w: &Counters, n| (metric.read)(&w.lanes[n]).value(),
-                workers,
-            )
+            let lanes = names.lanes.iter().enumerate();
+            lanes
+                .map(|(n, lane)| {
+                    series(("lane", lane), metric.label, |w| (metric.read)(&w.lanes[n]), workers)
+                })
+                .collect()
+        });
+    }
+    for rows in LIMIT_METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| {
+            let limits = names.limits.iter().enumerate();
+            limits
+                .map(|(n, limit)| {
+                    series(("limit", limit), metric.label, |w| (metric.read)(&w.limits[n]), workers)
+                })
+                .collect()
         });
     }
     for rows in UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name) {
         family(&mut out, rows, |metric| {
-            let read = |w: &Counters, n: usize| (metric.read)(&w.upstreams[n]).value();
-            of_named(("upstream", names.upstreams), metric.label, read, workers)
+            let upstreams = names.upstreams.iter().enumerate();
+            upstreams
+                .map(|(n, it)| {
+                    series(
+                        ("upstream", it.upstream),
+                        metric.label,
+                        |w| (metric.read)(&w.upstreams[n]),
+                        workers,
+                    )
+                })
+                .collect()
+        });
+    }
+    for rows in SERVER_METRICS.chunk_by(|a, b| a.name == b.name) {
+        family(&mut out, rows, |metric| {
+            let upstreams = names.upstreams.iter().enumerate();
+            let servers = upstreams.flat_map(|(n, it)| {
+                it.servers.iter().enumerate().map(move |(at, server)| (n, it.upstream, at, server.as_str()))
+            });
+            servers
+                .map(|(n, upstream, at, server)| {
+                    series(
+                        ("upstream", upstream),
+                        Some(("server", server)),
+                        |w| (metric.read)(&w.upstreams[n].servers[at]),
+                        workers,
+                    )
+                })
+                .collect()
         });
     }
     out
@@ -68,18 +115,15 @@ fn total<'a>(metric: &Metric<Counters>, workers: &[Arc<Counters>]) -> Series<'a>
     Series { labels: metric.label.into_iter().collect(), values }
 }
 
-/// A series for each of what has a name.
-fn of_named<'a>(
-    (label, names): (&'a str, &[&'a str]),
+/// The series of one thing that has a name.
+fn series<'a>(
+    named: (&'a str, &'a str),
     further: Option<(&'a str, &'a str)>,
-    read: impl Fn(&Counters, usize) -> u64,
+    read: impl Fn(&Counters) -> &Counter,
     workers: &[Arc<Counters>],
-) -> Vec<Series<'a>> {
-    let series = |(n, name): (usize, &&'a str)| Series {
-        labels: std::iter::once((label, *name)).chain(further).collect(),
-        values: workers.iter().map(|worker| read(worker, n)).collect(),
-    };
-    names.iter().enumerate().map(series).collect()
+) -> Series<'a> {
+    let labels = [named].into_iter().chain(further).collect();
+    Series { labels, values: workers.iter().map(|worker| read(worker).value()).collect() }
 }
 
 /// A family's sums, then the same for each worker.
@@ -127,23 +171,29 @@ mod tests {
     use super::*;
     use std::collections::HashSet;
 
-    const NAMES: Names<'_> = Names { lanes: &["all"], upstreams: &["a", "b"] };
-
     fn two_workers() -> Vec<Arc<Counters>> {
-        let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(2))).collect();
+        let workers: Vec<_> = (0..2).map(|_| Arc::new(Counters::new(&[1, 0]))).collect();
         workers[0].sessions.add(3);
         workers[1].sessions.add(4);
         workers[1].upstreams[1].discards_closed.increment();
+        workers[1].upstreams[0].servers[0].limit.set(8);
         workers
+    }
+
+    fn upstreams() -> [OfUpstream<'static>; 2] {
+        let servers = vec!["192.0.2.1:25".to_owned()];
+        [OfUpstream { upstream: "a", servers }, OfUpstream { upstream: "b", servers: Vec::new() }]
     }
 
     #[test]
     fn sums_and_workers_have_their_own_names() {
-        let text = render(&[], &two_workers(), NAMES);
+        let text =
+            render(&[], &two_workers(), Names { lanes: &["all"], limits: &[], upstreams: &upstreams() });
         for wanted in [
             "postern_sessions_total 7\n",
             "postern_worker_sessions_total{worker=\"0\"} 3\n",
             "postern_worker_sessions_total{worker=\"1\"} 4\n",
+            "postern_upstream_server_limit{upstream=\"a\",server=\"192.0.2.1:25\"} 8\n",
             "postern_upstream_discards_total{upstream=\"a\",reason=\"closed\"} 0\n",
             "postern_upstream_discards_total{upstream=\"b\",reason=\"closed\"} 1\n",
             "postern_worker_upstream_discards_total{worker=\"1\",upstream=\"b\",reason=\"closed\"} 1\n",
@@ -167,7 +217,8 @@ mod tests {
     fn the_text_is_well_formed() {
         let (mut families, mut series) = (HashSet::new(), HashSet::new());
         let mut family = String::new();
-        for line in render(&[], &two_workers(), NAMES).lines() {
+        let names = Names { lanes: &["all"], limits: &[], upstreams: &upstreams() };
+        for line in render(&[], &two_workers(), names).lines() {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 family = help.split_once(' ').unwrap().0.to_owned();
                 assert!(families.insert(family.clone()), "{family} comes twice");
@@ -184,7 +235,9 @@ mod tests {
         }
         let all = METRICS.chunk_by(|a, b| a.name == b.name).count()
             + LANE_METRICS.chunk_by(|a, b| a.name == b.name).count()
-            + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count();
+            + LIMIT_METRICS.chunk_by(|a, b| a.name == b.name).count()
+            + UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name).count()
+            + SERVER_METRICS.chunk_by(|a, b| a.name == b.name).count();
         assert_eq!(families.len(), 2 * all, "sums and workers");
     }
 }

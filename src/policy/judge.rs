@@ -11,9 +11,10 @@
 //! to come, and in the same way: for good or for now. Only the reason may be another one, if there
 //! are two.
 
-use super::condition::{Phase, Undecided, World};
+use super::condition::{Condition, Phase, Undecided, World};
 use super::facts::Facts;
 use super::lane::Lanes;
+use super::limit::Limits;
 use super::lists::Lists;
 use super::rule::{RuleIndex, Rules};
 use super::score::{Scores, Thresholds};
@@ -36,6 +37,8 @@ pub struct Policy {
     pub lists: Lists,
     /// Who is served first.
     pub lanes: Lanes,
+    /// How much may come.
+    pub limits: Limits,
     /// What an author's domain asks for is done, if no rule decides otherwise.
     pub enforces_dmarc: bool,
     /// There is a quarantine.
@@ -54,6 +57,7 @@ impl Default for Policy {
             thresholds: Thresholds::default(),
             lists: Lists::default(),
             lanes: Lanes::default(),
+            limits: Limits::default(),
             enforces_dmarc: false,
             keeps: false,
             greylists_all: false,
@@ -119,6 +123,11 @@ impl Policy {
     /// The lane of who and what `facts` tell, as far as they are known at `phase`.
     pub fn lane(&self, facts: &Facts, phase: Phase) -> Lane {
         self.lanes.find(&self.world(facts, phase))
+    }
+
+    /// Whether `when` is known to be true at `phase`.
+    pub fn holds(&self, when: &Condition, facts: &Facts, phase: Phase) -> bool {
+        when.holds(&self.world(facts, phase)) == Ok(true)
     }
 
     fn world<'a>(&'a self, facts: &'a Facts, phase: Phase) -> World<'a> {

@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod judge;
 pub mod lane;
 pub mod ledger;
+pub mod limit;
 pub mod links;
 pub mod lists;
 pub mod login;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
 
 use super::conduct;
 use super::first_contact;
@@ -22,6 +23,8 @@ use super::route::Routes;
 use super::sender;
 use super::tls::{DownstreamTls, UpstreamTls};
 use super::users::DownstreamAuth;
+use crate::smtp::sasl::Secret;
+use crate::tls::client_policy::ClientPolicy;
 use crate::traffic::patience::Patience;
 
 /// One configuration. A transaction is judged by exactly one of these.
@@ -244,6 +247,13 @@ pub struct PoolLimits {
     pub wait: Duration,
 }
 
+impl Config {
+    /// How many servers each upstream names.
+    pub fn servers(&self) -> Vec<usize> {
+        self.upstreams.iter().map(|upstream| upstream.servers.len()).collect()
+    }
+}
+
 /// How much of its pool an upstream gets, as its servers do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Congestion {
@@ -352,11 +362,43 @@ pub struct Store {
     pub path: Option<PathBuf>,
     /// Entries of each of its tables.
     pub entries_max: usize,
+    /// `None`: it is this process' own.
+    pub shared: Option<Arc<SharedStore>>,
+}
+
+/// Where Redis or Valkey is, which several machines have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedStore {
+    /// One server; of a cluster at least one, which tells of the others.
+    pub nodes: Vec<(String, u16)>,
+    pub is_cluster: bool,
+    /// `None`: in clear.
+    pub tls: Option<ClientPolicy>,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub database: u16,
+    /// Where the names of all keys begin.
+    pub prefix: String,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+    /// That have it in common: so finely are limits lent.
+    pub machines: u64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { path: None, entries_max: 200_000 }
+        Self { path: None, entries_max: 200_000, shared: None }
+    }
+}
+
+impl SharedStore {
+    /// What all who share it make keys under that others cannot make, as far as the store has a password.
+    pub fn secret(&self) -> u128 {
+        let mut digest = Sha256::new();
+        digest.update(self.password.as_ref().map_or(&b""[..], Secret::as_bytes));
+        digest.update([0]);
+        digest.update(&self.prefix);
+        digest.finalize().iter().take(16).fold(0, |secret, octet| secret << 8 | u128::from(*octet))
     }
 }
 

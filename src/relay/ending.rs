@@ -2,15 +2,18 @@
 
 use super::action::{Action, DiscardReason, Heard};
 use super::disposition::Disposition;
+use super::limits;
 use super::record::{
     ClientFacts, Evidence, Millis, NextHop, RecipientFacts, Record, SenderFacts, Symbols, text,
 };
 use super::transaction::{Recipient, RecipientState, Settled, Transaction};
 use super::{Context, Relay, Stage};
+use crate::base::time::Instant;
 use crate::policy::inspect::Evidence as Found;
 use crate::policy::judge::{Judgement, Policy};
 use crate::smtp::reply::Reply;
 use crate::tls::secured::Secured;
+use crate::traffic::limit::Index;
 
 /// Characters of a peer's text that a record keeps.
 const TEXT_CHARS_MAX: usize = 512;
@@ -82,6 +85,7 @@ impl Relay {
         }
         let record = self.record(cx, &transaction, reply, disposition);
         cx.actions.push(Action::Record(Box::new(record)));
+        limits::settle_transaction(cx.now.instant, cx.shared, &mut transaction);
         self.learn(cx, &transaction, disposition);
         Self::break_off_copy(cx, &mut transaction);
         Self::break_off_inquiries(cx, &mut transaction);
@@ -100,7 +104,7 @@ impl Relay {
         let content = transaction.content.as_deref();
         let judgement = transaction.judgement.as_deref();
         let policy = &cx.shared.config.policy;
-        let since = |at: Option<crate::base::time::Instant>| {
+        let since = |at: Option<Instant>| {
             at.map_or(0.0, |at| at.since(transaction.began.instant).as_secs_f64() * 1e3)
         };
         let waited = transaction.ended_at.map_or(0.0, |at| cx.now.instant.since(at).as_secs_f64() * 1e3);
@@ -116,6 +120,7 @@ impl Relay {
             evidence: transaction.evidence().iter().map(evidence).collect(),
             shadow: judgement.map(|judgement| shadows(judgement, policy)).unwrap_or_default(),
             disposition,
+            limit: limit_name(cx, transaction.limited),
             reply: text(reply.as_bytes(), TEXT_CHARS_MAX),
             next_hop: next_hop(cx, transaction),
             seal: transaction.sealing.word(),
@@ -128,6 +133,25 @@ impl Relay {
             },
             ..self.blank_record(cx)
         }
+    }
+
+    /// A limit that is reached already, before it said MAIL.
+    pub(super) fn record_turned_away(
+        &self,
+        cx: &mut Context<'_>,
+        id: ulid::Ulid,
+        reply: &Reply,
+        limit: Index,
+    ) {
+        let record = Record {
+            id: id.to_string(),
+            reply: reply.first_line(),
+            verdict: "defer",
+            disposition: Disposition::Deferred,
+            limit: limit_name(cx, Some(limit)),
+            ..self.blank_record(cx)
+        };
+        cx.actions.push(Action::Record(Box::new(record)));
     }
 
     /// A connection that is turned away before it said MAIL has a record too.
@@ -161,6 +185,7 @@ impl Relay {
             evidence: Vec::new(),
             shadow: Vec::new(),
             disposition: Disposition::Refused,
+            limit: None,
             reply: String::new(),
             next_hop: None,
             seal: None,
@@ -173,20 +198,27 @@ impl Relay {
     }
 
     /// A bug of ours ended the event half way: says so, and lets go of everything.
-    pub fn on_panic(&mut self, shared: &mut super::Shared, actions: &mut super::Actions) {
+    pub fn on_panic(&mut self, now: Instant, shared: &mut super::Shared, actions: &mut super::Actions) {
         self.stage = Stage::Over;
         actions.upstream.clear();
         actions.list.clear();
         // Where it came to grief is not known: what it has is given back from what it had taken.
         shared.give_window_back(std::mem::take(&mut self.window_taken));
         self.let_go(shared);
-        self.transaction = None;
+        self.give_back_connection(now, shared);
+        if let Some(mut transaction) = self.transaction.take() {
+            limits::settle_transaction(now, shared, &mut transaction);
+        }
         // The worker knows whether there is a connection; the pool must not get it back.
         actions.push(Action::Discard(DiscardReason::Fault, Heard::default()));
         actions.push(Action::CancelCheckOut);
         Reply::new(421, "4.3.0", "internal error, closing").write(&mut actions.downstream);
         actions.push(Action::Finish { linger: true });
     }
+}
+
+fn limit_name(cx: &Context<'_>, limit: Option<Index>) -> Option<String> {
+    limit.and_then(|limit| cx.shared.config.policy.limits.find(limit)).map(|it| it.limit.name.clone())
 }
 
 /// What content had goes to the next one.

@@ -45,6 +45,9 @@ impl Relay {
                 if self.is_deferred(cx.shared) {
                     return self.defer_mail(cx);
                 }
+                if !self.admits_mail(cx) {
+                    return;
+                }
                 // RFC 6710 §4.1: a client whose priority was changed hears so.
                 self.say_wire(cx, if priority.is_changed { PRIORITY_CHANGED } else { SENDER_OK });
                 self.ask_about_client(cx);
@@ -93,6 +96,9 @@ impl Relay {
         let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let index = transaction.recipients.len();
         let judged = check_rcpt(cx, &self.session, transaction, rcpt);
+        let judged =
+            judged.and_then(|upstream| self.admit_recipient(cx, rcpt.path.domain).map(|()| upstream));
+        let Some(transaction) = self.transaction.as_deref_mut() else { return };
         let state = match &judged {
             Ok(_) => RecipientState::Pending,
             Err(reply) => RecipientState::Answered(reply.clone()),

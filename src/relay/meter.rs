@@ -34,12 +34,19 @@ pub(super) struct Meter {
     content: Option<Duration>,
     /// The last one decides.
     word: Word,
+    /// MAIL was refused: what is said of recipients behind it tells nothing (RFC 2920).
+    mail_refused: bool,
     /// The message was taken, whatever became of the connection.
     passed: bool,
 }
 
 impl Meter {
     pub(super) fn hear(&mut self, expect: Expect, reply: &Reply) {
+        if expect == Expect::Mail {
+            self.mail_refused = !reply.is_positive();
+        } else if self.mail_refused {
+            return;
+        }
         if let Some(word) = word(expect, reply) {
             self.word = word;
         }
@@ -75,8 +82,14 @@ impl Meter {
     }
 }
 
+/// The end of the connection is announced (RFC 5321 §3.8), which says what its end does.
+const CLOSING: u16 = 421;
+
 /// What a reply says of the server; None: nothing.
 fn word(expect: Expect, reply: &Reply) -> Option<Word> {
+    if reply.code().to_u16() == CLOSING {
+        return None;
+    }
     let is_about_rcpt = matches!(expect, Expect::Rcpt(_));
     match expect {
         Expect::Mail | Expect::Rcpt(_) | Expect::Data | Expect::EndOfData | Expect::Bdat { .. } => {}
@@ -160,8 +173,19 @@ mod tests {
         check((452, "4.5.3"), well, well);
         check((452, "4.3.1"), sick, sick);
         check((451, "4.4.3"), sick, sick);
+        check((421, "4.4.2"), None, None);
         // Without a code: a greylist where recipients are asked.
         check((451, ""), well, sick);
+    }
+
+    #[test]
+    fn what_follows_a_refused_mail_tells_nothing() {
+        let mut meter = Meter::default();
+        meter.hear(Expect::Mail, &Reply::new(451, "4.3.0", "later"));
+        meter.hear(Expect::Rcpt(0), &Reply::new(503, "5.5.1", "no sender"));
+        assert_eq!(meter.on_returned(false).word, Word::Sick);
+        meter.hear(Expect::Mail, &Reply::new(250, "2.1.0", "ok"));
+        assert_eq!(meter.on_returned(false).word, Word::Well);
     }
 
     #[test]

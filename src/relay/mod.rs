@@ -4,7 +4,7 @@
 //! [`Actions`]. The files, in the order in which a message meets them:
 //!
 //! * `session`: greeting, PROXY header, commands outside of mail; `auth`: AUTH; `manners`: who waits for us;
-//!   `conduct`: who behaves how; `lane`: who is served first;
+//!   `conduct`: who behaves how; `lane`: who is served first; `limits`: who has had enough;
 //! * `envelope`: MAIL and RCPT, routing, and asking for a next hop;
 //! * `lookup`: where a recipient's mail goes, if the DNS has to say it;
 //! * `ahead`: DATA said together with RCPT, where the client will say it soon;
@@ -33,6 +33,7 @@ pub mod event;
 mod exchange;
 mod flow;
 mod lane;
+mod limits;
 mod lookup;
 mod manners;
 mod meter;
@@ -62,6 +63,7 @@ use crate::policy::settings::Config;
 use crate::smtp::extension::{Capabilities, Offer};
 use crate::smtp::reply::Reply;
 use crate::traffic::lane::{Lane, Used};
+use crate::traffic::limiter::Limiter;
 use crate::traffic::overload::Bar;
 use crate::traffic::patience::{HURRIED, Pace};
 use crate::traffic::register::Register;
@@ -106,6 +108,8 @@ pub struct Shared {
     pub random: fastrand::Rng,
     pub date: DateCache,
     pub spare: Spare,
+    /// How much may come.
+    pub limiter: Limiter,
     /// For looking into content.
     pub bench: Bench,
 }
@@ -128,6 +132,7 @@ impl Shared {
             date: DateCache::default(),
             spare: Spare::default(),
             bench: Bench::new(),
+            limiter: config.policy.limits.limiter(),
             worker,
             config,
         };
@@ -290,6 +295,7 @@ impl Relay {
         self.govern_reading(cx);
         if self.stage == Stage::Over {
             self.let_go(cx.shared);
+            self.give_back_connection(cx.now.instant, cx.shared);
         }
     }
 
@@ -409,6 +415,7 @@ impl Relay {
 
     /// Queues a reply to the client.
     fn say(&mut self, cx: &mut Context<'_>, reply: &Reply) {
+        self.note_refusal(cx, reply);
         self.say_wire(cx, reply.wire());
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::auth::{Attempt, Outcome};
 use super::quarantine::{Spool, Spooled};
+use crate::base::time::Instant;
 use crate::limits::{ASKED_BYTES_MAX, INQUIRY_BYTES};
 use crate::policy::ledger::{Key, Lesson, Recalled};
 use crate::policy::links::OfLinks;
@@ -18,6 +19,7 @@ use crate::policy::sender::{AuthorFound, ClientFound, OfAuthor, OfClient};
 use crate::sender::address_list::Listings;
 use crate::sender::arc::Unsealed;
 use crate::smtp::reply::Reply;
+use crate::traffic::bank::{Alert, Claim, Grant};
 
 /// A relay's own number for what it asked. Not used again for another question while an answer to
 /// the first may still come: a relay just counts up.
@@ -52,6 +54,23 @@ pub enum Question {
     Recall(Recall),
     /// What is to be remembered.
     Learn(Learn),
+    /// What a worker used of limits, and wants of them. Nobody's relay asks it.
+    Claims(Box<Claims>),
+}
+
+/// What goes to the bank of tokens together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    pub now: Instant,
+    pub claims: Vec<Claim>,
+    pub alerts: Vec<Alert>,
+}
+
+/// What comes from there, and whom an administrator is to hear of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    pub grants: Vec<Grant>,
+    pub alerts: Vec<Alert>,
 }
 
 /// Keys of the ledger, and the second of the wall clock in which it is asked.
@@ -91,6 +110,7 @@ impl Question {
             Self::NextHop(domain) => INQUIRY_BYTES + domain.weight(),
             Self::Recall(recall) => size_of_val(&recall.keys[..]),
             Self::Learn(learn) => size_of_val(&learn.lessons[..]),
+            Self::Claims(claims) => size_of_val(&claims.claims[..]),
         }
     }
 
@@ -109,7 +129,7 @@ impl Question {
             Self::Quarantine(Spool::Append(_) | Spool::Commit(_)) => true,
             Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Seal(_) => true,
             Self::Auth(_) | Self::NextHop(_) | Self::Recall(_) => true,
-            Self::Learn(_) => false,
+            Self::Learn(_) | Self::Claims(_) => false,
             Self::Quarantine(Spool::Begin { .. } | Spool::Abort) => false,
         }
     }
@@ -140,6 +160,8 @@ pub enum Answer {
     Auth(Outcome),
     NextHop(Result<Arc<Hosts>, Nowhere>),
     Recalled(Recalled),
+    /// To the worker, not to a relay of it.
+    Granted(Box<Granted>),
     Unknown(Unknown),
 }
 
@@ -155,7 +177,7 @@ impl Answer {
             Self::Quarantine(Spooled::Taken { .. } | Spooled::Stored) => None,
             // What these mean is said where they are asked for.
             Self::Client(_) | Self::Author(_) | Self::Links(_) | Self::Sealed(_) => None,
-            Self::Auth(_) | Self::NextHop(_) | Self::Recalled(_) => None,
+            Self::Auth(_) | Self::NextHop(_) | Self::Recalled(_) | Self::Granted(_) => None,
             Self::Quarantine(Spooled::Failed(failure)) => Some(failure.reply()),
             Self::Unknown(_) => Some(Reply::new(451, "4.3.0", "cannot be decided now, come again")),
         }

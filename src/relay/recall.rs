@@ -25,7 +25,8 @@ use crate::policy::settings::Config;
 use crate::policy::verdict::Verdict;
 use crate::sender::dns::Name;
 
-/// The service has it in memory: who waits longer waits for a thread that is in trouble.
+/// The service has it in memory, or asks a store that has half a second: who waits longer waits for a thread that is in
+/// trouble.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is remembered of one transaction, and what it will teach.

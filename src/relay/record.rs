@@ -33,6 +33,9 @@ pub struct Record {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shadow: Vec<String>,
     pub disposition: Disposition,
+    /// The limit that was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// What the client was told at the end.
     pub reply: String,
     pub next_hop: Option<NextHop>,
@@ -106,14 +109,40 @@ pub struct Millis {
 impl Record {
     /// Appends the record as one line of JSON.
     pub fn write_json_line(&self, out: &mut Vec<u8>) {
-        let begin = out.len();
-        if serde_json::to_writer(&mut *out, self).is_err() {
-            // Cannot happen for these types; a half line would spoil the log.
-            out.truncate(begin);
-            return;
-        }
-        out.push(b'\n');
+        write_json_line(self, out);
     }
+}
+
+/// Somebody went beyond a limit that is to be told. A line of its own among the records.
+#[derive(Clone, Debug, Serialize)]
+pub struct Alert<'a> {
+    #[serde(serialize_with = "rfc3339")]
+    pub time: Wall,
+    pub kind: &'static str,
+    pub worker: usize,
+    pub limit: &'a str,
+    /// The user, address, domain or network that is counted.
+    pub key: String,
+    /// When one more may come again, if none comes before.
+    #[serde(serialize_with = "rfc3339")]
+    pub until: Wall,
+    pub config: &'a str,
+}
+
+impl Alert<'_> {
+    /// Appends the alert as one line of JSON.
+    pub fn write_json_line(&self, out: &mut Vec<u8>) {
+        write_json_line(self, out);
+    }
+}
+
+fn write_json_line(value: &impl Serialize, out: &mut Vec<u8>) {
+    let begin = out.len();
+    if serde_json::to_writer(&mut *out, value).is_err() {
+        // Cannot happen for these types; a half line would spoil the log.
+        return out.truncate(begin);
+    }
+    out.push(b'\n');
 }
 
 fn rfc3339<S: Serializer>(time: &Wall, serializer: S) -> Result<S::Ok, S::Error> {

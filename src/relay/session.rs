@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::auth::Dialogue;
 use super::conduct::{Awaited, Doings};
 use super::event::Ending;
+use super::limits::Taken;
 use super::manners::Manners;
 use super::{Action, Context, Relay, Stage};
 use crate::limits::{COMMAND_LINE_BYTES_MAX, REPLIES_PENDING_BYTES_MAX};
@@ -78,6 +79,8 @@ pub(super) struct Session {
     pub(super) pace: Pace,
     /// As far as it is known.
     pub(super) lane: Lane,
+    /// What the connection holds of limits.
+    pub(super) held: Vec<Taken>,
 }
 
 impl Session {
@@ -107,6 +110,7 @@ impl Session {
             patience: config.workers.patience(),
             pace: Pace::default(),
             lane: config.policy.lanes.others(),
+            held: Vec::new(),
         };
         session.set_client(config, peer);
         if !session.must_speak_proxy {
@@ -147,6 +151,11 @@ impl Session {
         forwarded.unwrap_or_else(|| self.client.ip())
     }
 
+    /// Nobody has said that the client is somebody else than who is connected.
+    pub(super) fn is_peer(&self) -> bool {
+        self.client == self.peer
+    }
+
     /// As routes see it. XFORWARD is for others' records: it opens no way.
     pub(super) const fn as_submitter(&self) -> Submitter {
         Submitter { ip: self.client.ip(), is_user: self.user.is_some() }
@@ -180,7 +189,7 @@ impl Relay {
 
     /// The first word is ours, or TLS comes before it. `early` came behind a PROXY header.
     fn begin(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
-        if !self.welcome(cx) {
+        if !self.welcome(cx) || !self.admits_connection(cx) {
             return;
         }
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
@@ -520,7 +529,7 @@ impl Relay {
         self.session.doings = Doings::default();
         self.give_seat_back(cx.shared);
         self.session.find_lane(&cx.shared.config, Phase::Helo);
-        if self.welcome(cx) {
+        if self.welcome(cx) && self.admits_connection(cx) {
             self.greet(cx);
         }
     }

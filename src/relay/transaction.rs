@@ -11,6 +11,7 @@ use super::decision::Keeping;
 use super::disposition::Disposition;
 use super::event::Lease;
 use super::lane::Priority;
+use super::limits::Taken;
 use super::question::Query;
 use super::recall::Memory;
 use super::seal::Sealing;
@@ -24,6 +25,7 @@ use crate::policy::verdict::Verdict;
 use crate::smtp::parameter::Declared;
 use crate::smtp::reply::Reply;
 use crate::tls::secured::Secured;
+use crate::traffic::limit::Index;
 
 #[derive(Debug)]
 pub(super) struct Transaction {
@@ -73,6 +75,10 @@ pub(super) struct Transaction {
     /// The next hop's last reply to content.
     pub(super) hop_reply: Option<Reply>,
     pub(super) ended_at: Option<Instant>,
+    /// What it has of limits.
+    pub(super) taken: Vec<Taken>,
+    /// The limit that stopped it, or one of its recipients.
+    pub(super) limited: Option<Index>,
 }
 
 /// How a transaction ends, known before it has ended.
@@ -157,6 +163,8 @@ impl Transaction {
             keeping: None,
             hop_reply: None,
             ended_at: None,
+            taken: Vec::new(),
+            limited: None,
         }
     }
 

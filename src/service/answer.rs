@@ -8,10 +8,11 @@ use std::rc::Rc;
 use tokio::sync::mpsc;
 
 use super::authenticator::{Authenticator, Origin};
+use super::bank::Bank;
 use super::mx::Finder;
 use super::quarantine::Store;
 use super::sender::Inquirer;
-use super::store;
+use super::store::Memory;
 use crate::policy::settings::Config;
 use crate::policy::users::Source;
 use crate::relay::auth::{Attempt, Claim, Outcome};
@@ -27,8 +28,9 @@ pub struct Answerers {
     pub quarantine: Option<Store>,
     pub sender: Option<Inquirer>,
     pub next_hops: Option<Finder>,
-    pub store: Option<store::Store>,
+    pub store: Option<Memory>,
     pub authenticators: Authenticators,
+    pub bank: Option<Bank>,
 }
 
 /// For each listener who says whether its users' passwords are right. Listeners with the same source
@@ -80,7 +82,7 @@ pub async fn serve(mut questions: mpsc::Receiver<Asked>, answerers: Answerers) {
         answerers.answer(asked);
     }
     if let Some(store) = answerers.store {
-        store.close();
+        store.close().await;
     }
 }
 
@@ -95,9 +97,19 @@ impl Answerers {
                 let answering = async move { finder.answer(&inquiry).await };
                 tokio_uring::spawn(later(answering, waiting, freight, interest));
             }
-            (Question::Recall(keys), Self { store: Some(store), .. }) => {
-                waiting.1.push(ticket, Answer::Recalled(store.recall(&keys)));
+            (Question::Recall(asked), Self { store: Some(Memory::Own(store)), .. }) => {
+                waiting.1.push(ticket, Answer::Recalled(store.recall(&asked)));
             }
+            (Question::Recall(asked), Self { store: Some(Memory::Shared(shared, _)), .. }) => {
+                let shared = shared.clone();
+                let answering = async move { shared.recall(&asked).await };
+                tokio_uring::spawn(later(answering, waiting, freight, interest));
+            }
+            (Question::Claims(claims), Self { bank: Some(bank), .. }) => {
+                bank.hear(ticket, waiting.1, &claims)
+            }
+            // Nobody waits for it: without an answer it is done without.
+            (Question::Claims(_), _) => {}
             (Question::Learn(lessons), Self { store: Some(store), .. }) => store.learn(&lessons),
             (Question::Quarantine(word), Self { quarantine: Some(store), .. }) => {
                 store.hear(ticket, &waiting.1, (word, freight));

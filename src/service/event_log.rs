@@ -180,7 +180,7 @@ mod tests {
         std::fs::write(&path, "old\n").unwrap();
         let log = start(&RecordSink::File(path.clone())).unwrap();
         for n in 0..200 {
-            log.queue.push(format!("{n}\n").into_bytes(), &Counters::new(0));
+            log.queue.push(format!("{n}\n").into_bytes(), &Counters::new(&[]));
         }
         assert_eq!(finish(log).lost(), 0);
         let wanted: String =
@@ -195,7 +195,7 @@ mod tests {
         let log = start(&RecordSink::File(path.clone())).unwrap();
         std::fs::rename(&path, &rotated).unwrap();
         log.shared.reopen();
-        log.queue.push(b"new\n".to_vec(), &Counters::new(0));
+        log.queue.push(b"new\n".to_vec(), &Counters::new(&[]));
         finish(log);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
         assert_eq!(std::fs::read_to_string(&rotated).unwrap(), "");
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_counted() {
         let log = start(&RecordSink::File("/dev/full".into())).unwrap();
-        log.queue.push(b"a\nb\n".to_vec(), &Counters::new(0));
+        log.queue.push(b"a\nb\n".to_vec(), &Counters::new(&[]));
         assert_eq!(finish(log).lost(), 2);
     }
 

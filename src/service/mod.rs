@@ -1,26 +1,32 @@
 //! What a worker must never wait for: one thread with tokio-uring's runtime, and the event log.
 //!
 //! * `answer`: takes the questions of workers, each to whom it concerns;
+//! * `bank`: tokens of limits, lent to workers;
 //! * `authenticator`: whether a password is right;
 //! * `conversation`: a connection to a next hop of the service's own;
 //! * `dns`: what evaluations of `sender` and `policy::mx` must know;
 //! * `lately`: what happened a moment ago;
+//! * `lender`: where tokens of limits come from that several machines share;
 //! * `mx`, `mta_sts`: where mail for a domain goes;
 //! * `quarantine`: messages held back, on disk;
+//! * `redis`: the way to a store that several machines share;
 //! * `sender`: inquiries about who sends;
 //! * `store`: what is remembered from one message to the next;
 //! * `event_log`, `notice`, `watch`: records, and words to people.
 
 pub mod answer;
 pub mod authenticator;
+pub mod bank;
 mod conversation;
 pub mod dns;
 pub mod event_log;
 mod lately;
+pub mod lender;
 mod mta_sts;
 pub mod mx;
 pub mod notice;
 pub mod quarantine;
+pub mod redis;
 pub mod sender;
 pub mod store;
 pub mod watch;

@@ -1,7 +1,8 @@
 //! What is remembered from one message to the next, on the service thread: the ledger itself is in memory,
 //! and a copy of it on disk survives the end of the process.
 //!
-//! * `disk`: the thread that writes the copy.
+//! * `disk`: the thread that writes the copy;
+//! * `shared`: a ledger that several machines have in common, in place of all that.
 //!
 //! What must always hold: nothing here waits for the disk, and nothing that goes wrong with the disk keeps
 //! anybody from an answer. What changed is written about once a second, or when much has changed: so long
@@ -9,6 +10,7 @@
 //! beyond that changes are lost to the disk, and counted, until all is written anew.
 
 mod disk;
+pub mod shared;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,11 +20,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::notice::say;
+use super::redis::{Health, Redis};
 use crate::limits::{STORE_BATCH_MAX, STORE_WAITING_MAX};
 use crate::policy::ledger::{Key, Ledger, Recalled, Table};
-use crate::policy::settings;
+use crate::policy::settings::{self, SharedStore};
 use crate::relay::question::{Learn, Recall};
 use disk::{Batch, Disk, Offered};
+use shared::Shared;
 
 /// How often changes are written, and what has ended is let go of.
 const ROUND: Duration = Duration::from_secs(1);
@@ -42,6 +46,8 @@ pub struct Stats {
     lost: AtomicU64,
     /// 1: the disk does not take them.
     failing: AtomicU64,
+    /// Of a store that is shared.
+    shared: Option<Arc<Health>>,
 }
 
 impl Stats {
@@ -63,25 +69,54 @@ impl Stats {
 
     pub fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed) > 0
+            || self.shared.as_ref().is_some_and(|health| !health.is_well())
     }
+
+    /// Whether another program keeps it, which several machines ask.
+    pub const fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Questions that such a program did not answer.
+    pub fn unanswered(&self) -> u64 {
+        self.shared.as_ref().map_or(0, |health| health.unanswered())
+    }
+}
+
+/// What is remembered, before the service thread has it.
+#[derive(Debug)]
+pub struct Opened {
+    pub stats: Arc<Stats>,
+    /// Ends when the last is written.
+    pub end: Option<End>,
+    kept: Kept,
+}
+
+#[derive(Debug)]
+enum Kept {
+    Here(Box<Loaded>),
+    Shared(Arc<SharedStore>, Arc<Health>, Ending),
 }
 
 /// A ledger with what was remembered before, and the disk that it is written to.
 #[derive(Debug)]
-pub struct Opened {
+struct Loaded {
     ledger: Ledger,
     /// What the disk has otherwise.
     changed: Vec<Key>,
     disk: Option<Disk>,
-    pub stats: Arc<Stats>,
-    /// Ends when the last batch is written.
-    pub end: Option<End>,
 }
 
-pub use disk::End;
+pub use disk::{End, Ending};
 
 /// Opens what `settings` name. A store that cannot be used is told, and goes on in memory.
 pub fn open(settings: &settings::Store) -> Opened {
+    if let Some(shared) = &settings.shared {
+        let health = Arc::<Health>::default();
+        let (ending, end) = End::new();
+        let stats = Arc::new(Stats { shared: Some(Arc::clone(&health)), ..Stats::default() });
+        return Opened { stats, end: Some(end), kept: Kept::Shared(Arc::clone(shared), health, ending) };
+    }
     let stats = Arc::new(Stats::default());
     let mut ledger = Ledger::new(settings.entries_max);
     let mut changed = Vec::new();
@@ -91,7 +126,58 @@ pub fn open(settings: &settings::Store) -> Opened {
         opened = Some(Disk::open(path, &stats, &mut |key, entry| ledger.put(key, entry, &mut changed)));
     }
     let (disk, end) = opened.unzip();
-    Opened { ledger, changed, disk, stats, end }
+    Opened { stats, end, kept: Kept::Here(Box::new(Loaded { ledger, changed, disk })) }
+}
+
+/// Where it is remembered.
+#[derive(Clone, Debug)]
+pub enum Memory {
+    Own(Store),
+    /// With what ends when the last is written.
+    Shared(Shared, Rc<Ending>),
+}
+
+impl Memory {
+    /// Begins on the service thread. A store that is shared was looked for when this returns, and found or not.
+    pub async fn begin(opened: Opened) -> Self {
+        let Opened { stats, kept, .. } = opened;
+        match kept {
+            Kept::Here(loaded) => {
+                let store = Store::new(*loaded, stats);
+                tokio_uring::spawn(store.clone().keep_house());
+                Self::Own(store)
+            }
+            Kept::Shared(settings, health, ending) => {
+                let redis = Redis::begin(settings, health).await;
+                let shared = Shared::new(redis, stats);
+                tokio_uring::spawn(shared.clone().write());
+                Self::Shared(shared, Rc::new(ending))
+            }
+        }
+    }
+
+    /// The way to a store that is shared.
+    pub fn redis(&self) -> Option<Redis> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(shared, _) => Some(shared.redis()),
+        }
+    }
+
+    pub fn learn(&self, learn: &Learn) {
+        match self {
+            Self::Own(store) => store.learn(learn),
+            Self::Shared(shared, _) => shared.learn(learn),
+        }
+    }
+
+    /// Writes what is left: nobody waits for answers any more.
+    pub async fn close(&self) {
+        match self {
+            Self::Own(store) => store.close(),
+            Self::Shared(shared, _) => shared.close().await,
+        }
+    }
 }
 
 /// The store as the service thread has it.
@@ -114,8 +200,8 @@ struct Inner {
 }
 
 impl Store {
-    pub fn new(opened: Opened) -> Self {
-        let Opened { ledger, changed, disk, stats, .. } = opened;
+    fn new(loaded: Loaded, stats: Arc<Stats>) -> Self {
+        let Loaded { ledger, changed, disk } = loaded;
         let waiting = changed.into_iter().collect();
         let waiting_max = ledger.capacity() + STORE_WAITING_MAX;
         Self(Rc::new(RefCell::new(Inner {
@@ -133,7 +219,7 @@ impl Store {
         self.0.borrow().ledger.recall(asked.now, &asked.keys)
     }
 
-    pub fn learn(&self, learn: &Learn) {
+    fn learn(&self, learn: &Learn) {
         let mut inner = self.0.borrow_mut();
         inner.now = learn.now;
         let mut changed = Vec::new();
@@ -147,7 +233,7 @@ impl Store {
     }
 
     /// Writes and forgets, to the end of the process.
-    pub async fn keep_house(self) {
+    async fn keep_house(self) {
         loop {
             tokio::time::sleep(if self.is_behind() { ROUND_BEHIND } else { ROUND }).await;
             self.0.borrow_mut().keep_house();
@@ -160,7 +246,7 @@ impl Store {
     }
 
     /// Writes what is left, however long that takes, and lets go of the disk: nobody waits for answers any more.
-    pub fn close(&self) {
+    fn close(&self) {
         let mut inner = self.0.borrow_mut();
         while let (Some(disk), Some(batch)) = (&inner.disk, inner.next_batch()) {
             let count = batch.len();

@@ -9,6 +9,7 @@
 //! * `intake`: how much each lane is read while time is short;
 //! * `lag`: how long the turns of a worker take;
 //! * `lane`: classes of mail, each with a share that is its own under pressure;
+//! * `limit`: what a limit says; `limiter`: a worker's end of all of them; `bank`: who lends it tokens;
 //! * `overload`: whom to send away when there is more to do than can be done;
 //! * `patience`: how long somebody may take;
 //! * `retry`: how many silent retries there may be;
@@ -16,12 +17,15 @@
 //! * `turnstile`: who waits, in which order they are let through.
 
 pub mod balance;
+pub mod bank;
 pub mod breaker;
 pub mod concurrency;
 pub mod conduct;
 pub mod intake;
 pub mod lag;
 pub mod lane;
+pub mod limit;
+pub mod limiter;
 pub mod overload;
 pub mod patience;
 pub mod register;

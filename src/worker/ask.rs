@@ -32,7 +32,7 @@ use crate::base::time::Instant;
 use crate::base::timer_wheel::TimerWheel;
 use crate::limits::{ASKED_BYTES_MAX, SPOOL_UNANSWERED_BYTES_HIGH};
 use crate::relay::quarantine::{Spooled, Unanswered};
-use crate::relay::question::{Answer, Query, Question, Unknown};
+use crate::relay::question::{Answer, Claims, Granted, Query, Question, Unknown};
 
 /// Questions of all workers between them and the service.
 pub const QUESTIONS_MAX: usize = 4096;
@@ -193,6 +193,8 @@ pub struct Asker {
     /// What the service must hear and had no room for yet.
     retracted: Vec<(Ticket, Question)>,
     timers: TimerWheel<Place>,
+    /// Answers to the worker itself.
+    granted: Vec<Granted>,
 }
 
 impl Asker {
@@ -209,6 +211,7 @@ impl Asker {
             refused: Vec::new(),
             retracted: Vec::new(),
             timers: TimerWheel::new(now, TIMER_TICK),
+            granted: Vec::new(),
         }
     }
 
@@ -245,6 +248,27 @@ impl Asker {
                 self.refused.push((place, unknown));
             }
         }
+    }
+
+    /// Puts claims of the worker itself. They have no ticket: who makes them knows what is not answered, and
+    /// answers come by [`take_granted`](Self::take_granted), asked for or not.
+    ///
+    /// # Errors
+    /// The same claims, if there is no room for them now.
+    pub fn claim(&mut self, claims: Box<Claims>, counters: &Counters) -> Result<(), Box<Claims>> {
+        counters.questions.increment();
+        match self.send((Key::NOBODY, Query(0)), Question::Claims(claims)) {
+            Err((unknown, Question::Claims(claims))) => {
+                count(counters, unknown);
+                Err(claims)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What came for the worker itself, as of the last [`collect`](Self::collect).
+    pub fn take_granted(&mut self) -> Vec<Granted> {
+        std::mem::take(&mut self.granted)
     }
 
     /// Whether there is room for it; opens its ticket.
@@ -348,6 +372,13 @@ impl Asker {
             out.push((place.0, place.1, Answer::Unknown(unknown)));
         }
         while let Ok((ticket, answer)) = self.inbox.try_recv() {
+            let answer = match answer {
+                Answer::Granted(granted) => {
+                    self.granted.push(*granted);
+                    continue;
+                }
+                answer => answer,
+            };
             let place = (ticket.relay, ticket.query);
             if self.note(now, place, &answer) {
                 out.push((ticket.relay, ticket.query, answer));
@@ -450,7 +481,7 @@ mod tests {
             let wake = Wake::new(move || _ = woken.fetch_add(1, Ordering::Relaxed));
             let now = Instant::from_nanos(0) + Duration::from_secs(100);
             let asker = Asker::new(3, now, queue, wake);
-            Self { asker, service, counters: Counters::new(0), now, relays: Slab::new(), wakes }
+            Self { asker, service, counters: Counters::new(&[]), now, relays: Slab::new(), wakes }
         }
 
         fn say(&mut self, place: Place, word: Spool) {
@@ -495,6 +526,30 @@ mod tests {
     }
 
     const TAKEN: Spooled = Spooled::Taken { words: 1, octets: 10 };
+
+    /// Claims of the worker itself have no ticket: they come back if there is no room, and their answers apart.
+    #[test]
+    fn what_a_worker_claims_itself_is_answered_to_itself() {
+        let mut world = World::new(1);
+        let claims = || Box::new(Claims { now: world_now(), ..Claims::default() });
+        assert_eq!(world.asker.claim(claims(), &world.counters), Ok(()));
+        assert_eq!(world.asker.claim(claims(), &world.counters), Err(claims()));
+        let Ok(Asked { ticket, answers, question: Question::Claims(_), .. }) = world.service.try_recv()
+        else {
+            panic!("no claims")
+        };
+        assert_eq!((ticket.worker, ticket.relay, world.asker.open()), (3, Key::NOBODY, 0));
+        answers.push(ticket, Answer::Granted(Box::default()));
+        answers.push(ticket, Answer::Granted(Box::default()));
+        let mut heard = Vec::new();
+        world.asker.collect(world.now, &world.counters, &mut heard);
+        assert_eq!((heard.len(), world.asker.take_granted().len()), (0, 2));
+        assert_eq!((world.asker.take_granted().len(), world.counters.answers_stale.value()), (0, 0));
+    }
+
+    const fn world_now() -> Instant {
+        Instant::from_nanos(5)
+    }
 
     #[test]
     fn an_answer_finds_who_asked_and_wakes_the_worker() {

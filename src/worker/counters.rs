@@ -14,6 +14,7 @@ use crate::relay::record::Record;
 use crate::traffic::conduct::Conduct;
 use crate::traffic::lag::Lag;
 use crate::traffic::lane::Lane;
+use crate::traffic::limiter::Stats;
 use crate::traffic::register::Register;
 
 /// Why sessions are ended: two of them for what clients did, and what was awaited of those that were too slow.
@@ -103,6 +104,7 @@ pub struct Counters {
 
     /// In the order of the configuration, as is what follows.
     pub lanes: Box<[LaneCounters]>,
+    pub limits: Box<[LimitCounters]>,
     pub upstreams: Box<[UpstreamCounters]>,
 }
 
@@ -116,6 +118,26 @@ pub struct LaneCounters {
     pub deferred: Counter,
 }
 
+/// What one worker counts of one limit.
+#[derive(Debug, Default)]
+pub struct LimitCounters {
+    pub passed: Counter,
+    pub refused: Counter,
+    pub on_credit: Counter,
+    pub alone: Counter,
+    pub evicted: Counter,
+}
+
+impl LimitCounters {
+    pub fn set(&self, stats: Stats) {
+        self.passed.set(stats.passed);
+        self.refused.set(stats.refused);
+        self.on_credit.set(stats.on_credit);
+        self.alone.set(stats.alone);
+        self.evicted.set(stats.evicted);
+    }
+}
+
 /// What one worker counts of one upstream.
 #[derive(Debug, Default)]
 pub struct UpstreamCounters {
@@ -126,6 +148,15 @@ pub struct UpstreamCounters {
     pub retries: Counter,
     pub retired: Counter,
 
+    pub waiting: Counter,
+    pub oldest_wait_ms: Counter,
+    pub refused_overloaded: Counter,
+    pub refused_unreachable: Counter,
+    pub refused_retries: Counter,
+    pub trips: Counter,
+    pub probes: Counter,
+    pub ejections: Counter,
+
     pub discards_closed: Counter,
     pub discards_protocol: Counter,
     pub discards_timed_out: Counter,
@@ -135,6 +166,18 @@ pub struct UpstreamCounters {
     pub discards_fault: Counter,
     pub discards_insecure: Counter,
     pub discards_auth: Counter,
+
+    /// In the order of the configuration; none where they are looked up.
+    pub servers: Box<[ServerCounters]>,
+}
+
+/// What one worker shows of one server.
+#[derive(Debug, Default)]
+pub struct ServerCounters {
+    pub limit: Counter,
+    pub in_hand: Counter,
+    pub open: Counter,
+    pub ejected: Counter,
 }
 
 impl UpstreamCounters {
@@ -159,13 +202,19 @@ fn some<T: Default>(count: usize) -> Box<[T]> {
 }
 
 impl Counters {
-    pub fn new(upstreams: usize) -> Self {
-        Self { upstreams: some(upstreams), lanes: some(1), ..Self::default() }
+    /// For upstreams with so many servers each.
+    pub fn new(upstreams: &[usize]) -> Self {
+        let upstream = |&servers: &usize| UpstreamCounters {
+            servers: (0..servers).map(|_| ServerCounters::default()).collect(),
+            ..UpstreamCounters::default()
+        };
+        Self { upstreams: upstreams.iter().map(upstream).collect(), lanes: some(1), ..Self::default() }
     }
 
     /// With what it takes to count all that is named in `config`.
     pub fn of(config: &Config) -> Self {
-        Self { lanes: some(config.policy.lanes.shares().count().into()), ..Self::new(config.upstreams.len()) }
+        let lanes = some(config.policy.lanes.shares().count().into());
+        Self { lanes, limits: some(config.policy.limits.len()), ..Self::new(&config.servers()) }
     }
 
     /// Counts a transaction of `lane` that ended.
@@ -402,8 +451,24 @@ pub static LANE_METRICS: [Metric<LaneCounters>; 5] = [
     Metric::counter("lane_deferred_total", "Those of them that have to come again.", |c| &c.deferred),
 ];
 
-/// All of [`UpstreamCounters`].
-pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
+/// All of [`LimitCounters`].
+pub static LIMIT_METRICS: [Metric<LimitCounters>; 5] = [
+    Metric::counter("limit_passed_total", "What a limit let pass.", |c| &c.passed),
+    Metric::counter("limit_refused_total", "What was beyond a limit.", |c| &c.refused),
+    Metric::counter("limit_on_credit_total", "What passed before the bank of tokens was heard.", |c| {
+        &c.on_credit
+    }),
+    Metric::counter("limit_alone_total", "What passed because the bank of tokens is silent.", |c| &c.alone),
+    Metric::counter("limit_evicted_total", "Leases that had to go for those of other keys.", |c| &c.evicted),
+];
+
+const fn refusal(reason: &'static str, read: fn(&UpstreamCounters) -> &Counter) -> Metric<UpstreamCounters> {
+    let help = "Transactions told to come again without waiting for a connection, by reason.";
+    Metric::counter("upstream_refusals_total", help, read).with("reason", reason)
+}
+
+/// All of [`UpstreamCounters`] but its servers.
+pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 23] = [
     Metric::counter("upstream_connects_total", "Connections begun to next hops.", |c| &c.connects),
     Metric::counter(
         "upstream_connect_failures_total",
@@ -418,6 +483,20 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     Metric::counter("upstream_retired_total", "Connections ended by QUIT: old, idle or worn.", |c| {
         &c.retired
     }),
+    Metric::gauge("upstream_waiting", "Transactions that wait for a connection.", |c| &c.waiting),
+    Metric::gauge("upstream_waiting_oldest_milliseconds", "For how long the first of them waits.", |c| {
+        &c.oldest_wait_ms
+    }),
+    refusal("overloaded", |c| &c.refused_overloaded),
+    refusal("unreachable", |c| &c.refused_unreachable),
+    refusal("retries", |c| &c.refused_retries),
+    Metric::counter("upstream_trips_total", "Times that a server's breaker opened.", |c| &c.trips),
+    Metric::counter("upstream_probes_total", "Probes of servers whose breaker is open.", |c| &c.probes),
+    Metric::counter(
+        "upstream_ejections_total",
+        "Times that a server was ejected: far from the others.",
+        |c| &c.ejections,
+    ),
     discard("closed", |c| &c.discards_closed),
     discard("protocol", |c| &c.discards_protocol),
     discard("timed_out", |c| &c.discards_timed_out),
@@ -429,15 +508,29 @@ pub static UPSTREAM_METRICS: [Metric<UpstreamCounters>; 15] = [
     discard("fault", |c| &c.discards_fault),
 ];
 
+/// All of [`ServerCounters`].
+pub static SERVER_METRICS: [Metric<ServerCounters>; 4] = [
+    Metric::gauge("upstream_server_limit", "Transactions that the server may have in hand.", |c| &c.limit),
+    Metric::gauge("upstream_server_in_hand", "Transactions that it has in hand.", |c| &c.in_hand),
+    Metric::gauge("upstream_server_open", "Workers whose breaker of the server is not closed.", |c| &c.open),
+    Metric::gauge("upstream_server_ejected", "Workers that have ejected the server.", |c| &c.ejected),
+];
+
 // A field without a row would be counted for nobody.
 const _: () = assert!(
     size_of::<Counters>()
         == METRICS.len() * size_of::<Counter>()
             + size_of::<Box<[UpstreamCounters]>>()
             + size_of::<Box<[LaneCounters]>>()
+            + size_of::<Box<[LimitCounters]>>()
 );
+const _: () = assert!(size_of::<LimitCounters>() == LIMIT_METRICS.len() * size_of::<Counter>());
 const _: () = assert!(size_of::<LaneCounters>() == LANE_METRICS.len() * size_of::<Counter>());
-const _: () = assert!(size_of::<UpstreamCounters>() == UPSTREAM_METRICS.len() * size_of::<Counter>());
+const _: () = assert!(
+    size_of::<UpstreamCounters>()
+        == UPSTREAM_METRICS.len() * size_of::<Counter>() + size_of::<Box<[ServerCounters]>>()
+);
+const _: () = assert!(size_of::<ServerCounters>() == SERVER_METRICS.len() * size_of::<Counter>());
 
 #[cfg(test)]
 mod tests {
@@ -459,14 +552,16 @@ mod tests {
 
     #[test]
     fn each_field_has_one_row() {
-        check(&METRICS, &Counters::new(0));
+        check(&METRICS, &Counters::new(&[]));
         check(&LANE_METRICS, &LaneCounters::default());
+        check(&LIMIT_METRICS, &LimitCounters::default());
         check(&UPSTREAM_METRICS, &UpstreamCounters::default());
+        check(&SERVER_METRICS, &ServerCounters::default());
     }
 
     #[test]
     fn a_turn_is_counted_by_what_it_took() {
-        let counters = Counters::new(0);
+        let counters = Counters::new(&[]);
         let mut now = Instant::from_nanos(0);
         let mut lag = Lag::new(now);
         for us in [0, 99, 100, 999, 1_000, 9_999, 10_000, 99_999, 100_000, 5_000_000] {

@@ -371,6 +371,6 @@ pub(super) fn handle(
     let handled = catch_unwind(AssertUnwindSafe(|| relay.handle(now, event, shared, actions)));
     if handled.is_err() {
         counters.panics.increment();
-        relay.on_panic(shared, actions);
+        relay.on_panic(now.instant, shared, actions);
     }
 }

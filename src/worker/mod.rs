@@ -6,7 +6,7 @@
 //! * `downstream`: clients, from accept to close, and what their relays ask for;
 //! * `upstream`: connections to next hops, and what the pools ask for;
 //! * `tls`: records between chunks and what is heard, on both legs;
-//! * `ask`: questions to the service side, and its answers;
+//! * `ask`: questions to the service side, and its answers; `bank`: what limits have to do with it;
 //! * `lane`: who has room, who is shed, who is first;
 //! * `conn`, `hop`, `pool`, `way`: the things themselves.
 //!
@@ -15,6 +15,7 @@
 
 pub mod ask;
 pub mod audit;
+mod bank;
 mod conn;
 pub mod control;
 pub mod counters;
@@ -253,6 +254,7 @@ impl<R: Reactor> Worker<R> {
         if self.stopping {
             self.stop();
         }
+        self.ask_bank();
         self.flush();
     }
 
@@ -283,7 +285,8 @@ impl<R: Reactor> Worker<R> {
             return self.now();
         }
         let asked = self.asker.next_deadline(self.now());
-        self.timers.next_tick().into_iter().chain(asked).fold(self.housekeeping, Instant::min)
+        let swept = self.shared.limiter.next_sweep();
+        self.timers.next_tick().into_iter().chain(asked).chain(swept).fold(self.housekeeping, Instant::min)
     }
 
     fn on_completion(&mut self, completion: Completion) {
@@ -304,6 +307,7 @@ impl<R: Reactor> Worker<R> {
     fn take_answers(&mut self) {
         let mut answers = Vec::new();
         self.asker.collect(self.now(), &self.counters, &mut answers);
+        self.hear_bank();
         for (relay, query, answer) in answers {
             self.tell(relay, Event::Answered(query, answer));
             self.carry_out_pool_orders();
@@ -439,7 +443,9 @@ impl<R: Reactor> Worker<R> {
         self.carry_out_pool_orders();
         self.forget_unused(WAY_UNUSED);
         self.count_pools();
+        self.note_demand();
         self.counters.count_conduct(&self.shared.tally, &self.shared.register);
+        self.count_limits();
         if self.drain_until.is_some_and(|until| until <= now) {
             self.stopping = true;
         }

@@ -26,7 +26,7 @@ use crate::relay::action::Heard;
 use crate::relay::event::Refusal;
 use crate::smtp::xforward::Identity;
 use crate::traffic::balance::{Balance, Load};
-use crate::traffic::breaker::{State, Word};
+use crate::traffic::breaker::Word;
 use crate::traffic::concurrency::{Bounds, Debt};
 use crate::traffic::lane::{Lane, Shares, Standing, Used};
 use crate::traffic::retry::Budget;
@@ -136,8 +136,8 @@ pub struct Tally {
 pub struct Outlook {
     pub limit: usize,
     pub in_hand: usize,
-    /// 0: closed, 1: half open, 2: open.
-    pub breaker: u64,
+    /// Its breaker is.
+    pub is_closed: bool,
     pub is_ejected: bool,
 }
 
@@ -298,6 +298,7 @@ impl Pool {
             self.lend(now, member, waiter.relay, lane, orders);
         }
         self.serve(now, orders);
+        self.retire_if_draining(orders);
     }
 
     /// A connection is ready, or one of a client's own.
@@ -319,6 +320,10 @@ impl Pool {
         }
         self.place(now, member, orders);
         self.serve(now, orders);
+        self.retire_if_draining(orders);
+    }
+
+    fn retire_if_draining(&mut self, orders: &mut Vec<Order>) {
         if self.draining {
             self.servers.iter_mut().for_each(|server| server.retire_parked(orders));
         }
@@ -559,7 +564,7 @@ impl Pool {
     /// All parked connections are retired, and none is kept any more.
     pub fn drain(&mut self, orders: &mut Vec<Order>) {
         self.draining = true;
-        self.servers.iter_mut().for_each(|server| server.retire_parked(orders));
+        self.retire_if_draining(orders);
     }
 
     pub const fn has_waiters(&self) -> bool {
@@ -602,11 +607,7 @@ impl Pool {
         self.servers.iter().enumerate().map(|(at, server)| Outlook {
             limit: server.limit.allowed(),
             in_hand: server.in_hand(),
-            breaker: match server.breaker.state() {
-                State::Closed => 0,
-                State::HalfOpen { .. } => 1,
-                State::Open { .. } => 2,
-            },
+            is_closed: server.breaker.is_closed(),
             is_ejected: self.balance.is_ejected(at),
         })
     }

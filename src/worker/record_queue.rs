@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_counts_its_loss() {
-        let counters = Counters::new(0);
+        let counters = Counters::new(&[]);
         let (sender, receiver) = mpsc::channel(1);
         let queue = RecordQueue::new(Some(sender));
         queue.push(b"{}\n".to_vec(), &counters);
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn nobody_listening_is_no_loss() {
-        let counters = Counters::new(0);
+        let counters = Counters::new(&[]);
         let queue = RecordQueue::new(None);
         queue.push(b"{}\n".to_vec(), &counters);
         assert_eq!((queue.is_open(), counters.records_dropped.value()), (false, 0));

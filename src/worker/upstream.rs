@@ -7,7 +7,7 @@ use super::conn::Pipe;
 use super::downstream::Downstream;
 use super::hop::{Dedicated, Hop, Progress, State};
 use super::login::Login;
-use super::pool::{Claim, Loan, Member, Order, Own, Pool, Purpose};
+use super::pool::{Claim, Loan, Member, Order, Own, Pool, Purpose, Tally};
 use super::way::{Share, Way};
 use super::{Owner, Worker};
 use crate::base::slab::Key;
@@ -73,7 +73,10 @@ impl<R: Reactor> Worker<R> {
             if way.hosts.is_none() || !way.is_unused(now, patience) {
                 continue;
             }
-            let Some(Way { upstream, hosts: Some(hosts), .. }) = self.ways.remove(key) else { continue };
+            let Some(Way { upstream, hosts: Some(hosts), mut pool, .. }) = self.ways.remove(key) else {
+                continue;
+            };
+            self.count_tally(upstream, pool.take_tally());
             let place = (upstream, hosts.domain.clone(), hosts.left_out);
             if self.looked_up.get(&place) == Some(&key) {
                 self.looked_up.remove(&place);
@@ -568,21 +571,53 @@ impl<R: Reactor> Worker<R> {
     }
 
     pub(super) fn count_pools(&mut self) {
+        let now = self.now();
+        for key in self.ways.keys() {
+            let tally = self.ways.at_mut(key).map(|way| (way.upstream, way.pool.take_tally()));
+            tally.into_iter().for_each(|(upstream, tally)| self.count_tally(upstream, tally));
+        }
         for (upstream, counters) in self.counters.upstreams.iter().enumerate() {
+            let ways = || self.ways.iter().map(|(_, way)| way).filter(|way| way.upstream == upstream);
+            let sum = |count: fn(&Pool) -> usize| ways().map(|way| count(&way.pool)).sum::<usize>() as u64;
+            let parked = sum(Pool::parked);
+            counters.connections_idle.set(parked);
+            counters.connections_bound.set(sum(|pool| pool.total()).saturating_sub(parked));
+            counters.waiting.set(sum(|pool| pool.waiting()));
+            let oldest = ways().map(|way| way.pool.oldest_wait(now)).max().unwrap_or_default();
+            counters.oldest_wait_ms.set(u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX));
+            let Some(way) = self.ways.at(self.configured[upstream]) else { continue };
+            for (server, outlook) in counters.servers.iter().zip(way.pool.outlook()) {
+                server.limit.set(outlook.limit as u64);
+                server.in_hand.set(outlook.in_hand as u64);
+                server.open.set(u64::from(!outlook.is_closed));
+                server.ejected.set(u64::from(outlook.is_ejected));
+            }
+        }
+    }
+
+    /// How much connections to each upstream are wanted: relays whose clients are slow give theirs back.
+    pub(super) fn note_demand(&mut self) {
+        for (upstream, demand) in self.shared.demand.iter_mut().enumerate() {
             let pools =
                 || self.ways.iter().filter(|(_, way)| way.upstream == upstream).map(|(_, way)| &way.pool);
-            let (parked, total) =
-                pools().fold((0, 0), |(parked, total), pool| (parked + pool.parked(), total + pool.total()));
-            counters.connections_idle.set(parked as u64);
-            counters.connections_bound.set((total - parked) as u64);
-            let is_high = 2 * (total - parked) >= self.shared.config.upstreams[upstream].pool.max;
-            let waits = pools().any(|pool| pool.has_waiters());
-            self.shared.demand[upstream] = match (waits, is_high) {
+            let bound: usize = pools().map(|pool| pool.total().saturating_sub(pool.parked())).sum();
+            let is_high = 2 * bound >= self.shared.config.upstreams[upstream].pool.max;
+            *demand = match (pools().any(|pool| pool.has_waiters()), is_high) {
                 (true, _) => Demand::Waiting,
                 (false, true) => Demand::High,
                 (false, false) => Demand::Low,
             };
         }
+    }
+
+    fn count_tally(&self, upstream: usize, tally: Tally) {
+        let counters = &self.counters.upstreams[upstream];
+        counters.trips.add(tally.trips);
+        counters.probes.add(tally.probes);
+        counters.ejections.add(tally.ejections);
+        counters.refused_overloaded.add(tally.shed);
+        counters.refused_unreachable.add(tally.unreachable);
+        counters.refused_retries.add(tally.retries_refused);
     }
 }
 

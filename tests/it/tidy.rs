@@ -324,6 +324,11 @@ impl<'ast> Visit<'ast> for Facts {
     fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
         self.unsafes.extend(item.unsafety.map(|token| token.span.start().line));
         visit::visit_item_impl(self, item);
+        // What a trait has is named where the trait is: it may be somebody else's.
+        let of_trait = item.items.iter().filter(|_| item.trait_.is_some());
+        let lines: Vec<_> = of_trait.map(|item| item.span().start().line..=item.span().end().line).collect();
+        let names_one = |line: &usize| lines.iter().any(|lines| lines.contains(line));
+        self.names.retain(|(line, _)| !names_one(line));
     }
 
     fn visit_signature(&mut self, signature: &'ast syn::Signature) {

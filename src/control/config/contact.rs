@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::set;
-use super::unit;
+use super::shared_store::{self, Address};
+use super::{Outside, unit};
 use crate::base::document::{Item, Section};
 use crate::policy::first_contact::{Early, Greeting, Greylist, Settings, Tarpit};
 use crate::policy::reputation;
@@ -45,12 +46,13 @@ pub(super) fn contacts(
     root: &mut Section<'_>,
     listeners: &[Listener],
     sender: Option<&sender::Settings>,
+    outside: &dyn Outside,
 ) -> Contacts {
     let proves = sender.is_some_and(|sender| sender.spf || sender.dmarc != DmarcMode::Off);
     Contacts {
         first_contact: first_contact(root.section("first_contact"), listeners),
         reputation: reputation(root.section("reputation"), proves),
-        store: store(root.section("store")),
+        store: store(root.section("store"), outside),
     }
 }
 
@@ -128,30 +130,53 @@ fn reputation(section: Option<Section<'_>>, proves: bool) -> Option<reputation::
     Some(settings)
 }
 
-fn store(section: Option<Section<'_>>) -> Store {
+fn store(section: Option<Section<'_>>, outside: &dyn Outside) -> Store {
     let mut store = Store::default();
     let Some(mut section) = section else { return store };
-    let in_memory = section.item("backend").and_then(|item| item.parse(backend)).is_some();
+    let item = section.item("backend");
+    let backend = item.and_then(|item| item.parse(backend));
     store.path = section.item("path").and_then(|item| item.parse(folder));
-    set(&mut store.entries_max, section.item("entries").and_then(|item| item.count(ENTRIES)));
-    if in_memory && store.path.is_some() {
+    let entries = section.item("entries");
+    set(&mut store.entries_max, entries.and_then(|item| item.count(ENTRIES)));
+    match (item, backend) {
+        (Some(item), Some(Backend::Shared(address))) => {
+            store.shared = shared_store::shared(item, address, &mut section, outside);
+            if store.path.is_some() {
+                section.fault_at("path", "with this backend nothing is kept on disk here: leave it out");
+            }
+            if let Some(entries) = entries {
+                entries.fault("the shared store says itself how much it keeps: its `maxmemory`");
+            }
+        }
+        // What belongs to it cannot be judged.
+        (Some(_), None) => shared_store::pass_over(&mut section),
+        (None, _) | (_, Some(Backend::Memory)) => shared_store::refuse(&mut section),
+    }
+    if item.and_then(Item::as_text) == Some("memory") && store.path.is_some() {
         section.fault_at("path", "with backend = \"memory\" nothing is kept on disk: leave one of them out");
     }
     section.finish();
     store
 }
 
-fn backend(text: &str) -> Result<(), String> {
-    match text {
-        "memory" => Ok(()),
-        _ if text.starts_with("redis:") || text.starts_with("rediss:") => {
-            Err("a store in Redis is not available in this version; name a folder by `path`".to_owned())
-        }
-        _ => Err(format!(
-            "`{}` is not known here: \"memory\", or a `path` instead of a backend",
-            text.escape_debug()
-        )),
+enum Backend {
+    Memory,
+    Shared(Address),
+}
+
+fn backend(text: &str) -> Result<Backend, String> {
+    if text == "memory" {
+        return Ok(Backend::Memory);
     }
+    // Of an address only its beginning is shown: a password may stand in the rest.
+    let unknown = || {
+        let begin = text.split(':').next().unwrap_or_default();
+        format!(
+            "`{}` is not known here: \"memory\", \"redis://host:port\", or a `path` instead of a backend",
+            begin.escape_debug()
+        )
+    };
+    shared_store::address(text).ok_or_else(unknown)?.map(Backend::Shared)
 }
 
 fn folder(text: &str) -> Result<PathBuf, String> {
@@ -202,7 +227,7 @@ mod tests {
         assert_eq!(config.first_contact.as_deref(), Some(&want));
         let reputation = reputation::Settings { history: 7, days: DAY, keep: 9 * DAY };
         assert_eq!(config.reputation, Some(reputation));
-        assert_eq!(config.store, Store { path: Some("store".into()), entries_max: 1000 });
+        assert_eq!(config.store, Store { path: Some("store".into()), entries_max: 1000, shared: None });
     }
 
     /// What `appliance/postern.toml` shows of these sections.
@@ -247,10 +272,6 @@ mod tests {
             (
                 "[reputation]\n",
                 "11:1: nobody is known whose address could be forged: add [sender], with spf or dmarc",
-            ),
-            (
-                "[store]\nbackend = \"redis://127.0.0.1:6379\"\n",
-                "12:11: a store in Redis is not available in this version; name a folder by `path`",
             ),
             (
                 "[store]\nbackend = \"memory\"\npath = \"x\"\n",

@@ -109,7 +109,7 @@ fn with_password(section: &mut Section<'_>, outside: &dyn Outside) -> Option<Cre
     Some(Credentials { user: user?, password: password? })
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     if is_word(text) {
         Ok(text.to_owned())
     } else {
@@ -118,7 +118,7 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 /// The first line of the file.
-fn password(item: Item<'_>, outside: &dyn Outside) -> Option<Secret> {
+pub(super) fn password(item: Item<'_>, outside: &dyn Outside) -> Option<Secret> {
     let bytes = tls::file(item, "password_file", PASSWORD_FILE_BYTES_MAX, outside)?;
     let bytes = Zeroizing::new(bytes);
     let shown = outside.shown(item.as_text().unwrap_or_default());

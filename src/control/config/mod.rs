@@ -12,12 +12,14 @@ mod conduct;
 mod contact;
 mod inspect;
 mod lane;
+mod limit;
 mod login;
 mod mx;
 mod policy;
 mod renewal;
 mod section;
 mod sender;
+mod shared_store;
 mod tls;
 mod unit;
 

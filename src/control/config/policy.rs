@@ -1,8 +1,9 @@
-//! `[[rule]]`, `[[lane]]`, `[score]` and `[lists]`: what decides over a message.
+//! `[[rule]]`, `[[lane]]`, `[[limit]]`, `[score]` and `[lists]`: what decides over a message.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::lane::lanes;
+use super::limit::limits;
 use super::section::{Names, known_upstream, set};
 use crate::base::document::{Item, Section};
 use crate::limits::{RULES_MAX, SCORE_GROUP_NAMES_MAX, SCORE_GROUPS_MAX, SCORE_MAX};
@@ -64,7 +65,8 @@ pub(super) fn policy(
     let rules = sections.into_iter().filter_map(|section| rule(section, &mut names, scope, around));
     let rules = Rules::new(rules.collect());
     let lanes = lanes(root, scope, around);
-    Policy { limit, rules, scores, thresholds, lanes, lists, ..Policy::default() }
+    let limits = limits(root, scope, around);
+    Policy { limit, rules, scores, thresholds, lanes, limits, lists, ..Policy::default() }
 }
 
 fn rule(

@@ -35,7 +35,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Named in the language, not built in this version.
-const ABSENT: [&str; 2] = ["limit", "scanners"];
+const ABSENT: [&str; 1] = ["scanners"];
 
 const IDENTITIES: &[(&str, IdentityMode)] = &[
     ("none", IdentityMode::None),
@@ -77,7 +77,7 @@ pub(super) fn config(
         inspect(root.section("inspect"), quarantine.as_ref(), unset, outside);
     let sender = sender(root.section("sender"), inspect.enabled, outside);
     let conduct = conduct::conduct(root.section("conduct"));
-    let contacts = contact::contacts(&mut root, &listeners, sender.as_ref());
+    let contacts = contact::contacts(&mut root, &listeners, sender.as_ref(), outside);
     let validates = sender.as_ref().is_some_and(|sender| sender.validates);
     let mut upstreams = upstreams(&mut root, validates, outside);
     for (listener, [auth, tls]) in listeners.iter_mut().zip(users) {

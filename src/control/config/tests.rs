@@ -365,7 +365,7 @@ fn pools_fit_together() {
         ("congestion = { adaptive = 1 }", "8:27: expected true or false, found a whole number"),
         (
             "congestion = { maximum = 3 }",
-            "8:16: unknown key `maximum` in upstream.congestion; known: adaptive, min, eject",
+            "8:16: unknown key `maximum` in congestion; known: adaptive, min, eject",
         ),
         ("pool = { messages = 0 }", "8:21: 0 is out of range: 1 to 4294967295"),
         (
@@ -408,7 +408,6 @@ fn routes_lead_somewhere_and_can_be_reached() {
 #[test]
 fn what_is_not_built_is_said() {
     for (text, wanted) in [
-        ("[[limit]]\n", "11:3: [[limit]] is not available in this version"),
         ("[scanners]\n", "11:2: [scanners] is not available in this version"),
         (
             "[admin]\naddress = \"0.0.0.0:8025\"\n",

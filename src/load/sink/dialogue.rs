@@ -29,7 +29,7 @@ pub(super) enum Then {
     Read,
     /// Reads nothing for so long, then resumes with what was not consumed.
     Wait(Duration),
-    /// Reads nothing until the rules change, then resumes in the same way.
+    /// Answers nothing until the rules change, then resumes in the same way.
     Hold,
     /// Shakes hands; what else came in clear is nobody's.
     StartTls,

@@ -46,6 +46,8 @@ pub type Keep = Box<dyn FnMut(Kept) + Send>;
 
 /// Replies not yet taken by the peer, above which nothing more is read from it.
 const REPLIES_BYTES_MAX: usize = 64 * 1024;
+/// What is read from one who is held, with a receive on top.
+const PENDING_BYTES_MAX: usize = 64 * 1024;
 /// How often silent connections are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How long the last replies may take when the sink ends.
@@ -77,7 +79,7 @@ enum Mode {
     Open,
     /// Reads nothing until its time has come.
     Waiting,
-    /// Reads nothing until the rules change.
+    /// Answers nothing until the rules change.
     Held,
     /// Reads nothing because the peer does not take its replies.
     Choked,
@@ -346,6 +348,9 @@ impl<R: Reactor> Sink<R> {
         if !matches!(conn.mode, Mode::Closing | Mode::Hung) {
             conn.pending.extend_from_slice(self.reactor.bytes(&chunk));
         }
+        if conn.mode == Mode::Held && conn.pending.len() > PENDING_BYTES_MAX {
+            self.reactor.pause(socket);
+        }
         self.reactor.release(chunk);
         self.feed(socket, &[], now);
     }
@@ -409,7 +414,8 @@ impl<R: Reactor> Sink<R> {
             Then::Hang => conn.mode = Mode::Hung,
             Then::Close => conn.mode = Mode::Closing,
         }
-        if conn.mode != Mode::Open {
+        // Whoever is held is read on, so that it is seen when he hangs up.
+        if !matches!(conn.mode, Mode::Open | Mode::Held) {
             self.reactor.pause(socket);
         }
         self.flush(socket);

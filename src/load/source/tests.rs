@@ -7,6 +7,7 @@ use super::message::Bag;
 use super::replies::{Line, Replies};
 use super::{Content, Options, Report, run};
 use crate::load::sink::{self, Announce, Dump, Fault, Framing, Kept, Protocol};
+use crate::reactor::clock;
 use crate::reactor::uring::{Uring, UringConfig};
 
 fn options() -> Options {
@@ -268,6 +269,24 @@ fn a_next_hop_falls_silent_and_recovers() {
     let (report, ..) = planned("0 refuse\n0.01 accept");
     // Three tries are over soon; the connection that was taken away is told as lost.
     assert_eq!(report.messages + report.failed, 8);
+}
+
+/// A server that hangs sees that nobody waits any more: nothing of it stays in flight.
+#[test]
+fn who_gives_up_on_a_silent_next_hop_is_gone() {
+    let plan = sink::Plan::parse("0 dot=hang").unwrap();
+    let options = sink::Options { plan, ..chunking() };
+    let sink = sink::start(options, None, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut options = Options::new(sink.address());
+    (options.messages, options.sessions, options.keep_going) = (3, 3, true);
+    options.timeout = std::time::Duration::from_millis(200);
+    let report = run(options, Uring::new(UringConfig::default()).unwrap()).unwrap();
+    assert_eq!((report.failed, report.errors["timeout"]), (3, 3));
+    let patience = clock::instant() + std::time::Duration::from_secs(20);
+    while sink.totals().lost < 3 && clock::instant() < patience {
+        std::thread::yield_now();
+    }
+    assert_eq!((sink.totals().lost, sink.totals().messages), (3, 0));
 }
 
 #[test]

@@ -52,11 +52,20 @@ pub(super) struct Disk {
     missed: Arc<AtomicBool>,
 }
 
-/// The end of that thread.
+/// The end of that thread, or of whoever has [`Ending`].
 #[derive(Debug)]
 pub struct End(Receiver<()>);
 
+/// What ends when this is dropped.
+#[derive(Debug)]
+pub struct Ending(#[expect(dead_code, reason = "it is held, and dropped")] mpsc::Sender<()>);
+
 impl End {
+    pub(super) fn new() -> (Ending, Self) {
+        let (ending, end) = mpsc::channel();
+        (Ending(ending), Self(end))
+    }
+
     /// Waits for it, but not for ever: a disk may hang.
     pub fn wait(&self, patience: Duration) {
         // It says nothing; that it is gone is the word.
@@ -87,7 +96,7 @@ impl Disk {
         };
         let database = sheltered(|| open().and_then(read));
         let (batches, inbox) = mpsc::sync_channel(STORE_BATCHES_MAX);
-        let (ending, end) = mpsc::channel();
+        let (ending, end) = End::new();
         let missed = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
             database: None,
@@ -102,7 +111,7 @@ impl Disk {
         }
         let main = move || {
             // The last to go, behind the database.
-            let _ending: mpsc::Sender<()> = ending;
+            let _ending: Ending = ending;
             let mut writer = writer;
             while let Ok(batch) = inbox.recv() {
                 writer.take(&batch);
@@ -111,7 +120,7 @@ impl Disk {
         if let Err(error) = Builder::new().name("store".to_owned()).spawn(main) {
             say(format_args!("the store is not written to disk: {error}"));
         }
-        (Self { batches, missed }, End(end))
+        (Self { batches, missed }, end)
     }
 
     pub(super) fn offer(&self, batch: Batch) -> Offered {

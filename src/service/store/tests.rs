@@ -31,6 +31,11 @@ fn knows(store: &Store, names: impl Iterator<Item = usize>) -> usize {
     keys.chunks(100).map(known).sum()
 }
 
+fn begin(opened: Opened) -> (Store, Option<End>) {
+    let Kept::Here(loaded) = opened.kept else { panic!("it is not here") };
+    (Store::new(*loaded, opened.stats), opened.end)
+}
+
 struct Place(PathBuf);
 
 impl Place {
@@ -45,9 +50,7 @@ impl Place {
     }
 
     fn open(&self) -> (Store, Option<End>) {
-        let mut opened = open(&self.settings());
-        let end = opened.end.take();
-        (Store::new(opened), end)
+        begin(open(&self.settings()))
     }
 
     fn close((store, end): (Store, Option<End>)) {
@@ -87,8 +90,7 @@ fn what_was_learnt_is_there_after_a_restart() {
 #[test]
 fn a_clock_that_was_wrong_once_forgets_nothing() {
     let stats = Arc::default();
-    let opened = Opened { ledger: Ledger::new(100), changed: Vec::new(), disk: None, stats, end: None };
-    let store = Store::new(opened);
+    let store = Store::new(Loaded { ledger: Ledger::new(100), changed: Vec::new(), disk: None }, stats);
     learn(&store, 1, 0..10);
     learn(&store, 1_000_000, 0..0);
     learn(&store, 2, 0..0);
@@ -103,9 +105,7 @@ fn what_has_no_room_is_no_more_on_disk() {
     learn(&opened.0, 1, 1000..2000);
     Place::close(opened);
     let small = settings::Store { entries_max: 100, ..place.settings() };
-    let mut opened = open(&small);
-    let end = opened.end.take();
-    Place::close((Store::new(opened), end));
+    Place::close(begin(open(&small)));
     let opened = place.open();
     assert_eq!(knows(&opened.0, 1000..2000), 100);
     Place::close(opened);
@@ -171,8 +171,7 @@ impl Drum {
         let mut ledger = Ledger::new(100_000);
         let take = &mut |key, entry| ledger.put(key, entry, &mut Vec::new());
         let (disk, end) = Disk::start(self.open(), &stats, take);
-        let opened = Opened { ledger, changed: Vec::new(), disk: Some(disk), stats, end: None };
-        (Store::new(opened), end)
+        (Store::new(Loaded { ledger, changed: Vec::new(), disk: Some(disk) }, stats), end)
     }
 }
 

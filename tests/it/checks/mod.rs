@@ -11,11 +11,13 @@
 
 mod abuse;
 mod auth;
+mod congestion;
 mod contact;
 mod dialogue;
 mod faults;
 mod framing;
 mod lanes;
+mod limits;
 mod login;
 mod mx;
 mod process;

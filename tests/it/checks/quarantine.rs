@@ -164,7 +164,7 @@ fn the_child_of_the_killing_check_stores_until_it_is_killed() {
     let (waker, wakened) = std::sync::mpsc::channel();
     let asker = Asker::new(0, zero, queue, Wake::new(move || _ = waker.send(())));
     let journal = OpenOptions::new().create(true).append(true).open(path.join("acknowledged")).unwrap();
-    let (counters, random) = (Counters::new(0), fastrand::Rng::new());
+    let (counters, random) = (Counters::new(&[]), fastrand::Rng::new());
     let mut storing = Storing { asker, counters, relays: Slab::new(), random, journal, begun };
     while begun.elapsed() < LIFE {
         while storing.relays.len() < UNDER_WAY {

@@ -41,6 +41,14 @@ impl Setup {
         setup
     }
 
+    /// Everything goes to these servers, in quotation marks between which there are commas.
+    pub(crate) fn toward_all(servers: &str) -> Self {
+        let mut setup = Self::bare();
+        setup.upstreams = format!("name = \"hop\"\nservers = [\"{servers}\"]\n");
+        "recipient = [\"*\"]\nupstream = \"hop\"\n".clone_into(&mut setup.routes);
+        setup
+    }
+
     /// `routes`: recipient pattern, name of its upstream, where that is.
     pub(crate) fn routed(routes: &[(&str, &str, SocketAddr)]) -> Self {
         let mut setup = Self::bare();

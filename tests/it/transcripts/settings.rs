@@ -10,6 +10,7 @@ use postern::policy::first_contact::{Early, Greeting, Greylist, Tarpit};
 use postern::policy::inspect::Engine;
 use postern::policy::judge::Policy;
 use postern::policy::lane::{self, Lanes};
+use postern::policy::limit;
 use postern::policy::lists::Lists;
 use postern::policy::mx;
 use postern::policy::reputation;
@@ -34,6 +35,7 @@ use postern::smtp::sasl::Mechanism;
 use postern::tls::client_policy::{Authentication, ClientPolicy};
 use postern::tls::server_policy::{ClientCertificates, ServerPolicy};
 use postern::traffic::conduct::Deed;
+use postern::traffic::limit::{Amount, By, Count, Limit};
 
 use super::script::duration;
 use crate::harness::authority::world;
@@ -87,6 +89,8 @@ pub(super) struct Settings {
     pub(super) overload: u64,
     /// Records show where the message went.
     pub(super) shows_next_hop: bool,
+    /// How much may come.
+    limits: Vec<limit::Settings>,
     /// What is looked for.
     patterns: String,
     /// What the DNS says; all else is not found.
@@ -111,6 +115,7 @@ impl Settings {
             here: 0,
             overload: 0,
             shows_next_hop: false,
+            limits: Vec::new(),
             patterns: String::new(),
             zone: Vec::new(),
         };
@@ -161,6 +166,7 @@ impl Settings {
             "lane" => self.take_lane(value)?,
             "overload" => self.overload = value.parse().ok()?,
             "tarpits" => self.tarpits = TARPITS_MAX,
+            "limit" => self.take_limit(value)?,
             "spool" => self.take_spool(value)?,
             "mx" => self.take_mx(),
             _ => return self.take_config(word, value),
@@ -260,6 +266,44 @@ impl Settings {
             _ => settings.tarpit = Some(Tarpit { delay: duration(value)?, errors: 3 }),
         }
         self.config.first_contact = Some(Arc::new(settings));
+        Some(())
+    }
+
+    /// `NAME KEY COUNT TOKENS/SECONDS` or `NAME KEY COUNT TOKENS`, and `when a condition`.
+    fn take_limit(&mut self, value: &str) -> Option<()> {
+        let (value, when) =
+            value.split_once(" when ").map_or((value, None), |(value, when)| (value, Some(when)));
+        let words: Vec<_> = value.split(' ').collect();
+        let &[name, key, count, amount] = &words[..] else { return None };
+        let by = match key {
+            "client.ip" => By::ClientIp,
+            "client.net" => By::ClientNet,
+            "sender.domain" => By::SenderDomain,
+            "sender.address" => By::SenderAddress,
+            "recipient.domain" => By::RecipientDomain,
+            "auth.user" => By::AuthUser,
+            _ => return None,
+        };
+        let count = match count {
+            "connections" => Count::Connections,
+            "messages" => Count::Messages,
+            "recipients" => Count::Recipients,
+            "bytes" => Count::Bytes,
+            "refusals" => Count::Refusals,
+            _ => return None,
+        };
+        let amount = match amount.split_once('/') {
+            None => Amount::Concurrent { max: amount.parse().ok()? },
+            Some((tokens, seconds)) => {
+                let (tokens, per) = (tokens.parse().ok()?, Duration::from_secs(seconds.parse().ok()?));
+                Amount::Rate { tokens, per, burst: tokens }
+            }
+        };
+        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
+        let when = when.map(|when| Condition::compile(when, scope).expect("a condition"));
+        let limit = Limit { name: name.to_owned(), by, count, amount, entries: 100, alerts: true };
+        self.limits.push(limit::Settings { limit, when, exempt: Vec::new() });
+        self.config.policy.limits = limit::Limits::new(self.limits.clone());
         Some(())
     }
 

@@ -20,6 +20,7 @@ use postern::relay::{Relay, Shared};
 use postern::smtp::client::{Client, Expect};
 use postern::smtp::extension::Capabilities;
 use postern::tls::secured::{Secured, Version};
+use postern::traffic::bank::Bank;
 use postern::traffic::register::Capacity;
 
 use super::script::{Dialogue, Input, Step};
@@ -131,6 +132,8 @@ pub(super) struct World {
     inquiries: Vec<(Query, Question)>,
     /// What is remembered.
     ledger: Ledger,
+    /// Who lends tokens of limits.
+    bank: Bank,
     /// Under which number the service side was asked last.
     query: Query,
     client_reads: bool,
@@ -195,6 +198,7 @@ impl World {
             given: Vec::new(),
             inquiries: Vec::new(),
             ledger: Ledger::new(1000),
+            bank: Bank::new(config.policy.limits.iter(), 1),
             query: Query::default(),
             client_reads: true,
             next_hop_reads: true,
@@ -311,8 +315,27 @@ impl World {
         let mut actions = Actions::default();
         self.relay.handle(self.now, event, &mut self.shared, &mut actions);
         self.carry_out(actions);
+        self.lend();
         if let Some(fresh) = self.asked.filter(|_| self.settings.pool != Pool::Busy) {
             self.grant(fresh || self.settings.pool == Pool::Ready);
+        }
+    }
+
+    /// The bank is heard at once. An alert is a line of its own.
+    fn lend(&mut self) {
+        while self.shared.limiter.has_claims() {
+            let (claims, alerts) = self.shared.limiter.claims();
+            for claim in claims {
+                let grant = self.bank.claim(self.now.instant, &claim).grant;
+                grant.iter().for_each(|grant| self.shared.limiter.hear(self.now.instant, grant));
+            }
+            for alert in alerts.into_iter().filter(|alert| self.bank.alert(self.now.instant, alert)) {
+                let name = self.settings.config.policy.limits.names().nth(alert.limit.into());
+                let wait = alert.until.since(self.now.instant).as_secs();
+                let line = format!("R: alert {} {} for {wait}s", name.unwrap_or_default(), alert.who);
+                self.outcome.records.push(line.clone());
+                self.output.records.push(line);
+            }
         }
     }
 
@@ -441,6 +464,9 @@ impl World {
         if let Some(seal) = record.seal {
             line = format!("{line} [seal {seal}]");
         }
+        if let Some(limit) = &record.limit {
+            line = format!("{line} [limit {limit}]");
+        }
         if let Some(hop) = record.next_hop.as_ref().filter(|_| self.settings.shows_next_hop) {
             line = format!("{line} [{} {}]", hop.name, hop.server);
         }
@@ -561,7 +587,7 @@ pub(super) fn break_at_the_end(dialogue: &Dialogue) -> (Vec<Action>, usize) {
     let World { relay, shared, now, .. } = &mut world;
     let broken = catch_unwind(AssertUnwindSafe(|| relay.handle(*now, event, shared, &mut actions)));
     assert!(broken.is_err(), "it did not panic");
-    relay.on_panic(shared, &mut actions);
+    relay.on_panic(now.instant, shared, &mut actions);
     (actions.list, world.shared.windows.total())
 }
 
@@ -584,6 +610,7 @@ fn asked(question: &Question) -> String {
         Question::NextHop(about) => format!("Q> hosts of {}", about.domain),
         Question::Links(_) => "Q> links".to_owned(),
         Question::Seal(_) => "Q> seal".to_owned(),
+        Question::Claims(_) => "Q> claims".to_owned(),
         Question::Recall(recall) => format!("Q> recall {}", recall.keys.len()),
         Question::Learn(learn) => {
             let lessons = learn.lessons.iter();
