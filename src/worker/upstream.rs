@@ -576,7 +576,6 @@ impl<R: Reactor> Worker<R> {
             let tally = self.ways.at_mut(key).map(|way| (way.upstream, way.pool.take_tally()));
             tally.into_iter().for_each(|(upstream, tally)| self.count_tally(upstream, tally));
         }
-        self.measure_demand();
         for (upstream, counters) in self.counters.upstreams.iter().enumerate() {
             let ways = || self.ways.iter().map(|(_, way)| way).filter(|way| way.upstream == upstream);
             let sum = |count: fn(&Pool) -> usize| ways().map(|way| count(&way.pool)).sum::<usize>() as u64;
@@ -596,15 +595,14 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    /// How much connections are wanted, for those who hold one without using it.
-    fn measure_demand(&mut self) {
-        for upstream in 0..self.configured.len() {
+    /// How much connections to each upstream are wanted: relays whose clients are slow give theirs back.
+    pub(super) fn note_demand(&mut self) {
+        for (upstream, demand) in self.shared.demand.iter_mut().enumerate() {
             let pools =
                 || self.ways.iter().filter(|(_, way)| way.upstream == upstream).map(|(_, way)| &way.pool);
-            let bound: usize = pools().map(|pool| pool.total() - pool.parked()).sum();
+            let bound: usize = pools().map(|pool| pool.total().saturating_sub(pool.parked())).sum();
             let is_high = 2 * bound >= self.shared.config.upstreams[upstream].pool.max;
-            let waits = pools().any(Pool::has_waiters);
-            self.shared.demand[upstream] = match (waits, is_high) {
+            *demand = match (pools().any(|pool| pool.has_waiters()), is_high) {
                 (true, _) => Demand::Waiting,
                 (false, true) => Demand::High,
                 (false, false) => Demand::Low,

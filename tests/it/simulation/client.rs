@@ -198,7 +198,8 @@ impl Client {
         let who = self.address.port();
         ledger.hold(network, !self.dismissed, || format!("C{who} heard {reply:?} behind a farewell"));
         if code == 421 {
-            let shed = self.progress.open && reply.contains("busy with others");
+            // A last chunk that was refused is over for the worker, though RSET comes first.
+            let shed = self.progress.open && !self.progress.over && reply.contains("busy with others");
             ledger.hold(network, !shed, || format!("C{who} was shed in a transaction"));
             self.dismissed = true;
             return;
