@@ -21,8 +21,8 @@ use crate::base::time::Instant;
 /// How often the limit moves, at most; and not before it can be seen what became of the last move, up to so long.
 const WINDOW: Duration = Duration::from_millis(100);
 const WINDOW_MAX: Duration = Duration::from_secs(1);
-/// What a server may be slower than its floor, as a factor, and what is no delay at all, whatever the floor.
-const TOLERANCE: u64 = 2;
+/// What a server may be slower than its floor, in thousandths, and what is no delay at all, whatever the floor.
+const TOLERANCE: u64 = 1500;
 const UNNOTICED_MICROS: u64 = 40_000;
 /// How long it takes until about two thirds of a longer time are accepted as the floor.
 const FORGET_MICROS: u64 = 30_000_000;
@@ -33,6 +33,8 @@ const ONE: u64 = 1000;
 /// Most that one window may take away, and what it takes where a server says that it cannot.
 const SHRINK_MOST: u64 = 500;
 const SHRINK_SICK: u64 = 800;
+/// What a server gets that was never seen: much more than it can do would be in its hands before the first answer is.
+const START: u64 = 32;
 /// What a server gets that has just come back.
 const RESTART: u64 = 2;
 
@@ -82,10 +84,11 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// At its maximum: nobody is suspected of anything.
+    /// At its maximum, if that is not too much for a beginning.
     pub const fn new(bounds: Bounds) -> Self {
         let nothing = Pace { floor: None, sum: 0, count: 0 };
-        let at = bounds.max as u64 * ONE;
+        let start = if bounds.adapts && (bounds.max as u64) > START { START } else { bounds.max as u64 };
+        let at = start * ONE;
         let began = Instant::from_nanos(0);
         Self { bounds, at, paces: [nothing; 2], sick: 0, in_hand: 0, peak: 0, began, ends: began }
     }
@@ -169,7 +172,7 @@ impl Pace {
             // Of the difference so much as time has gone of what it takes to forget: a silent hour is no proof.
             *floor += (mean - *floor).saturating_mul(step.min(FORGET_MICROS / 8)) / FORGET_MICROS;
         }
-        let tolerated = (*floor * TOLERANCE).max(UNNOTICED_MICROS);
+        let tolerated = (*floor * TOLERANCE / ONE).max(UNNOTICED_MICROS);
         Some(if mean <= tolerated { ONE } else { (tolerated * ONE / mean).max(SHRINK_MOST) })
     }
 }
@@ -212,8 +215,8 @@ mod tests {
     #[test]
     fn it_shrinks_by_as_much_as_answers_come_later_down_to_its_minimum() {
         check(&[(10, 32, 100)], 32);
-        check(&[(10, 32, 100), (1, 32, 190)], 32);
-        check(&[(10, 32, 100), (1, 32, 250)], 25);
+        check(&[(10, 32, 100), (1, 32, 140)], 32);
+        check(&[(10, 32, 100), (1, 32, 200)], 24);
         check(&[(10, 32, 100), (1, 32, 400)], 16);
         check(&[(10, 32, 100), (1, 32, 60_000)], 16);
         check(&[(10, 32, 100), (9, 32, 2000)], 4);
@@ -234,9 +237,9 @@ mod tests {
     fn one_that_is_slower_for_good_is_accepted() {
         // At its minimum, which did not help: half a minute.
         check(&[(10, 32, 1), (12, 32, 2000)], 4);
-        check(&[(10, 32, 1), (40, 32, 2000)], 32);
+        check(&[(10, 32, 1), (60, 32, 2000)], 32);
         // Nobody used it: that it is slower is not our doing.
-        check(&[(10, 2, 100), (60, 2, 300), (1, 32, 500)], 32);
+        check(&[(10, 2, 100), (60, 2, 300), (1, 32, 400)], 32);
         // Pressed it stays what it was.
         check(&[(10, 32, 100), (60, 32, 190), (1, 32, 400)], 16);
     }

@@ -106,7 +106,8 @@ impl Terms {
 
     /// What one tenant may expect to have of `left`.
     pub const fn share_of(&self, left: u64) -> u64 {
-        left / self.tenants
+        // One that is left may be had by whoever comes first: better one too many than nobody.
+        left.div_ceil(self.tenants)
     }
 
     /// The same of a key that it never heard of: most keys are nobody else's yet, and a few tokens it may have.
