@@ -6,6 +6,7 @@
 //!
 //! What must always hold: who has a transaction is never shed; who is shed hears so.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::session::Session;
@@ -90,7 +91,7 @@ impl Relay {
 
     pub(super) fn standing(&self) -> Standing {
         let priority = self.transaction.as_deref().map_or(0, |transaction| transaction.priority.effective());
-        Standing { lane: self.session.lane, priority }
+        Standing { lane: self.session.lane, priority, client: client_number(self.session.client_ip()) }
     }
 
     /// How long the client is to wait for the greeting because others come first.
@@ -118,6 +119,14 @@ impl Relay {
     /// Whether it may go without harm: nothing of it is under way.
     pub const fn is_idle(&self) -> bool {
         self.transaction.is_none() && matches!(self.stage, Stage::Greeting | Stage::Command)
+    }
+}
+
+/// Who shares a turn: an address, or of IPv6 a network, for nobody has one address only there.
+fn client_number(ip: IpAddr) -> u64 {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()) | 1 << 32,
+        IpAddr::V6(ip) => u64::try_from(ip.to_bits() >> 64).unwrap_or(u64::MAX),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Standing {
     pub lane: Lane,
     /// Within the lane the higher is served first (RFC 6710 §4: -9 to 9).
     pub priority: i8,
+    /// Whose it is: of several who wait with one lane and priority nobody gets more than the others. 0: nobody in particular.
+    pub client: u64,
 }
 
 /// How much of something each lane has.

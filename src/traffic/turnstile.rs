@@ -1,6 +1,8 @@
 //! Who waits, in which order they are let through, and who is sent away when too many do.
 //!
-//! Each lane has a queue: of whoever waits in it the higher priority is first (RFC 6710), then whoever came first. Lanes
+//! Each lane has a queue: of whoever waits in it the higher priority is first (RFC 6710), then whose client has had fewer
+//! turns, then whoever came first. (Start-time fair queueing, Goyal and others, 1996: a client's next turn starts when its
+//! last one is over, in the lane's virtual time, or now.) Lanes
 //! take turns by virtual time, as deficit round robin does it too, but with one waiter as its quantum: whoever is let
 //! through moves its lane's clock by one over its share, and the lane whose clock is behind is next. A lane
 //! that was empty begins with the present: nobody saves turns up.
@@ -9,11 +11,12 @@
 //! knows who wants what): whoever may not is passed over, and keeps its place.
 //!
 //! What must always hold: while two lanes have somebody who may go, what they get differs from their shares by less than
-//! one turn of each; nobody is passed by one of the same lane and priority that came later; whoever is sent away is the
+//! one turn of each; nobody is passed by one of the same lane, priority and client that came later; whoever is sent away is the
 //! newest of the worst lane that has more than its share of those who wait; there are never more than
 //! [`WAITERS_MAX`].
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 
 use super::lane::{Lane, Shares, Standing};
 use crate::base::time::Instant;
@@ -26,6 +29,8 @@ const TURN: u64 = 100 << 20;
 struct Waiter<T> {
     priority: i8,
     since: Instant,
+    /// When its turn starts, in the turns of its lane's clients.
+    starts_at: u64,
     /// Whether it may be sent away.
     is_bound: bool,
     who: T,
@@ -37,6 +42,26 @@ struct Queue<T> {
     waiters: VecDeque<Waiter<T>>,
     /// Virtual time of its next turn.
     turn_at: u64,
+    /// When the turn started that was last.
+    started: u64,
+    /// When the last turn of each client that waits is over.
+    over_at: HashMap<u64, u64>,
+}
+
+impl<T> Queue<T> {
+    /// When the next turn of this client starts.
+    fn start(&mut self, client: u64) -> u64 {
+        if client == 0 {
+            return self.started;
+        }
+        if self.waiters.is_empty() || self.over_at.len() > WAITERS_MAX {
+            self.over_at.clear();
+        }
+        let over_at = self.over_at.entry(client).or_default();
+        let starts_at = (*over_at).max(self.started);
+        *over_at = starts_at + 1;
+        starts_at
+    }
 }
 
 /// Those who wait for one thing.
@@ -51,7 +76,7 @@ pub struct Turnstile<T> {
 
 impl<T> Turnstile<T> {
     pub fn new(shares: Shares) -> Self {
-        let queue = |_| Queue { waiters: VecDeque::new(), turn_at: 0 };
+        let queue = |_| Queue { waiters: VecDeque::new(), turn_at: 0, started: 0, over_at: HashMap::new() };
         Self { shares, queues: shares.lanes().map(queue).collect(), len: 0, now: 0 }
     }
 
@@ -62,11 +87,13 @@ impl<T> Turnstile<T> {
         if queue.waiters.is_empty() {
             queue.turn_at = queue.turn_at.max(self.now);
         }
-        let waiter = Waiter { priority: standing.priority, since: now, is_bound, who };
+        let starts_at = queue.start(standing.client);
+        let waiter = Waiter { priority: standing.priority, since: now, starts_at, is_bound, who };
+        let order = |waiter: &Waiter<T>| (Reverse(waiter.priority), waiter.starts_at);
         // Nearly always the last place.
         let mut at = queue.waiters.len();
-        if queue.waiters.back().is_some_and(|last| last.priority < waiter.priority) {
-            at = queue.waiters.partition_point(|other| other.priority >= waiter.priority);
+        if queue.waiters.back().is_some_and(|last| order(last) > order(&waiter)) {
+            at = queue.waiters.partition_point(|other| order(other) <= order(&waiter));
         }
         queue.waiters.insert(at, waiter);
         self.len += 1;
@@ -87,7 +114,9 @@ impl<T> Turnstile<T> {
         queue.turn_at += TURN / u64::from(percent);
         self.now = self.now.max(turn_at);
         self.len -= 1;
-        queue.waiters.remove(at).map(|waiter| (Lane(lane), waiter.who))
+        let waiter = queue.waiters.remove(at)?;
+        queue.started = queue.started.max(waiter.starts_at);
+        Some((Lane(lane), waiter.who))
     }
 
     /// Somebody waits no longer.
@@ -166,7 +195,7 @@ mod tests {
     fn turnstile(parts: &[u32], waiters: &[(u8, i8)]) -> Turnstile<usize> {
         let mut turnstile = Turnstile::new(Shares::new(parts));
         for (who, &(lane, priority)) in waiters.iter().enumerate() {
-            turnstile.push(at(who as u64), Standing { lane: Lane(lane), priority }, false, who);
+            turnstile.push(at(who as u64), Standing { lane: Lane(lane), priority, client: 0 }, false, who);
         }
         turnstile
     }
@@ -183,6 +212,24 @@ mod tests {
     fn the_higher_priority_is_first_and_then_whoever_came_first() {
         check(&[100], &[(0, 0), (0, 0), (0, 0)], &[0, 1, 2]);
         check(&[100], &[(0, 0), (0, 5), (0, -3), (0, 5), (0, 0)], &[1, 3, 0, 4, 2]);
+    }
+
+    /// Of clients that wait in one lane each gets as many turns as the others, however many it wants.
+    #[test]
+    fn clients_of_a_lane_take_turns() {
+        let mut turnstile = Turnstile::new(Shares::default());
+        let mut push = |turnstile: &mut Turnstile<u64>, client| {
+            turnstile.push(at(0), Standing { client, ..Standing::default() }, false, client);
+        };
+        (0..5).for_each(|_| push(&mut turnstile, 1));
+        (0..2).for_each(|_| push(&mut turnstile, 2));
+        let mut order: Vec<_> =
+            (0..4).filter_map(|_| turnstile.next(|_, _| true)).map(|(_, who)| who).collect();
+        // Who comes now has not had less for having been away.
+        (0..2).for_each(|_| push(&mut turnstile, 3));
+        order.extend(std::iter::from_fn(|| turnstile.next(|_, _| true)).map(|(_, who)| who));
+        assert_eq!(order, [1, 2, 1, 2, 3, 1, 3, 1, 1]);
+        assert!(turnstile.is_empty());
     }
 
     #[test]
@@ -250,7 +297,7 @@ mod tests {
             let mut turnstile = turnstile(&parts, &[]);
             let push = |turnstile: &mut Turnstile<usize>, lane: usize| {
                 let lane = Lane(u8::try_from(lane).unwrap());
-                turnstile.push(at(0), Standing { lane, priority: 0 }, false, 0);
+                turnstile.push(at(0), Standing { lane, ..Standing::default() }, false, 0);
             };
             (0..lanes).for_each(|lane| push(&mut turnstile, lane));
             let mut served = vec![0_u32; lanes];
@@ -278,7 +325,8 @@ mod tests {
             for who in 0..300 {
                 match random.u8(..5) {
                     0..3 => {
-                        let standing = Standing { lane: Lane(random.u8(..3)), priority: random.i8(-1..=1) };
+                        let standing =
+                            Standing { lane: Lane(random.u8(..3)), priority: random.i8(-1..=1), client: 0 };
                         turnstile.push(at(who as u64), standing, false, who);
                         list.push((standing, who));
                     }

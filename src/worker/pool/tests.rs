@@ -43,7 +43,7 @@ fn claim(relay: Key) -> Claim {
 }
 
 fn in_lane(relay: Key, lane: u8) -> Claim {
-    Claim { standing: Standing { lane: Lane(lane), priority: 0 }, ..claim(relay) }
+    Claim { standing: Standing { lane: Lane(lane), ..Standing::default() }, ..claim(relay) }
 }
 
 fn loan(lane: u8) -> Option<Loan> {
@@ -420,7 +420,11 @@ impl World {
             0..3 => {
                 let relay = self.slab.insert(());
                 self.waiting.push(relay);
-                let standing = Standing { lane: Lane(self.random.u8(..3)), priority: self.random.i8(-1..=1) };
+                let standing = Standing {
+                    lane: Lane(self.random.u8(..3)),
+                    priority: self.random.i8(-1..=1),
+                    client: self.random.u64(..3),
+                };
                 let (fresh, bound) = (self.random.u8(..8) == 0, self.random.bool());
                 self.pool.check_out(now, Claim { standing, fresh, bound, ..claim(relay) }, orders);
             }
