@@ -20,7 +20,7 @@ const fn member(conn: Key) -> Member {
 }
 
 const fn claim(relay: Key) -> Claim {
-    let standing = Standing { lane: Lane(0), priority: 0 };
+    let standing = Standing { lane: Lane(0), priority: 0, client: 0 };
     Claim { relay, standing, fresh: false, bound: false, own: None }
 }
 

@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn clients_of_a_lane_take_turns() {
         let mut turnstile = Turnstile::new(Shares::default());
-        let mut push = |turnstile: &mut Turnstile<u64>, client| {
+        let push = |turnstile: &mut Turnstile<u64>, client| {
             turnstile.push(at(0), Standing { client, ..Standing::default() }, false, client);
         };
         (0..5).for_each(|_| push(&mut turnstile, 1));
