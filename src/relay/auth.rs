@@ -267,8 +267,7 @@ impl Relay {
         self.session.user = Some(user.into());
         // A user is no stranger.
         self.give_seat_back(cx.shared);
-        self.learn_conduct(cx.now.instant, cx.shared);
-        self.session.find_lane(&cx.shared.config, Phase::Mail);
+        self.place(cx.now.instant, cx.shared, Phase::Mail);
         self.end_exchange(cx, &Reply::new(235, "2.7.0", "authenticated"));
     }
 

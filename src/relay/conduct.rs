@@ -119,16 +119,13 @@ impl Relay {
         let session = &self.session;
         let is_own = session.user.is_some() || !config.listeners[session.listener].has_strangers();
         let ip = session.client_ip();
-        // Who may say who the client is, and has not said it.
-        let is_unsaid = session.is_trusted && session.is_as_connected();
-        (!is_own && !is_unsaid && !config.conduct.exempts(ip)).then_some(ip)
+        (!is_own && !session.is_unsaid() && !config.conduct.exempts(ip)).then_some(ip)
     }
 
     /// It is known who the client is: whether it may stay.
     pub(super) fn welcome(&mut self, cx: &mut Context<'_>) -> bool {
         let ip = self.stranger(&cx.shared.config);
         let is_new = self.session.seat.is_none();
-        self.learn_conduct(cx.now.instant, cx.shared);
         if ip.is_some() {
             cx.shared.tally.conducts[self.session.conduct as usize] += 1;
         }
@@ -142,8 +139,7 @@ impl Relay {
 
     /// Says so, where it can be said in clear or under TLS.
     fn turn_out(&mut self, cx: &mut Context<'_>, full: Full) {
-        let is_mute = cx.shared.config.listeners[self.session.listener].tls.is_implicit();
-        if is_mute && self.session.secured.is_none() {
+        if self.is_mute(cx) {
             self.stage = Stage::Over;
             return cx.actions.push(Action::Abort);
         }
@@ -155,12 +151,18 @@ impl Relay {
         shared.leave(self.session.seat.take());
     }
 
-    /// What is known of the client now, and in which lane it is for that.
-    pub fn learn_conduct(&mut self, now: Instant, shared: &Shared) {
+    /// What is known of the client's conduct now.
+    pub(super) fn recall_conduct(&mut self, now: Instant, shared: &Shared) {
         let known = self.stranger(&shared.config).map(|ip| shared.register.conduct(now, ip));
-        let before = std::mem::replace(&mut self.session.conduct, known.unwrap_or_default());
-        if before != self.session.conduct {
-            self.session.find_lane(&shared.config, Phase::Connect);
+        self.session.conduct = known.unwrap_or_default();
+    }
+
+    /// It is known, or known anew, who the client is: how it behaves, and in which lane it is for all that is known
+    /// at `phase`. Before its PROXY header it is nobody.
+    pub fn place(&mut self, now: Instant, shared: &Shared, phase: Phase) {
+        if self.stage != Stage::ProxyHeader {
+            self.recall_conduct(now, shared);
+            self.session.find_lane(&shared.config, phase);
         }
     }
 

@@ -33,7 +33,7 @@ impl Relay {
     pub(super) fn on_mail(&mut self, cx: &mut Context<'_>, mail: &Mail<'_>) {
         match self.check_mail(cx, mail) {
             Ok(declared) => {
-                self.learn_conduct(cx.now.instant, cx.shared);
+                self.recall_conduct(cx.now.instant, cx.shared);
                 self.session.transactions += 1;
                 let id = Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
                 let parameters = self.kept_parameters(cx, mail.parameters);

@@ -63,8 +63,7 @@ impl Relay {
     /// Whether a connection may begin; if not, the client hears so, where it can be said in clear.
     pub(super) fn admits_connection(&mut self, cx: &mut Context<'_>) -> bool {
         self.give_back_connection(cx.now.instant, cx.shared);
-        // Who may say who the client is, is none itself.
-        if cx.shared.config.policy.limits.is_empty() || self.session.is_trusted && self.session.is_peer() {
+        if cx.shared.config.policy.limits.is_empty() || self.session.is_unsaid() {
             return true;
         }
         match self.ask_limits(cx, Moment::Open, &[], &[], 0) {
@@ -83,7 +82,7 @@ impl Relay {
         let id = ulid::Ulid::from_parts(cx.now.wall.as_millis(), cx.shared.random.u128(..));
         let reply = stopped.reply(&id.to_string());
         self.record_turned_away(cx, id, &reply, stopped.limit);
-        if !cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
+        if !self.is_mute(cx) {
             self.say(cx, &reply);
         }
         self.close(cx, true);

@@ -48,6 +48,7 @@ pub(super) struct Session {
     /// Its name, if XCLIENT said one.
     name: Option<Box<[u8]>>,
     pub(super) local: SocketAddr,
+    /// And has not said yet for whom.
     pub(super) must_speak_proxy: bool,
     /// What TLS established; None: the session is in clear.
     pub(super) secured: Option<Box<Secured>>,
@@ -113,9 +114,6 @@ impl Session {
             held: Vec::new(),
         };
         session.set_client(config, peer);
-        if !session.must_speak_proxy {
-            session.find_lane(config, Phase::Connect);
-        }
         session
     }
 
@@ -137,23 +135,22 @@ impl Session {
         self.user = None;
         self.exchange = None;
         self.manners.forget();
-        self.find_lane(config, Phase::Connect);
     }
 
     /// Nobody but the connection, and PROXY in front of it, says who the client is.
-    pub(super) fn is_as_connected(&self) -> bool {
+    fn is_as_connected(&self) -> bool {
         self.client == self.peer && self.forwarded.is_none()
+    }
+
+    /// Whoever is connected may or must say who the client is, and has not said it: it is none itself.
+    pub(super) fn is_unsaid(&self) -> bool {
+        (self.must_speak_proxy || self.is_trusted) && self.is_as_connected()
     }
 
     /// Whose address it is that the client comes from: its own, or the one it speaks for.
     pub(super) fn client_ip(&self) -> IpAddr {
         let forwarded = self.forwarded.as_deref().and_then(|identity| identity.addr);
         forwarded.unwrap_or_else(|| self.client.ip())
-    }
-
-    /// Nobody has said that the client is somebody else than who is connected.
-    pub(super) fn is_peer(&self) -> bool {
-        self.client == self.peer
     }
 
     /// As routes see it. XFORWARD is for others' records: it opens no way.
@@ -199,6 +196,11 @@ impl Relay {
         }
     }
 
+    /// Nothing can be said, for hands have to be shaken first.
+    pub(super) fn is_mute(&self, cx: &Context<'_>) -> bool {
+        cx.shared.config.listeners[self.session.listener].tls.is_implicit() && self.session.secured.is_none()
+    }
+
     fn start_tls(&mut self, cx: &mut Context<'_>, early: Vec<u8>) {
         self.stage = Stage::Handshake;
         self.await_client(cx.now.instant, HANDSHAKE.min(self.session.patience.command));
@@ -207,9 +209,15 @@ impl Relay {
 
     /// RFC 3207 §4: the session begins anew; only the greeting is not said again.
     pub(super) fn on_secured(&mut self, cx: &mut Context<'_>, secured: Box<Secured>) {
+        if !self.session.is_as_connected() {
+            // Who was named in clear is not the client any more.
+            self.session.doings = Doings::default();
+            self.give_seat_back(cx.shared);
+            self.give_back_connection(cx.now.instant, cx.shared);
+        }
         self.session.forget(&cx.shared.config);
         self.session.secured = Some(secured);
-        self.learn_conduct(cx.now.instant, cx.shared);
+        self.place(cx.now.instant, cx.shared, Phase::Connect);
         self.await_command(cx);
         if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
             self.greet_in_time(cx);
@@ -243,15 +251,16 @@ impl Relay {
             }
             Parsed::Header { consumed, source, destination } => {
                 if let Some(source) = source {
+                    self.session.must_speak_proxy = false;
                     self.session.peer = source;
                     // The balancer may be trusted; whom it speaks for is somebody else.
                     let listener = &cx.shared.config.listeners[self.session.listener];
                     self.session.is_trusted = listener.may_xclient(source.ip());
                     self.session.set_client(&cx.shared.config, source);
                 }
-                self.session.find_lane(&cx.shared.config, Phase::Connect);
                 self.session.local = destination.unwrap_or(self.session.local);
                 self.stage = Stage::Command;
+                self.place(cx.now.instant, cx.shared, Phase::Connect);
                 if cx.shared.config.listeners[self.session.listener].tls.is_implicit() {
                     self.begin(cx, input[consumed..].to_vec());
                     return input.len();
@@ -528,7 +537,7 @@ impl Relay {
         self.session.user = user.map(String::into_boxed_str);
         self.session.doings = Doings::default();
         self.give_seat_back(cx.shared);
-        self.session.find_lane(&cx.shared.config, Phase::Helo);
+        self.place(cx.now.instant, cx.shared, Phase::Helo);
         if self.welcome(cx) && self.admits_connection(cx) {
             self.greet(cx);
         }

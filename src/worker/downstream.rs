@@ -10,6 +10,7 @@ use super::pool::Claim;
 use super::{Owner, RECORDS_DELAY, Worker};
 use crate::base::slab::{Key, Slab};
 use crate::base::time::{Instant, Moment};
+use crate::policy::condition::Phase;
 use crate::reactor::{Chunk, Listener, Reactor, Socket};
 use crate::relay::action::{Action, Actions};
 use crate::relay::conduct::crowded;
@@ -102,7 +103,7 @@ impl<R: Reactor> Worker<R> {
         };
         let mut relay = Relay::new(now, &self.shared.config, self.listeners[listener.0], peer, local);
         relay.sit(seat);
-        relay.learn_conduct(now, &self.shared);
+        relay.place(now, &self.shared, Phase::Connect);
         let lane = relay.lane();
         if !self.has_room_for(lane) {
             self.shared.leave(seat);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern::base::time::{Instant, Moment, Wall};
+use postern::policy::condition::Phase;
 use postern::policy::ledger::Ledger;
 use postern::relay::action::{Action, Actions};
 use postern::relay::auth::Claim;
@@ -184,8 +185,10 @@ impl World {
             let _seat = shared.register.enter(now.instant, peer.ip(), Capacity { address: 0, network: 0 });
         }
         let local = "198.51.100.25:25".parse().expect("an address");
+        let mut relay = Relay::new(now.instant, &config, 0, peer, local);
+        relay.place(now.instant, &shared, Phase::Connect);
         Self {
-            relay: Relay::new(now.instant, &config, 0, peer, local),
+            relay,
             shared,
             settings,
             now,
