@@ -172,6 +172,20 @@ impl Lease {
         terms.block.saturating_sub(self.left.max(0).unsigned_abs())
     }
 
+    /// Takes what was used, from where the next one would come; below zero: puts it back there.
+    fn use_up(&mut self, now: Instant, terms: &Terms, count: i64) {
+        if !self.flags.alone || terms.is_concurrent() {
+            self.left = self.left.saturating_sub(count);
+            return;
+        }
+        let mut own = Bucket::full_at(self.until);
+        match u64::try_from(count) {
+            Ok(count) => own.take(now, terms, count),
+            Err(_) => own.put(terms, count.unsigned_abs()),
+        }
+        self.until = own.is_full_at();
+    }
+
     /// The answer is there: what was told is settled.
     fn settle(&mut self) {
         self.left += i64::from(std::mem::take(&mut self.told));
@@ -281,7 +295,7 @@ impl Limiter {
         let Self { limits, outbox, .. } = self;
         let Some(leases) = limits.get_mut(usize::from(limit)) else { return };
         let (lease, terms) = leases.enter(now, key, outbox);
-        lease.left = lease.left.saturating_sub(count);
+        lease.use_up(now, &terms, count);
         lease.flags.seen = true;
         return_surplus(now, limit, key, lease, &terms, outbox);
         let wanted = lease.wants(now, &terms);

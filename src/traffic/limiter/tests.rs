@@ -459,6 +459,39 @@ fn a_node_lends_what_was_lent_to_it() {
     assert!(passed <= exact + error && passed + error >= exact, "{passed}");
 }
 
+/// A node whose store is silent goes on at the limit's rate, however many messages come in one trip of its workers.
+#[test]
+fn a_node_alone_passes_no_more_than_the_rate_however_much_comes_at_once() {
+    for (workers, burst_of_one) in [(1, 1), (1, 16), (8, 4)] {
+        let limit = limit(rate(1000, 60 * SECOND, 1000), 64);
+        let mut node = Limiter::new([&limit], 3, Seed::new(1));
+        let mut tenants: Vec<_> =
+            (0..workers).map(|_| Limiter::new([&limit], workers, Seed::new(1))).collect();
+        let mut passed = [0u64; 2];
+        for n in 0..60_000u32 {
+            let now = BEGIN + n * MILLI;
+            for worker in &mut tenants {
+                for _ in 0..burst_of_one {
+                    let passes = worker.take(now, 0, KEY) == Decision::Pass;
+                    passed[usize::from(n >= 30_000)] += u64::from(passes);
+                }
+                let (claims, _) = worker.claims();
+                for claim in claims {
+                    let grant = node.lend(now, &claim);
+                    if claim.asked > 0 {
+                        worker.hear(now, &grant);
+                    }
+                }
+            }
+            // Nobody takes what the node would ask.
+            node.claims();
+        }
+        // Half a minute's income, and what the workers may have on credit.
+        let least_error = 500 + limit.error(3) + limit.error(workers);
+        assert!((400..=least_error).contains(&passed[1]), "{workers} workers, {burst_of_one}: {passed:?}");
+    }
+}
+
 #[test]
 fn a_limit_that_is_not_there_lets_pass() {
     let mut worker = Limiter::new([], 1, Seed::new(1));
