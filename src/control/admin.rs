@@ -236,7 +236,11 @@ fn counted(stats: &bank::Stats, limits: usize) -> Vec<Single<'static>> {
                 store.claims(),
             ),
             counter("limit_store_unanswered_total", "Of that, what it did not answer.", store.unanswered()),
-            counter("limit_alone_total", "Leases given without the store: it was silent.", store.alone()),
+            counter(
+                "limit_store_alone_total",
+                "Leases given without the store: it was silent.",
+                store.alone(),
+            ),
         ]);
     }
     all

@@ -246,10 +246,9 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Whether a limit holds for whom it is about, and under which key.
     fn concerns<'l>(&mut self, limits: &'l Limits, index: Index) -> Option<(&'l Settings, Key)> {
-        let settings = limits.find(index)?;
+        let settings = limits.find(index).filter(|settings| !settings.spares(self.subject.client))?;
         let key = self.subject.key(settings.limit.by, limits.seed)?;
-        let spared = settings.spares(self.subject.client);
-        (!spared && self.holds(settings)).then_some((settings, key))
+        self.holds(settings).then_some((settings, key))
     }
 
     fn holds(&mut self, settings: &Settings) -> bool {

@@ -77,12 +77,8 @@ impl Bank {
 
     /// All workers hear that nothing is left of a key.
     fn tell(&self, grant: &Grant) {
-        let inner = self.0.borrow();
         let news = Granted { grants: vec![*grant], alerts: Vec::new() };
-        for (worker, queue) in inner.branches.iter().enumerate() {
-            let ticket = Ticket { worker, relay: Place::NOBODY, query: Query(0) };
-            queue.iter().for_each(|queue| queue.push(ticket, Answer::Granted(Box::new(news.clone()))));
-        }
+        self.0.borrow().spread(&news, None);
     }
 
     /// Numbers for so many limits.
@@ -101,10 +97,7 @@ impl Bank {
             inner.branches.resize(ticket.worker + 1, None);
         }
         if !news.grants.is_empty() {
-            let others = inner.branches.iter().enumerate().filter(|(worker, _)| *worker != ticket.worker);
-            for (worker, queue) in others.filter_map(|(worker, queue)| Some((worker, queue.as_ref()?))) {
-                queue.push(Ticket { worker, ..ticket }, Answer::Granted(Box::new(news.clone())));
-            }
+            inner.spread(&news, Some(ticket.worker));
         }
         if !granted.grants.is_empty() || !granted.alerts.is_empty() {
             answers.push(ticket, Answer::Granted(Box::new(granted)));
@@ -114,6 +107,15 @@ impl Bank {
 }
 
 impl Inner {
+    /// All workers hear it, but for one.
+    fn spread(&self, news: &Granted, except: Option<usize>) {
+        let workers = self.branches.iter().enumerate().filter(|(worker, _)| Some(*worker) != except);
+        for (worker, queue) in workers.filter_map(|(worker, queue)| Some((worker, queue.as_ref()?))) {
+            let ticket = Ticket { worker, relay: Place::NOBODY, query: Query(0) };
+            queue.push(ticket, Answer::Granted(Box::new(news.clone())));
+        }
+    }
+
     fn look_at(&mut self, claims: &Claims) -> (Granted, Granted) {
         let (mut granted, mut news) = (Granted::default(), Granted::default());
         for claim in &claims.claims {

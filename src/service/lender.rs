@@ -23,9 +23,9 @@ use tokio::time;
 use super::redis::{Redis, Script};
 use crate::base::time::Instant;
 use crate::traffic::bank::{Claim, Grant};
-use crate::traffic::limit::{Amount, Index, Limit, Terms};
+use crate::traffic::limit::{Amount, Bucket, Index, Limit, Terms};
 use crate::traffic::limiter::Limiter;
-use crate::traffic::table::{Entry, Seed, Table};
+use crate::traffic::table::{Seed, Table};
 
 const CLAIM: &str = include_str!("lender/claim.lua");
 /// How often leases are looked at that nobody uses.
@@ -82,17 +82,8 @@ struct Rate {
     /// What a token takes to come, and an empty bucket to be full, in microseconds.
     cost: String,
     full: String,
-    seen: RefCell<Table<Seen>>,
-}
-
-/// When a bucket will be full, as the store said last.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen(Instant);
-
-impl Entry for Seen {
-    fn worth(&self, now: Instant) -> u64 {
-        u64::try_from(self.0.since(now).as_nanos()).unwrap_or(u64::MAX)
-    }
+    /// Buckets, as the store said last.
+    seen: RefCell<Table<Bucket>>,
 }
 
 impl Rate {
@@ -111,7 +102,7 @@ impl Rate {
     }
 
     fn arguments(&self, now: Instant, claim: &Claim) -> [String; 6] {
-        let lacked = self.seen.borrow().at(claim.key).map_or(Duration::ZERO, |seen| seen.0.since(now));
+        let lacked = self.seen.borrow().at(claim.key).map_or(Duration::ZERO, |seen| seen.lacks(now));
         [
             claim.used.to_string(),
             claim.wanted.to_string(),
@@ -131,18 +122,11 @@ impl Rate {
         };
         let numbers: Option<Vec<_>> = numbers.iter().map(number).collect();
         let &[tokens, left, wait, lacks] = numbers?.as_slice() else { return None };
-        self.seen.borrow_mut().enter(now, claim.key).entry.0 = now + Duration::from_micros(lacks);
-        let is_spent = left == 0 && tokens == 0 && (claim.wanted > 0 || claim.used > 0);
-        Some(Grant {
-            limit: claim.limit,
-            key: claim.key,
-            asked: claim.asked,
-            // More than was asked for is nobody's to give.
-            tokens: tokens.min(claim.wanted),
-            hope: self.terms.share_of(left.min(self.terms.burst())),
-            until: if is_spent { now + Duration::from_micros(wait.max(1)) } else { Instant::default() },
-            alerts: is_spent && self.terms.alerts,
-        })
+        let after = |micros| now + Duration::from_micros(micros);
+        *self.seen.borrow_mut().enter(now, claim.key).entry = Bucket::full_at(after(lacks));
+        // More than was asked for is nobody's to give.
+        let (tokens, left) = (tokens.min(claim.wanted), left.min(self.terms.burst()));
+        Some(Grant::of(&self.terms, claim, tokens, left, after(wait.max(1))))
     }
 }
 

@@ -45,6 +45,28 @@ pub struct Grant {
     pub alerts: bool,
 }
 
+impl Grant {
+    /// What a claim gets: `tokens`, while `left` are left; if there is nothing, not before `next`.
+    pub fn of(terms: &Terms, claim: &Claim, tokens: u64, left: u64, next: Instant) -> Self {
+        let is_spent = left == 0 && tokens == 0 && (claim.wanted > 0 || claim.used > 0);
+        let &Claim { limit, key, asked, .. } = claim;
+        Self {
+            limit,
+            key,
+            asked,
+            tokens,
+            hope: terms.share_of(left),
+            until: if is_spent { next } else { Instant::default() },
+            alerts: is_spent && terms.alerts,
+        }
+    }
+
+    /// Nothing is left.
+    pub fn is_refusal(&self) -> bool {
+        self.until != Instant::default()
+    }
+}
+
 /// Somebody went beyond a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -76,7 +98,7 @@ struct Account<T> {
 
 impl Entry for Account<Bucket> {
     fn worth(&self, now: Instant) -> u64 {
-        u64::try_from(self.stock.lacks(now).as_nanos()).unwrap_or(u64::MAX)
+        self.stock.worth(now)
     }
 }
 
@@ -199,17 +221,14 @@ fn outcome<T>(
     balance: Balance,
 ) -> Outcome {
     let Balance { tokens, left, next } = balance;
-    let is_spent = left == 0 && tokens == 0 && (claim.wanted > 0 || claim.used > 0);
-    let until = if is_spent { next } else { Instant::default() };
-    let &Claim { limit, key, asked, .. } = claim;
-    let alerts = is_spent && terms.alerts && account.alerted <= now;
-    let grant = Grant { limit, key, asked, tokens, hope: terms.share_of(left), until, alerts };
-    let is_news = is_spent && account.told <= now;
+    let mut grant = Grant::of(terms, claim, tokens, left, next);
+    grant.alerts &= account.alerted <= now;
+    let is_news = grant.is_refusal() && account.told <= now;
     if is_news {
-        account.told = until;
+        account.told = grant.until;
     }
     Outcome {
-        grant: (asked > 0).then_some(grant),
+        grant: (claim.asked > 0).then_some(grant),
         news: is_news.then_some(Grant { asked: 0, tokens: 0, hope: 0, ..grant }),
     }
 }

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use super::table::Entry;
 use crate::base::time::Instant;
 use crate::limits::{LIMIT_BLOCK_MAX, LIMIT_BLOCKS, LIMIT_FEW};
 
@@ -191,6 +192,13 @@ impl Bucket {
     /// How long it will take until it is full.
     pub fn lacks(self, now: Instant) -> Duration {
         self.0.since(now)
+    }
+}
+
+impl Entry for Bucket {
+    /// The longer it takes until it is full, the more would be forgotten with it.
+    fn worth(&self, now: Instant) -> u64 {
+        u64::try_from(self.lacks(now).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
