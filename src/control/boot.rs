@@ -82,8 +82,7 @@ pub fn run(mut config: Config, path: Option<&Path>) -> ExitCode {
 /// nobody else can make.
 fn share_limits(config: &mut Config) {
     let workers = cpus(config).map_or(1, |cpus| cpus.len());
-    let machines = config.store.shared.as_ref().map_or(1, |shared| shared.machines);
-    config.policy.limits.workers = machines.saturating_mul(workers as u64);
+    config.policy.limits.workers = workers as u64;
     let secret = config.store.shared.as_ref().map_or_else(|| fastrand::u128(..), |shared| shared.secret());
     config.policy.limits.seed = Seed::new(secret);
 }

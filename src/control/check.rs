@@ -10,6 +10,7 @@ use crate::policy::settings::{Config, Upstream};
 use crate::reactor::cpu::Place;
 use crate::scan::Rules;
 use crate::sender::header_section::SECTION_BYTES_MAX;
+use crate::service::lender::Lender;
 use crate::service::notice::say;
 use crate::tls::session::HANDSHAKE_BYTES_MAX;
 use crate::traffic::bank::Bank;
@@ -147,10 +148,12 @@ fn of_trust(config: &Config, size: WorkerSize) -> Vec<Holder> {
 /// Keys of limits: of each worker, and once in the bank that lends to all of them.
 fn of_limits(config: &Config) -> Option<[Holder; 2]> {
     let limits = &config.policy.limits;
-    let sum = |bytes: fn(usize) -> usize| limits.iter().map(|limit| bytes(limit.entries)).sum();
+    let sum = |bytes: fn(usize) -> usize| limits.iter().map(|limit| bytes(limit.entries)).sum::<usize>();
+    // What the bank itself has on lease, and what it knows of the store's buckets.
+    let of_store = if config.store.shared.is_some() { sum(Lender::bytes) } else { 0 };
     let holders = [
         Holder { name: "tokens of limits", count: 1, each: sum(Limiter::bytes) },
-        Holder { name: "the bank of tokens", count: 1, each: sum(Bank::bytes) },
+        Holder { name: "the bank of tokens", count: 1, each: sum(Bank::bytes) + of_store },
     ];
     (!limits.is_empty()).then_some(holders)
 }
@@ -158,15 +161,25 @@ fn of_limits(config: &Config) -> Option<[Holder; 2]> {
 /// What a limit says, and how exactly that holds.
 fn limits(out: &mut String, config: &Config) -> fmt::Result {
     let workers = boot::cpus(config).map_or(1, |cpus| cpus.len() as u64);
-    for limit in config.policy.limits.iter() {
+    let mut shared = config.policy.limits.clone();
+    shared.workers = workers;
+    for limit in shared.iter() {
         let amount = match limit.amount {
             Amount::Rate { tokens, per, burst } => {
                 format!("{tokens} in {}s, {burst} at once", per.as_secs())
             }
             Amount::Concurrent { max } => format!("{max} at a time"),
         };
-        let error = limit.error(workers);
-        writeln!(out, "limit     {}: {amount}, more or less {error} ({workers} workers)", limit.name)?;
+        let error = shared.error(limit);
+        let machines = match shared.machines_of(limit) {
+            1 => String::new(),
+            machines => format!("{machines} machines of "),
+        };
+        writeln!(
+            out,
+            "limit     {}: {amount}, more or less {error} ({machines}{workers} workers)",
+            limit.name
+        )?;
     }
     Ok(())
 }
@@ -270,6 +283,23 @@ mod tests {
         assert!(text.contains(&wanted), "{text}");
         assert!(text.contains("tokens of limits") && text.contains("the bank of tokens"), "{text}");
         assert!(!sheet(&read("demo.toml", demo).unwrap()).contains("tokens"));
+    }
+
+    #[test]
+    fn limits_of_several_machines_are_less_exact_and_what_is_held_is_each_ones_own() {
+        let demo = include_str!("../../appliance/demo.toml");
+        let limits = "\n[store]\nbackend = \"redis://127.0.0.1\"\nmachines = 3\n\
+                      [[limit]]\nname = \"a\"\nkey = \"client.ip\"\ncount = \"messages\"\nrate = \"1000/min\"\n\
+                      [[limit]]\nname = \"b\"\nkey = \"client.ip\"\ncount = \"connections\"\nconcurrent = 320\n";
+        let text = sheet(&read("demo.toml", &format!("{demo}{limits}")).unwrap());
+        let workers = boot::cpus(&read("demo.toml", demo).unwrap()).unwrap().len() as u64;
+        let of_workers = 3 * workers * (1000 / (16 * 3 * workers)).max(1);
+        let wanted =
+            format!("more or less {} (3 machines of {workers} workers)\n", of_workers + 3 * (1000 / 48));
+        assert!(text.contains(&wanted), "{wanted}{text}");
+        let held =
+            format!("320 at a time, more or less {} ({workers} workers)\n", workers * (320 / (16 * workers)));
+        assert!(text.contains(&held), "{held}{text}");
     }
 
     #[test]

@@ -88,8 +88,10 @@ pub struct Limits {
     asked: [Vec<(Index, Step)>; Moment::ALL.len()],
     /// Refusals count for some.
     counts_refusals: bool,
-    /// Workers that share them.
+    /// Workers of this machine, which share all of them.
     pub workers: u64,
+    /// Machines that share rates; what is held at a time each counts by itself.
+    pub machines: u64,
     /// Under which all of those make keys.
     pub seed: Seed,
 }
@@ -107,12 +109,30 @@ impl Limits {
             steps.collect()
         });
         let counts_refusals = all.iter().any(|it| it.limit.count == Count::Refusals);
-        Self { all, asked, counts_refusals, workers: 1, seed: Seed::new(0) }
+        Self { all, asked, counts_refusals, workers: 1, machines: 1, seed: Seed::new(0) }
     }
 
     /// A worker's end of all of them.
     pub fn limiter(&self) -> Limiter {
-        Limiter::new(self.iter(), self.workers, self.seed)
+        Limiter::of(self.shared(), self.seed)
+    }
+
+    /// Each with how many share it.
+    pub fn shared(&self) -> impl Iterator<Item = (&Limit, u64)> {
+        self.iter().map(|limit| (limit, self.workers.saturating_mul(self.machines_of(limit))))
+    }
+
+    /// How many machines share it.
+    pub const fn machines_of(&self, limit: &Limit) -> u64 {
+        if matches!(limit.amount, Amount::Rate { .. }) { self.machines } else { 1 }
+    }
+
+    /// By how much more or less than it says may pass: what its workers have, and, where machines share it, what
+    /// those have.
+    pub fn error(&self, limit: &Limit) -> u64 {
+        let machines = self.machines_of(limit);
+        let of_machines = if machines > 1 { limit.error(machines) } else { 0 };
+        limit.error(self.workers.saturating_mul(machines)).saturating_add(of_machines)
     }
 
     pub const fn is_empty(&self) -> bool {

@@ -61,7 +61,7 @@ impl Bank {
     /// With a `lender`, who asks the store begins here.
     pub fn new(limits: &Limits, stats: &Arc<Stats>, lender: Option<Lender>) -> Self {
         let bank = Self(Rc::new(RefCell::new(Inner {
-            bank: bank::Bank::new(limits.iter(), limits.workers),
+            bank: bank::Bank::of(limits.shared()),
             lender: lender.clone(),
             branches: Vec::new(),
             now: Instant::default(),

@@ -168,6 +168,11 @@ impl Lender {
         }))
     }
 
+    /// What the tables of one limit take.
+    pub const fn bytes(entries: usize) -> usize {
+        Limiter::bytes(entries) + Table::<Bucket>::bytes(entries)
+    }
+
     fn rate(&self, limit: Index) -> Option<&Rate> {
         self.0.rates.get(usize::from(limit))?.as_ref()
     }

@@ -136,7 +136,12 @@ struct Balance {
 impl Bank {
     /// A bank for these limits with so many tenants.
     pub fn new<'a>(limits: impl IntoIterator<Item = &'a Limit>, tenants: u64) -> Self {
-        let ledger = |limit: &'a Limit| {
+        Self::of(limits.into_iter().map(|limit| (limit, tenants)))
+    }
+
+    /// The same, where not all limits have as many.
+    pub fn of<'a>(limits: impl IntoIterator<Item = (&'a Limit, u64)>) -> Self {
+        let ledger = |(limit, tenants): (&'a Limit, u64)| {
             let terms = Terms::new(limit, tenants);
             let ledger = match terms.is_concurrent() {
                 true => Ledger::Concurrent(Table::new(limit.entries)),

@@ -234,7 +234,12 @@ pub struct Limiter {
 impl Limiter {
     /// For one of so many tenants of a bank. All of them make keys by the same `seed`.
     pub fn new<'a>(limits: impl IntoIterator<Item = &'a Limit>, tenants: u64, seed: Seed) -> Self {
-        let leases = |(index, limit): (Index, &'a Limit)| Leases {
+        Self::of(limits.into_iter().map(|limit| (limit, tenants)), seed)
+    }
+
+    /// The same, where not all limits have as many.
+    pub fn of<'a>(limits: impl IntoIterator<Item = (&'a Limit, u64)>, seed: Seed) -> Self {
+        let leases = |(index, (limit, tenants)): (Index, (&'a Limit, u64))| Leases {
             index,
             terms: Terms::new(limit, tenants),
             table: Table::new(limit.entries),

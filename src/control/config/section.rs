@@ -99,6 +99,7 @@ pub(super) fn config(
     let files = |path: &str| outside.read(path, LIST_FILE_BYTES_MAX);
     let mut policy = policy(&mut root, limit, &files, around);
     policy.keeps = quarantine.is_some();
+    policy.limits.machines = contacts.store.shared.as_ref().map_or(1, |shared| shared.machines);
     policy.greylists_all = contacts.greylist().is_some_and(|greylist| greylist.all);
     if let Some(sender) = &sender {
         policy.enforces_dmarc = sender.dmarc == DmarcMode::Enforce;
