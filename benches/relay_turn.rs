@@ -127,6 +127,7 @@ impl Stage {
                     client,
                     server: ([127, 0, 0, 1], 2526).into(),
                     fresh: false,
+                    kept: true,
                     secured: None,
                 })
             }

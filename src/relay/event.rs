@@ -24,6 +24,8 @@ pub struct Lease {
     pub server: SocketAddr,
     /// No transaction was seen on it yet, so it needs no RSET and cannot be stale.
     pub fresh: bool,
+    /// It was at rest before: that it ends may have happened long ago.
+    pub kept: bool,
     /// What TLS established with it; None: it is in clear.
     pub secured: Option<Arc<Secured>>,
 }

@@ -304,7 +304,7 @@ impl Relay {
             transaction.ahead = Ahead::No;
         }
         if let Some(lease) = self.unbind(cx) {
-            let heard = self.meter.on_lost(reason, lease.fresh, self.is_retried());
+            let heard = self.meter.on_lost(reason, lease.kept, self.is_retried());
             cx.actions.upstream.clear();
             cx.actions.push(Action::Discard(reason, heard));
         }

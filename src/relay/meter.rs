@@ -64,8 +64,8 @@ impl Meter {
     }
 
     /// The connection is given up.
-    pub(super) fn on_lost(&self, reason: DiscardReason, fresh: bool, retried: bool) -> Heard {
-        let is_stale = !fresh && self.word == Word::Nothing;
+    pub(super) fn on_lost(&self, reason: DiscardReason, kept: bool, retried: bool) -> Heard {
+        let is_stale = kept && self.word == Word::Nothing;
         let word = match reason {
             _ if self.passed => Word::Well,
             DiscardReason::TimedOut => Word::Failed,
@@ -191,8 +191,9 @@ mod tests {
     #[test]
     fn an_old_connection_that_ends_is_no_failure() {
         use DiscardReason::{Abandoned, Closed, Protocol, Refused, TimedOut};
-        let heard =
-            |word, reason, fresh| Meter { word, ..Meter::default() }.on_lost(reason, fresh, false).word;
+        let heard = |word, reason, fresh: bool| {
+            Meter { word, ..Meter::default() }.on_lost(reason, !fresh, false).word
+        };
         for reason in [Closed, Protocol] {
             assert_eq!(heard(Word::Nothing, reason, false), Word::Nothing);
             assert_eq!(heard(Word::Nothing, reason, true), Word::Failed);
@@ -205,7 +206,7 @@ mod tests {
         let mut meter = Meter::default();
         meter.note_passed();
         assert_eq!(
-            meter.on_lost(Closed, true, true),
+            meter.on_lost(Closed, false, true),
             Heard { word: Word::Well, content: None, passed: true, retried: true }
         );
     }

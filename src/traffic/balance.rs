@@ -153,9 +153,7 @@ impl Balance {
 
     /// It can be reached again.
     pub fn on_back(&mut self, now: Instant, server: usize) {
-        let peer = &mut self.peers[server];
-        peer.back_at = Some(now);
-        peer.pace = None;
+        self.peers[server].come_back(now);
     }
 
     /// Compares servers, if it is time. How many were ejected.
@@ -189,9 +187,7 @@ impl Balance {
         for peer in &mut self.peers {
             if peer.ejected_until.is_some_and(|until| until <= now) {
                 peer.ejected_until = None;
-                peer.back_at = Some(now);
-                peer.pace = None;
-                (peer.said, peer.failed) = (0, 0);
+                peer.come_back(now);
             }
         }
     }
@@ -237,6 +233,13 @@ impl Balance {
 }
 
 impl Peer {
+    /// It has a new start: what it did before it was away is no word about now.
+    const fn come_back(&mut self, now: Instant) {
+        self.back_at = Some(now);
+        self.pace = None;
+        (self.said, self.failed) = (0, 0);
+    }
+
     /// The lower, the sooner something goes there.
     fn grade(&self, now: Instant) -> (bool, u16) {
         (self.ejected_until.is_some_and(|until| now < until), self.rank)

@@ -164,6 +164,11 @@ impl<T> Turnstile<T> {
         lanes.flat_map(|(lane, queue)| queue.waiters.iter().map(move |waiter| (lane, &waiter.who)))
     }
 
+    /// Lanes in which somebody waits.
+    pub fn lanes(&self) -> impl Iterator<Item = Lane> {
+        (0..).map(Lane).zip(&self.queues).filter(|(_, queue)| !queue.waiters.is_empty()).map(|(lane, _)| lane)
+    }
+
     /// Since when the one waits that has waited longest.
     pub fn oldest(&self) -> Option<Instant> {
         self.queues.iter().flat_map(|queue| queue.waiters.iter()).map(|waiter| waiter.since).min()

@@ -165,10 +165,13 @@ impl<R: Reactor> Worker<R> {
 
     /// Completions of this turn, those of better lanes first; of one socket in their order.
     pub(super) fn reap(&mut self, reaped: &mut Vec<(Lane, Completion)>) {
+        let has_lanes = !self.shared.config.policy.lanes.is_one();
         while let Some(completion) = self.reactor.next() {
-            reaped.push((self.lane_of(&completion), completion));
+            reaped.push((if has_lanes { self.lane_of(&completion) } else { Lane(0) }, completion));
         }
-        reaped.sort_by_key(|(lane, _)| *lane);
+        if has_lanes {
+            reaped.sort_by_key(|(lane, _)| *lane);
+        }
     }
 
     fn lane_of(&self, completion: &Completion) -> Lane {

@@ -443,7 +443,6 @@ impl<R: Reactor> Worker<R> {
         self.carry_out_pool_orders();
         self.forget_unused(WAY_UNUSED);
         self.count_pools();
-        self.note_demand();
         self.counters.count_conduct(&self.shared.tally, &self.shared.register);
         self.count_limits();
         if self.drain_until.is_some_and(|until| until <= now) {

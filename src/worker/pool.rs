@@ -343,11 +343,12 @@ impl Pool {
     /// Lets whoever waits have what is at rest, and opens what is missing.
     fn serve(&mut self, now: Instant, orders: &mut Vec<Order>) {
         while self.plain() > 0
+            && self.somebody_may_go()
             && let Some(member) = self.take_parked(now)
         {
             let Some((lane, waiter)) = self.next_waiter(|waiter| !waiter.fresh && waiter.own.is_none())
             else {
-                // Nobody may have it now: what is free is kept for others.
+                // Whoever may go wants another one.
                 self.servers[member.server].park(now, member);
                 break;
             };
@@ -384,6 +385,12 @@ impl Pool {
         let open = self.servers.iter().filter(|server| server.breaker.is_closed());
         let allowed: usize = open.map(|server| server.limit.allowed()).sum();
         allowed.min(self.limits.max)
+    }
+
+    /// Whether anybody waits whose lane may have one more.
+    fn somebody_may_go(&self) -> bool {
+        let capacity = self.capacity();
+        self.waiting.lanes().any(|lane| admits(&self.shares, &self.used, capacity, lane))
     }
 
     fn admits(&self, lane: Lane) -> bool {
@@ -672,7 +679,7 @@ impl Pool {
     /// Who waits must not wait for parked ones to age that are of no use to it.
     fn make_room(&mut self, now: Instant, orders: &mut Vec<Order>) {
         let full = self.total >= self.limits.max && self.opening == 0;
-        if full && !self.waiting.is_empty() && self.demand(now) + self.owned > 0 && self.may_open(now) {
+        if full && self.somebody_may_go() && self.demand(now) + self.owned > 0 && self.may_open(now) {
             self.yield_one(orders);
         }
     }
@@ -707,14 +714,15 @@ impl Pool {
         self.demand(now).max(warm.saturating_sub(self.total - self.opening))
     }
 
-    /// Connections that are missed: by those who want a fresh one, and by all others beyond what they can have.
+    /// Connections that are missed: by those who want a fresh one, and by all others where none is at rest. Whoever
+    /// waits beside one that is has to wait for its lane.
     fn demand(&self, now: Instant) -> usize {
         if self.waiting.is_empty() {
             return 0;
         }
         let with_room = self.balance.eligible(now, |at| self.servers[at].load(now));
         let usable: usize = with_room.map(|at| self.servers[at].parked.len()).sum();
-        self.fresh + self.plain().saturating_sub(usable)
+        self.fresh + if usable == 0 { self.plain() } else { 0 }
     }
 }
 

@@ -334,12 +334,13 @@ impl<R: Reactor> Worker<R> {
         let Some(client) = hop.lend(relay) else { return };
         let Some(server) = self.ways.at(hop.way).map(|way| way.servers[hop.server].address) else { return };
         let secured = hop.secured.clone();
-        let fresh = fresh || hop.messages == 0;
+        // Nobody's transaction was seen on it, however long it has been kept.
+        let (kept, fresh) = (!fresh, fresh || hop.messages == 0);
         if let Some(downstream) = self.clients.at_mut(relay) {
             downstream.waits = false;
             downstream.hop = Some(conn);
         }
-        self.tell(relay, Event::CheckedOut(Lease { client, server, fresh, secured }));
+        self.tell(relay, Event::CheckedOut(Lease { client, server, fresh, kept, secured }));
     }
 
     /// Nobody wants it any more.
@@ -525,8 +526,8 @@ impl<R: Reactor> Worker<R> {
         self.dirty.push(Owner::Hop(key));
         self.counters.upstreams[upstream].retired.increment();
         self.set_hop_deadline(key, Some(now + limit));
-        self.part_from_one_too_many(upstream);
         self.forget(key);
+        self.part_from_one_too_many(upstream);
     }
 
     /// No pool counts those that said QUIT: they may be as many again, no more.
@@ -572,18 +573,24 @@ impl<R: Reactor> Worker<R> {
 
     pub(super) fn count_pools(&mut self) {
         let now = self.now();
+        let mut waits = vec![(0, Duration::ZERO); self.shares.len()];
         for key in self.ways.keys() {
-            let tally = self.ways.at_mut(key).map(|way| (way.upstream, way.pool.take_tally()));
-            tally.into_iter().for_each(|(upstream, tally)| self.count_tally(upstream, tally));
+            let Some(way) = self.ways.at_mut(key) else { continue };
+            let (upstream, tally) = (way.upstream, way.pool.take_tally());
+            let (waiting, oldest) = &mut waits[upstream];
+            *waiting += way.pool.waiting();
+            *oldest = way.pool.oldest_wait(now).max(*oldest);
+            self.count_tally(upstream, tally);
         }
-        for (upstream, counters) in self.counters.upstreams.iter().enumerate() {
-            let ways = || self.ways.iter().map(|(_, way)| way).filter(|way| way.upstream == upstream);
-            let sum = |count: fn(&Pool) -> usize| ways().map(|way| count(&way.pool)).sum::<usize>() as u64;
-            let parked = sum(Pool::parked);
-            counters.connections_idle.set(parked);
-            counters.connections_bound.set(sum(|pool| pool.total()).saturating_sub(parked));
-            counters.waiting.set(sum(|pool| pool.waiting()));
-            let oldest = ways().map(|way| way.pool.oldest_wait(now)).max().unwrap_or_default();
+        for (upstream, (waiting, oldest)) in waits.into_iter().enumerate() {
+            let counters = &self.counters.upstreams[upstream];
+            let share = &self.shares[upstream];
+            let (parked, bound) = (share.parked, share.total.saturating_sub(share.parked));
+            let is_high = 2 * bound >= self.shared.config.upstreams[upstream].pool.max;
+            self.shared.demand[upstream] = demand(waiting > 0, is_high);
+            counters.connections_idle.set(parked as u64);
+            counters.connections_bound.set(bound as u64);
+            counters.waiting.set(waiting as u64);
             counters.oldest_wait_ms.set(u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX));
             let Some(way) = self.ways.at(self.configured[upstream]) else { continue };
             for (server, outlook) in counters.servers.iter().zip(way.pool.outlook()) {
@@ -595,21 +602,6 @@ impl<R: Reactor> Worker<R> {
         }
     }
 
-    /// How much connections to each upstream are wanted: relays whose clients are slow give theirs back.
-    pub(super) fn note_demand(&mut self) {
-        for (upstream, demand) in self.shared.demand.iter_mut().enumerate() {
-            let pools =
-                || self.ways.iter().filter(|(_, way)| way.upstream == upstream).map(|(_, way)| &way.pool);
-            let bound: usize = pools().map(|pool| pool.total().saturating_sub(pool.parked())).sum();
-            let is_high = 2 * bound >= self.shared.config.upstreams[upstream].pool.max;
-            *demand = match (pools().any(|pool| pool.has_waiters()), is_high) {
-                (true, _) => Demand::Waiting,
-                (false, true) => Demand::High,
-                (false, false) => Demand::Low,
-            };
-        }
-    }
-
     fn count_tally(&self, upstream: usize, tally: Tally) {
         let counters = &self.counters.upstreams[upstream];
         counters.trips.add(tally.trips);
@@ -618,6 +610,15 @@ impl<R: Reactor> Worker<R> {
         counters.refused_overloaded.add(tally.shed);
         counters.refused_unreachable.add(tally.unreachable);
         counters.refused_retries.add(tally.retries_refused);
+    }
+}
+
+/// How much connections to an upstream are wanted: relays whose clients are slow give theirs back.
+const fn demand(somebody_waits: bool, is_high: bool) -> Demand {
+    match (somebody_waits, is_high) {
+        (true, _) => Demand::Waiting,
+        (false, true) => Demand::High,
+        (false, false) => Demand::Low,
     }
 }
 

@@ -281,6 +281,24 @@ fn lanes_take_turns_and_a_better_one_finds_one_that_is_kept_for_it() {
     assert_eq!(shown(&mut orders), "grant 0 to 13, grant 1 to 10, grant 2 to 12");
 }
 
+/// However many wait that may not have it: who is held back by others' share lacks no connection.
+#[test]
+fn one_that_is_kept_for_another_lane_is_not_given_up_for_those_who_wait() {
+    let relays = keys::<16>();
+    let (mut pool, mut orders) = (shared(0, 4, &[1], Shares::new(&[50, 50])), Vec::new());
+    all_lent(&mut pool, [1, 1, 1], &mut orders);
+    for relay in [10, 11, 12] {
+        pool.check_out(at(1), in_lane(relays[relay], 1), &mut orders);
+    }
+    assert_eq!(shown(&mut orders), "connect 0");
+    pool.on_opened(at(1), member(relays[3], 0, 0), &mut orders);
+    (2..100).for_each(|moment| pool.tick(at(moment), &mut orders));
+    assert_eq!((shown(&mut orders), pool.parked()), (String::new(), 1));
+    assert!(!pool.is_short(at(100)));
+    pool.check_out(at(100), in_lane(relays[13], 0), &mut orders);
+    assert_eq!(shown(&mut orders), "grant 3 to 13");
+}
+
 #[test]
 fn when_too_many_wait_the_newest_of_the_worst_lane_hears_so_at_once() {
     let relays = keys::<40>();

@@ -161,6 +161,7 @@ impl World {
                         client: greeted(),
                         server,
                         fresh: true,
+                        kept: false,
                         secured: None,
                     }));
                 }

@@ -522,7 +522,7 @@ impl World {
         let named = self.settings.config.upstreams[self.upstream].servers.first();
         let server = named.map_or_else(|| ([192, 0, 2, 25], 25).into(), |server| server.address);
         self.hop = Hop::Lent;
-        self.deliver(Event::CheckedOut(Lease { client, server, fresh, secured: None }));
+        self.deliver(Event::CheckedOut(Lease { client, server, fresh, kept: !fresh, secured: None }));
     }
 
     /// The kernel takes what was queued, and a confirmation that was asked for comes.
