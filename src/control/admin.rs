@@ -180,15 +180,11 @@ fn is_ending() -> Answer {
 
 fn text(state: &Inner) -> String {
     let info = [("version", env!("CARGO_PKG_VERSION")), ("config", state.config.hash.as_str())];
-    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
     let mut singles = vec![
-        Single { labels: &info, ..gauge("info", "Version and configuration.", 1) },
-        gauge("uptime_seconds", "Seconds since the start.", state.begun.elapsed().as_secs()),
-        gauge("resident_memory_bytes", "Resident memory of the process.", resident_bytes()),
-        Single {
-            kind: Kind::Counter,
-            ..gauge("records_lost_total", "Records that could not be written.", state.log.lost())
-        },
+        Single { labels: &info, ..Single::gauge("info", "Version and configuration.", 1) },
+        Single::gauge("uptime_seconds", "Seconds since the start.", state.begun.elapsed().as_secs()),
+        Single::gauge("resident_memory_bytes", "Resident memory of the process.", resident_bytes()),
+        Single::counter("records_lost_total", "Records that could not be written.", state.log.lost()),
     ];
     singles.extend(Balance::of(&state.counters).singles());
     singles.extend(state.quarantine.iter().flat_map(|desk| quarantine(desk.stats().counts())));
@@ -203,40 +199,40 @@ fn text(state: &Inner) -> String {
 }
 
 fn quarantine(counts: Counts) -> [Single<'static>; 7] {
-    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
-    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
     [
-        gauge("quarantine_entries", "Messages in the quarantine.", counts.entries),
-        gauge("quarantine_bytes", "Bytes of disk that they take.", counts.bytes),
-        counter("quarantine_stored_total", "Messages stored.", counts.stored),
-        counter("quarantine_failed_total", "Messages that could not be stored.", counts.failed),
-        counter("quarantine_expired_total", "Messages deleted because of their age.", counts.expired),
-        counter("quarantine_released_total", "Messages sent on by order.", counts.released),
-        counter("quarantine_deleted_total", "Messages deleted by order.", counts.deleted),
+        Single::gauge("quarantine_entries", "Messages in the quarantine.", counts.entries),
+        Single::gauge("quarantine_bytes", "Bytes of disk that they take.", counts.bytes),
+        Single::counter("quarantine_stored_total", "Messages stored.", counts.stored),
+        Single::counter("quarantine_failed_total", "Messages that could not be stored.", counts.failed),
+        Single::counter("quarantine_expired_total", "Messages deleted because of their age.", counts.expired),
+        Single::counter("quarantine_released_total", "Messages sent on by order.", counts.released),
+        Single::counter("quarantine_deleted_total", "Messages deleted by order.", counts.deleted),
     ]
 }
 
 fn counted(stats: &bank::Stats, limits: usize) -> Vec<Single<'static>> {
-    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
     let sum = |read: fn(&bank::Stats, usize) -> u64| (0..limits).map(|limit| read(stats, limit)).sum();
-    let forgotten = sum(bank::Stats::forgotten);
-    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
     let mut all = vec![
-        gauge("limit_keys", "Keys that limits remember.", sum(bank::Stats::keys)),
-        Single {
-            kind: Kind::Counter,
-            ..gauge("limit_keys_forgotten_total", "Keys that had to go for others.", forgotten)
-        },
+        Single::gauge("limit_keys", "Keys that limits remember.", sum(bank::Stats::keys)),
+        Single::counter(
+            "limit_keys_forgotten_total",
+            "Keys that had to go for others.",
+            sum(bank::Stats::forgotten),
+        ),
     ];
     if let Some(store) = stats.store() {
         all.extend([
-            counter(
+            Single::counter(
                 "limit_store_claims_total",
                 "What the shared store was asked for limits.",
                 store.claims(),
             ),
-            counter("limit_store_unanswered_total", "Of that, what it did not answer.", store.unanswered()),
-            counter(
+            Single::counter(
+                "limit_store_unanswered_total",
+                "Of that, what it did not answer.",
+                store.unanswered(),
+            ),
+            Single::counter(
                 "limit_store_alone_total",
                 "Leases given without the store: it was silent.",
                 store.alone(),
@@ -247,29 +243,27 @@ fn counted(stats: &bank::Stats, limits: usize) -> Vec<Single<'static>> {
 }
 
 fn remembered(stats: &store::Stats) -> Vec<Single<'static>> {
-    let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
-    let counter = |name, help, value| Single { kind: Kind::Counter, ..gauge(name, help, value) };
     let mut all = vec![
-        gauge(
+        Single::gauge(
             "store_failing",
             "1: the disk, or the store that is shared, does not take what is learnt.",
             stats.is_failing().into(),
         ),
-        counter(
+        Single::counter(
             "store_written_total",
             "Changes that are safe on disk, or in the shared store.",
             stats.written(),
         ),
-        counter("store_lost_total", "Changes that were not written there.", stats.lost()),
+        Single::counter("store_lost_total", "Changes that were not written there.", stats.lost()),
     ];
     if stats.is_shared() {
         let help = "Questions that the shared store did not answer.";
-        all.push(counter("store_unanswered_total", help, stats.unanswered()));
+        all.push(Single::counter("store_unanswered_total", help, stats.unanswered()));
         return all;
     }
     let entries = Table::ALL.into_iter().map(|table| stats.entries(table)).sum();
-    all.push(gauge("store_entries", "Entries that are remembered.", entries));
-    all.push(counter(
+    all.push(Single::gauge("store_entries", "Entries that are remembered.", entries));
+    all.push(Single::counter(
         "store_evicted_total",
         "Entries forgotten before their time: no room.",
         stats.evicted(),

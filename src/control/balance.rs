@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::metrics::Single;
-use crate::worker::counters::{Counters, Kind, METRICS};
+use crate::worker::counters::{Counters, METRICS};
 
 /// The busiest worker in percent of the mean; 100 is even, and as many hundreds as there are workers means
 /// that one has it all.
@@ -34,11 +34,18 @@ impl Balance {
 
     /// For the metrics.
     pub(super) fn singles(self) -> [Single<'static>; 3] {
-        let gauge = |name, help, value| Single { name, labels: &[], help, kind: Kind::Gauge, value };
         [
-            gauge("imbalance_busy_percent", "Busiest worker to the mean, in the last second.", self.busy),
-            gauge("imbalance_sessions_percent", "Most clients of a worker to the mean.", self.sessions),
-            gauge(
+            Single::gauge(
+                "imbalance_busy_percent",
+                "Busiest worker to the mean, in the last second.",
+                self.busy,
+            ),
+            Single::gauge(
+                "imbalance_sessions_percent",
+                "Most clients of a worker to the mean.",
+                self.sessions,
+            ),
+            Single::gauge(
                 "imbalance_transactions_percent",
                 "Most transactions of a worker to the mean, since the start.",
                 self.transactions,

@@ -68,8 +68,11 @@ pub type Reloaded = Result<usize, Rejected>;
 /// Runs until told to end. The exit code is the program's. Certificates are read again from beside
 /// `path`, if the configuration came from there.
 pub fn run(mut config: Config, path: Option<&Path>) -> ExitCode {
-    share_limits(&mut config);
-    match start(Arc::new(config), path) {
+    let started = cpus(&config).and_then(|cpus| {
+        share_limits(&mut config, cpus.len());
+        start(Arc::new(config), path, cpus)
+    });
+    match started {
         Ok(running) => running.supervise(),
         Err(message) => {
             say(format_args!("{message}"));
@@ -80,8 +83,7 @@ pub fn run(mut config: Config, path: Option<&Path>) -> ExitCode {
 
 /// All workers of this process, and of all machines that share a store, share its limits, and count under keys that
 /// nobody else can make.
-fn share_limits(config: &mut Config) {
-    let workers = cpus(config).map_or(1, |cpus| cpus.len());
+fn share_limits(config: &mut Config, workers: usize) {
     config.policy.limits.workers = workers as u64;
     let secret = config.store.shared.as_ref().map_or_else(|| fastrand::u128(..), |shared| shared.secret());
     config.policy.limits.seed = Seed::new(secret);
@@ -115,8 +117,7 @@ fn chosen(wanted: &Cpus, ours: &[Place], paid: usize) -> Result<Vec<Place>, Stri
     })
 }
 
-fn start(config: Arc<Config>, path: Option<&Path>) -> Result<Running, String> {
-    let cpus = cpus(&config)?;
+fn start(config: Arc<Config>, path: Option<&Path>, cpus: Vec<Place>) -> Result<Running, String> {
     // A huge page holds thirty sessions' memory for the sake of one: bounds would be off by that.
     memory::refuse_huge_pages();
     let config = descriptors::settle(config, cpus.len());

@@ -30,6 +30,16 @@ pub struct OfUpstream<'a> {
     pub servers: Vec<String>,
 }
 
+impl<'a> Single<'a> {
+    pub const fn gauge(name: &'a str, help: &'a str, value: u64) -> Self {
+        Self { name, labels: &[], help, kind: Kind::Gauge, value }
+    }
+
+    pub const fn counter(name: &'a str, help: &'a str, value: u64) -> Self {
+        Self { kind: Kind::Counter, ..Self::gauge(name, help, value) }
+    }
+}
+
 /// One series: its value for each worker. Labels are given by the family.
 struct Series<'a> {
     labels: Vec<(&'a str, &'a str)>,
@@ -54,41 +64,10 @@ pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], names: Names<'_
     for rows in METRICS.chunk_by(|a, b| a.name == b.name) {
         family(&mut out, rows, |metric| vec![total(metric, workers)]);
     }
-    for rows in LANE_METRICS.chunk_by(|a, b| a.name == b.name) {
-        family(&mut out, rows, |metric| {
-            let lanes = names.lanes.iter().enumerate();
-            lanes
-                .map(|(n, lane)| {
-                    series(("lane", lane), metric.label, |w| (metric.read)(&w.lanes[n]), workers)
-                })
-                .collect()
-        });
-    }
-    for rows in LIMIT_METRICS.chunk_by(|a, b| a.name == b.name) {
-        family(&mut out, rows, |metric| {
-            let limits = names.limits.iter().enumerate();
-            limits
-                .map(|(n, limit)| {
-                    series(("limit", limit), metric.label, |w| (metric.read)(&w.limits[n]), workers)
-                })
-                .collect()
-        });
-    }
-    for rows in UPSTREAM_METRICS.chunk_by(|a, b| a.name == b.name) {
-        family(&mut out, rows, |metric| {
-            let upstreams = names.upstreams.iter().enumerate();
-            upstreams
-                .map(|(n, it)| {
-                    series(
-                        ("upstream", it.upstream),
-                        metric.label,
-                        |w| (metric.read)(&w.upstreams[n]),
-                        workers,
-                    )
-                })
-                .collect()
-        });
-    }
+    let of_upstreams: Vec<_> = names.upstreams.iter().map(|it| it.upstream).collect();
+    named(&mut out, &LANE_METRICS, ("lane", names.lanes), |w, n| &w.lanes[n], workers);
+    named(&mut out, &LIMIT_METRICS, ("limit", names.limits), |w, n| &w.limits[n], workers);
+    named(&mut out, &UPSTREAM_METRICS, ("upstream", &of_upstreams), |w, n| &w.upstreams[n], workers);
     for rows in SERVER_METRICS.chunk_by(|a, b| a.name == b.name) {
         family(&mut out, rows, |metric| {
             let upstreams = names.upstreams.iter().enumerate();
@@ -113,6 +92,23 @@ pub fn render(singles: &[Single<'_>], workers: &[Arc<Counters>], names: Names<'_
 fn total<'a>(metric: &Metric<Counters>, workers: &[Arc<Counters>]) -> Series<'a> {
     let values = workers.iter().map(|worker| (metric.read)(worker).value()).collect();
     Series { labels: metric.label.into_iter().collect(), values }
+}
+
+/// All families of what has a name, in the order of the names.
+fn named<T: 'static>(
+    out: &mut String,
+    table: &[Metric<T>],
+    (label, names): (&str, &[&str]),
+    of: fn(&Counters, usize) -> &T,
+    workers: &[Arc<Counters>],
+) {
+    for rows in table.chunk_by(|a, b| a.name == b.name) {
+        family(out, rows, |metric| {
+            let all = names.iter().enumerate();
+            all.map(|(n, name)| series((label, name), metric.label, |w| (metric.read)(of(w, n)), workers))
+                .collect()
+        });
+    }
 }
 
 /// The series of one thing that has a name.

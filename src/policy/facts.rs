@@ -10,7 +10,7 @@
 //! what such a message deserves), in `message.cut` if only the rest of a text was.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
@@ -99,14 +99,20 @@ pub struct Client {
     pub tests: Names,
 }
 
+/// Whose neighbours a client's are: who has one address of these may have them all.
+pub fn neighbours(client: IpAddr) -> IpNet {
+    let ip = client.to_canonical();
+    let prefix = if ip.is_ipv4() { NEIGHBOURS_IPV4 } else { NEIGHBOURS_IPV6 };
+    // No address has fewer bits than that.
+    IpNet::new(ip, prefix).map_or_else(|_| ip.into(), |net| net.trunc())
+}
+
 impl Client {
     pub fn at(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();
-        let prefix = if ip.is_ipv4() { NEIGHBOURS_IPV4 } else { NEIGHBOURS_IPV6 };
-        let net = IpNet::new(ip, prefix).map(|net| Known::new(net.trunc().to_string()));
         Self {
             ip: Known::new(ip.to_string()),
-            net: net.unwrap_or_default(),
+            net: Known::new(neighbours(ip).to_string()),
             port: address.port(),
             ..Self::default()
         }

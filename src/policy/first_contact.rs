@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::facts::Client;
+use super::facts::neighbours;
 use super::ledger::{About, Key, Lesson, Recalled, Table};
 use super::reputation::{Named, Proof};
 use super::settings::contains;
@@ -205,7 +205,7 @@ impl Identity {
 
     /// That of neighbours.
     pub fn network(client: IpAddr) -> Self {
-        Self::Network(Client::at((client, 0).into()).net.as_str().to_owned())
+        Self::Network(neighbours(client).to_string())
     }
 
     /// All that a message may turn out to come as: `sender` is the domain that SPF is asked about.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::condition::Condition;
-use super::facts::{Client, Facts};
+use super::facts::{Facts, neighbours};
 use super::settings::contains;
 use crate::traffic::limit::{Amount, By, Count, Index, Limit};
 use crate::traffic::limiter::Limiter;
@@ -203,7 +203,7 @@ impl Subject<'_> {
     pub fn shown(&self, by: By) -> String {
         match by {
             By::ClientIp => self.client.to_canonical().to_string(),
-            By::ClientNet => Client::at((self.client, 0).into()).net.as_str().to_owned(),
+            By::ClientNet => neighbours(self.client).to_string(),
             _ => self.text(by).unwrap_or_default(),
         }
     }

@@ -112,7 +112,12 @@ impl<R: Reactor> Worker<R> {
             return self.turn_away(listener, socket, lane, &reply);
         }
         let key = self.insert_client(Downstream::new(socket, Some(Box::new(relay)), Some(lane), now));
-        if self.shared.treatment(lane) != Treatment::Serve {
+        let listener = &self.shared.config.listeners[self.listeners[listener.0]];
+        // Whoever may still prove to be somebody else would keep a small window for all that follows.
+        let is_final = listener.auth.is_none()
+            && !listener.must_speak_proxy(peer.ip())
+            && !listener.may_xclient(peer.ip());
+        if is_final && self.shared.treatment(lane) != Treatment::Serve {
             self.reactor.narrow(socket);
         }
         self.reactor.receive(socket);

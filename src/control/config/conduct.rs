@@ -20,6 +20,8 @@ pub(super) fn conduct(section: Option<Section<'_>>) -> Settings {
     set(&mut settings.entries, section.item("entries").and_then(|item| item.count(ENTRIES)));
     let Settings { capacity, thresholds, .. } = &mut settings;
     set(&mut capacity.address, section.item("connections").and_then(|item| item.count(CONNECTIONS)));
+    // Who raises the one and says nothing of the other means both.
+    capacity.network = capacity.network.max(capacity.address);
     set(&mut capacity.network, section.item("network_connections").and_then(|item| item.count(CONNECTIONS)));
     for (key, bounds) in [
         ("harvest", &mut thresholds.harvest),

@@ -348,11 +348,17 @@ impl<R: Reactor> Sink<R> {
         if !matches!(conn.mode, Mode::Closing | Mode::Hung) {
             conn.pending.extend_from_slice(self.reactor.bytes(&chunk));
         }
-        if conn.mode == Mode::Held && conn.pending.len() > PENDING_BYTES_MAX {
+        self.reactor.release(chunk);
+        self.pause_if_full(socket);
+        self.feed(socket, &[], now);
+    }
+
+    /// Whoever is not answered may go on sending: up to here.
+    fn pause_if_full(&mut self, socket: Socket) {
+        let held = Self::conn(&mut self.conns, socket).filter(|conn| conn.mode == Mode::Held);
+        if held.is_some_and(|conn| conn.pending.len() > PENDING_BYTES_MAX) {
             self.reactor.pause(socket);
         }
-        self.reactor.release(chunk);
-        self.feed(socket, &[], now);
     }
 
     /// The same under TLS.
@@ -369,6 +375,7 @@ impl<R: Reactor> Sink<R> {
             self.flush(socket); // The alert that says why.
             return self.end(socket);
         }
+        self.pause_if_full(socket);
         self.feed(socket, &[], now);
         self.flush(socket);
     }

@@ -1,10 +1,12 @@
 //! Wrong passwords of late, for each network: bounded in number and in time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::policy::facts::neighbours;
 
 /// Wrong passwords after which a network waits until they are forgotten.
 const WRONG_MAX: u32 = 20;
@@ -112,17 +114,15 @@ fn make_room(table: &mut HashMap<IpAddr, Wrong>, now: Instant) {
     }
 }
 
-/// Who has one address of these may have them all: /24 and /64.
+/// Neighbours guess together.
 fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() & !0xff).into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-    }
+    neighbours(client).network()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn however_many_networks_there_are_the_table_has_a_bound() {
