@@ -12,7 +12,6 @@ import os
 import pathlib
 import platform
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -112,7 +111,7 @@ class Source:
 
 
 @contextlib.contextmanager
-def proxy(options, folder, servers, *, cpus='"auto"', workers="", upstream="", more="", cpu=None, number=0):
+def proxy(options, folder, servers, *, cpus='"auto"', workers="", upstream="", more="", number=0):
     """The proxy before `servers`; gives its process. Lanes are in its configuration where it knows them. With a `number` it
     is one of several, and listens so many ports further."""
     folder = pathlib.Path(folder) / (f"proxy-{number}" if number else "proxy")
@@ -131,7 +130,7 @@ def proxy(options, folder, servers, *, cpus='"auto"', workers="", upstream="", m
     else:
         raise compare.Failed((checked.stderr or checked.stdout).strip()[-800:])
     command = [options.postern, "run", "--config", "p.toml"]
-    with compare.running(command, folder, listen, cpu=cpu) as process:
+    with compare.running(command, folder, listen) as process:
         yield process
 
 
@@ -192,10 +191,10 @@ def parser(text, seconds):
 
 
 def cpus(options):
-    """Of the tools and of the proxy's process, and `cpus` of its configuration."""
+    """Of the tools, and `cpus` of the proxy's configuration."""
     if not options.pin:
-        return None, None, '"auto"'
-    return compare.TOOLS_CPU, None, f"[{compare.PROXY_CPU}]"
+        return None, '"auto"'
+    return compare.TOOLS_CPU, f"[{compare.PROXY_CPU}]"
 
 
 def heading(options, what):
@@ -216,15 +215,14 @@ def table(titles, rows):
 def save(options, figures, drawing):
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
-    if options.svg:
+    if options.svg and drawing:
         options.svg.write_text(drawing)
 
 
 def run(scenario):
     """Runs `scenario(folder)`; a fault of it is one line and exit code 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (200_000, 200_000))
+    compare.raise_file_limit()
     with tempfile.TemporaryDirectory(prefix="postern-traffic-", ignore_cleanup_errors=True) as folder:
         try:
             return scenario(pathlib.Path(folder)) or 0

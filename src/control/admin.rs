@@ -389,6 +389,28 @@ mod tests {
         (State::new(Arc::new(config), counters, log, notices, phase, None, None, Arc::default()), inbox)
     }
 
+    /// Whatever is configured, each family is told of once.
+    #[test]
+    fn no_family_of_metrics_comes_twice() {
+        let limit = "[[limit]]\nname = \"a\"\nkey = \"client.ip\"\ncount = \"messages\"\nrate = \"5/min\"\n";
+        let demo = include_str!("../../appliance/demo.toml");
+        let config = read("demo.toml", &format!("{demo}\n{limit}")).unwrap();
+        let State(inner) = state().0;
+        let counters = vec![Arc::new(Counters::of(&config))];
+        let bank = bank::Bank::stats(&config.policy.limits, true);
+        let (notices, _inbox) = mpsc::channel();
+        let (log, phase) = (Arc::clone(&inner.log), Arc::new(Phase::default()));
+        let store = Some(Arc::default());
+        let state = State::new(Arc::new(config), counters, log, notices, phase, None, store, bank);
+        let text = text(&state.0);
+        let mut families: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+        let all = families.len();
+        families.sort_unstable();
+        families.dedup();
+        assert_eq!(families.len(), all, "{text}");
+        assert!(text.contains("postern_limit_store_alone_total 0\n") && all > 50);
+    }
+
     #[test]
     fn status_shows_pools_of_each_worker() {
         let status = status(&state().0.0);

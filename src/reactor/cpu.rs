@@ -6,7 +6,7 @@
 //!
 //! Invariant: nothing here names a CPU outside of our affinity mask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::{fs, thread};
 
@@ -69,13 +69,8 @@ pub fn lie(system: &Path, cpus: &[usize]) -> Vec<Place> {
 
 /// One CPU of each physical core: the first that we may run on.
 pub fn one_each_core(places: &[Place]) -> Vec<Place> {
-    let mut cores = Vec::new();
-    let mut is_new = |core: usize| {
-        let new = !cores.contains(&core);
-        cores.extend(new.then_some(core));
-        new
-    };
-    places.iter().filter(|place| is_new(place.core)).copied().collect()
+    let mut seen = HashSet::new();
+    places.iter().filter(|place| seen.insert(place.core)).copied().collect()
 }
 
 /// The lowest CPU of the core; before Linux 5.x the file had the older name.
