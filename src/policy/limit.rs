@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::condition::Condition;
-use super::facts::{Facts, neighbours};
+use super::facts::neighbours;
 use super::settings::contains;
 use crate::traffic::limit::{Amount, By, Count, Index, Limit};
 use crate::traffic::limiter::Limiter;
@@ -220,12 +220,6 @@ impl Subject<'_> {
             By::ClientIp | By::ClientNet => &[],
         };
         (!text.is_empty()).then(|| String::from_utf8_lossy(text).to_lowercase())
-    }
-
-    /// Tells rules who sends.
-    pub fn tell(&self, facts: &mut Facts) {
-        facts.sender.address = super::facts::text(self.sender);
-        facts.sender.domain = super::facts::text(self.text(By::SenderDomain).unwrap_or_default().as_bytes());
     }
 }
 

@@ -61,12 +61,17 @@ impl Relay {
         let session = &self.session;
         session.tell_client(config, &mut facts.client);
         facts.lane = Known::new(config.policy.lanes.name(session.lane).to_owned());
-        facts.sender.address = facts::text(&transaction.path);
-        facts.sender.owned = self.owns(config, &transaction.path);
-        facts.sender.domain = facts::text(&domain(&transaction.path));
+        self.tell_path(config, &transaction.path, &mut facts.sender);
         // All of them: how many there may be is bounded by `workers.recipients`.
         let recipients = transaction.accepted();
         facts.recipients = recipients.map(|recipient| lower_domain(&recipient.path)).collect();
+    }
+
+    /// Who sends, by the reverse path.
+    pub(super) fn tell_path(&self, config: &Config, path: &[u8], sender: &mut facts::Sender) {
+        sender.address = facts::text(path);
+        sender.owned = self.owns(config, path);
+        sender.domain = facts::text(&domain(path));
     }
 
     fn note_judgement(&mut self, judgement: Judgement) {

@@ -16,7 +16,7 @@ use crate::smtp::client::Expect;
 use crate::smtp::reply::{Class, Reply};
 
 /// The next hop announces that it closes (RFC 5321 §3.8).
-const CLOSING: u16 = 421;
+pub(super) const CLOSING: u16 = 421;
 
 impl Relay {
     pub(super) fn on_next_hop(&mut self, cx: &mut Context<'_>, mut bytes: &[u8]) {
@@ -362,7 +362,7 @@ impl Relay {
         self.transaction.as_ref().is_some_and(|transaction| transaction.retried)
     }
 
-    fn stand(&self) -> Stand {
+    pub(super) fn stand(&self) -> Stand {
         let content = self.transaction.as_ref().and_then(|transaction| transaction.content.as_ref());
         content.map_or(Stand::Held, |content| content.stand)
     }

@@ -257,8 +257,7 @@ impl Asking<'_> {
         let facts = self.facts.get_or_insert_with(|| {
             let mut facts = Facts::default();
             relay.session.tell_client(config, &mut facts.client);
-            self.subject.tell(&mut facts);
-            facts.sender.owned = relay.owns(config, self.subject.sender);
+            relay.tell_path(config, self.subject.sender, &mut facts.sender);
             facts
         });
         let phase = if self.moment == Moment::Open { Phase::Connect } else { Phase::Mail };

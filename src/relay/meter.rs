@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::action::{Action, DiscardReason, Heard};
 use super::content::Stand;
+use super::exchange::CLOSING;
 use super::transaction::Hop;
 use super::{Context, Relay};
 use crate::base::time::Instant;
@@ -82,11 +83,9 @@ impl Meter {
     }
 }
 
-/// The end of the connection is announced (RFC 5321 §3.8), which says what its end does.
-const CLOSING: u16 = 421;
-
 /// What a reply says of the server; None: nothing.
 fn word(expect: Expect, reply: &Reply) -> Option<Word> {
+    // What that says is said by the connection's end.
     if reply.code().to_u16() == CLOSING {
         return None;
     }
@@ -136,7 +135,7 @@ impl Relay {
         if lease.client.is_quiet() {
             return None;
         }
-        match transaction.content.as_ref().map_or(Stand::Held, |content| content.stand) {
+        match self.stand() {
             Stand::Held | Stand::Asked => Some(Debt::Envelope),
             Stand::Ended => Some(Debt::Content),
             Stand::Data | Stand::Bdat { .. } => None,

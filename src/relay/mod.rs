@@ -512,13 +512,13 @@ impl Relay {
 
     /// Restarts the clock of what the next hop owes, after it made progress.
     fn rearm_hop_deadline(&mut self, cx: &Context<'_>) {
+        let stand = self.stand();
         let Some(transaction) = self.transaction.as_mut() else {
             self.hop_deadline = None;
             return;
         };
         let Some(index) = transaction.upstream else { return };
         let timeout = &cx.shared.config.upstreams[index.0].timeout;
-        let stand = transaction.content.as_ref().map_or(Stand::Held, |content| content.stand);
         self.hop_deadline = match &transaction.hop {
             Hop::None => None,
             Hop::LookedUp(_) | Hop::Waiting => return,

@@ -68,13 +68,6 @@ fn send(address: SocketAddr, client: &str, sender: &str, author: &str, recipient
     client.reply().text()
 }
 
-/// A gauge or counter of the process.
-fn metric(proxy: &Proxy, name: &str) -> u64 {
-    let page = proxy.page("/metrics");
-    let line = page.lines().find_map(|line| line.strip_prefix(&format!("postern_{name} ")));
-    line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
-}
-
 const GREYLIST: &str = "[first_contact]\ngreylist = { delay = \"1s\" }";
 
 #[test]
@@ -151,7 +144,7 @@ fn what_was_learnt_survives_kill_9_a_second_later() {
     let mut world = World::new(STORED);
     let begun = Instant::now();
     assert!(world.send(HERE, "a@far.test").starts_with("451 "));
-    assert!(eventually(PATIENCE, || metric(&world.proxy, "store_written_total") > 0));
+    assert!(eventually(PATIENCE, || world.proxy.metric("store_written_total") > 0));
     world.proxy.kill();
     world.proxy.restart();
     assert!(passes_after(&world, begun, "a@far.test"));
@@ -181,8 +174,8 @@ fn a_store_that_cannot_be_used_stops_no_mail_and_is_told_once() {
     let mut world = World { upstream, proxy, _names: names };
     assert!(world.send(HERE, "a@far.test").starts_with("451 "));
     assert!(eventually(PATIENCE, || world.send(HERE, "a@far.test").starts_with("250 ")));
-    assert_eq!(metric(&world.proxy, "store_failing"), 1);
-    assert!(eventually(PATIENCE, || metric(&world.proxy, "store_lost_total") > 0));
+    assert_eq!(world.proxy.metric("store_failing"), 1);
+    assert!(eventually(PATIENCE, || world.proxy.metric("store_lost_total") > 0));
     let said = world.proxy.said();
     assert_eq!(said.matches("the store is in memory only").count(), 1, "{said}");
     assert_eq!(world.upstream.messages().len(), 1);

@@ -41,10 +41,7 @@ fn fill(from: &str, address: SocketAddr) -> Vec<Client> {
 }
 
 fn lane_metric(proxy: &Proxy, name: &str, lane: &str) -> u64 {
-    let page = proxy.page("/metrics");
-    let head = format!("postern_lane_{name}{{lane=\"{lane}\"}} ");
-    let line = page.lines().find_map(|line| line.strip_prefix(&head));
-    line.unwrap_or_else(|| panic!("no {head}in {page}")).parse().unwrap()
+    proxy.metric(&format!("lane_{name}{{lane=\"{lane}\"}}"))
 }
 
 #[test]

@@ -245,6 +245,14 @@ impl Proxy {
     }
 
     /// A page of the admin plane: head and body.
+    /// A number of its metrics, by name and labels.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let page = self.page("/metrics");
+        let line = page.lines().find_map(|line| line.strip_prefix(&format!("postern_{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
+    }
+
     pub(crate) fn page(&self, path: &str) -> String {
         self.request("GET", path)
     }

@@ -5,13 +5,11 @@
 
 use std::net::SocketAddr;
 
-use postern::policy::condition::{Condition, Scope};
 use postern::policy::lane::{Lanes, Settings};
-use postern::policy::lists::Lists;
 
 use super::client::Client;
 use super::network::{SECONDS, Weather};
-use super::scenario::{Mood, Scenario, Scripter, config, manner, servers, weather};
+use super::scenario::{Mood, Scenario, Scripter, condition, config, manner, servers, weather};
 
 /// Clients that have a share, by the last octet of their address.
 const PARTNERS: u8 = 2;
@@ -67,9 +65,7 @@ pub(super) fn scenario(random: &mut fastrand::Rng) -> Scenario {
 fn lanes(random: &mut fastrand::Rng) -> Lanes {
     let lane = |name: &str, share, when: Option<&str>| Settings {
         name: name.to_owned(),
-        when: when.map(|when| {
-            Condition::compile(when, Scope { lists: &Lists::default(), symbols: None, kinds: &[] }).unwrap()
-        }),
+        when: when.map(condition),
         share,
     };
     let partners = "client.ip in [\"203.0.113.0\", \"203.0.113.1\"]";

@@ -174,10 +174,12 @@ static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| {
     Arc::new(Engine::new(nothing, &Inspect::default(), Rules::default().reads()))
 });
 
+pub(super) fn condition(when: &str) -> Condition {
+    Condition::compile(when, Scope { lists: &Lists::default(), symbols: None, kinds: &[] }).unwrap()
+}
+
 fn rule(when: &str, then: Verdict) -> Rule {
-    let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
-    let when = Condition::compile(when, scope).unwrap();
-    Rule { name: then.name().to_owned(), when, then, reply: None, shadow: false }
+    Rule { name: then.name().to_owned(), when: condition(when), then, reply: None, shadow: false }
 }
 
 pub(super) fn weather(random: &mut Random, mood: Mood) -> Weather {

@@ -212,8 +212,7 @@ impl Settings {
             "redirect" => Verdict::Redirect(UpstreamIndex(1)),
             _ => return None,
         };
-        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
-        let when = Condition::compile(when, scope).ok()?;
+        let when = condition(when);
         let policy = &mut self.config.policy;
         let mut rules: Vec<Rule> = policy.rules.iter().map(|(_, rule)| rule.clone()).collect();
         rules.push(Rule { name: name.to_owned(), when, then, reply: None, shadow: false });
@@ -225,8 +224,7 @@ impl Settings {
     fn take_lane(&mut self, value: &str) -> Option<()> {
         let mut words = value.splitn(3, ' ');
         let (name, share, when) = (words.next()?, words.next()?.parse().ok()?, words.next());
-        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
-        let when = when.map(|when| Condition::compile(when, scope).expect("a condition"));
+        let when = when.map(condition);
         let lanes = &mut self.config.policy.lanes;
         let lane = lane::Settings { name: name.to_owned(), when, share };
         let is_default = lanes.names().next() == Some("all");
@@ -299,8 +297,7 @@ impl Settings {
                 Amount::Rate { tokens, per, burst: tokens }
             }
         };
-        let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
-        let when = when.map(|when| Condition::compile(when, scope).expect("a condition"));
+        let when = when.map(condition);
         let limit = Limit { name: name.to_owned(), by, count, amount, entries: 100, alerts: true };
         self.limits.push(limit::Settings { limit, when, exempt: Vec::new() });
         self.config.policy.limits = limit::Limits::new(self.limits.clone());
@@ -441,6 +438,11 @@ fn deed(value: &str) -> Option<(Deed, u16)> {
         _ => return None,
     };
     Some((deed, count.parse().ok()?))
+}
+
+fn condition(when: &str) -> Condition {
+    let scope = Scope { lists: &Lists::default(), symbols: None, kinds: &[] };
+    Condition::compile(when, scope).expect("a condition")
 }
 
 fn config() -> Config {
