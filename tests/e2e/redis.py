@@ -151,7 +151,8 @@ class Client:
 
 
 def load(seconds, sessions, inlets):
-    counts, lock, end = {}, threading.Lock(), time.time() + seconds
+    counts, shown, lock, begun = {}, set(), threading.Lock(), time.time()
+    end = begun + seconds
 
     def one(inlet):
         client, number, errors = None, 0, 0
@@ -164,17 +165,18 @@ def load(seconds, sessions, inlets):
                 client, reply = None, f"failed: {error}"
             # A session in which too much is turned away is ended by the other side.
             errors += reply[:1] == "4"
-            if reply[:1] not in "245" or errors > 8:
+            # Nor may a session take as many as come (MAILMAX).
+            if reply[:1] not in "245" or errors > 8 or number % 5000 == 0:
                 client, errors = None, 0
             with lock:
                 counts[reply[:3]] = counts.get(reply[:3], 0) + 1
-                if reply[:3] not in ("250", "450", "451"):
-                    print(reply, file=sys.stderr)
+                if reply[:3] not in ("250", "450", "451") or reply[:1] == "4" and reply[:30] not in shown:
+                    shown.add(reply[:30])  # Each kind of no once, for whoever has to find out why.
+                    print(f"after {time.time() - begun:.1f} s: {reply}", file=sys.stderr)
             if reply[:1] != "2":
                 time.sleep(0.02)
 
     threads = [threading.Thread(target=one, args=(inlet,)) for inlet in inlets for _ in range(sessions)]
-    begun = time.time()
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
     taken, later = counts.pop("250", 0), counts.pop("450", 0) + counts.pop("451", 0)

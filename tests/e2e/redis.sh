@@ -134,7 +134,7 @@ outlives() { # outlives WHAT BACKEND PORT [OPTION...]: of the server there that 
     shift 3
     start_machine one "$backend" '[first_contact]' 'greylist = { delay = "1s", all = false }'
     start_machine two "$backend" '[first_contact]' 'greylist = { delay = "1s", all = false }'
-    redis_peer load 12 4 "${inlets[@]}" >"$folder/load.out" 2>&1 &
+    redis_peer load 12 4 "${inlets[@]}" >"$folder/load.out" &
     load=$!
     sleep 3
     kill_redis "$redis"
